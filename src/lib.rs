@@ -1,0 +1,5 @@
+//! helloop (work in progress)
+#![forbid(unsafe_code)]
+
+pub mod limits;
+pub mod http;

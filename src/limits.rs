@@ -1,0 +1,251 @@
+//! Every limit and timeout in one place: its name, its unit, why it has this value, and what
+//! happens when it is reached.
+//!
+//! The constants are the defaults; [`Limits`] holds the values that one server uses. Relations that
+//! must hold between them are asserted when the crate is compiled (for the defaults) and by
+//! [`Limits::check`] (for values that somebody chose).
+
+use std::fmt;
+use std::time::Duration;
+
+/// Time from the first byte of a request head to its last. At the limit: 408, close.
+/// Ten seconds is long for a head that fits into a few packets and short for a slowloris.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time for which a connection may stay open without a request under way. At the limit: closed
+/// silently. Load balancers reuse connections for 5 to 60 s; aiohttp keeps them for 75 s.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Window in which a request body must advance by [`PROGRESS_BYTES_MIN`]. At the limit: 408, close.
+pub const BODY_PROGRESS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Window in which the peer must take [`PROGRESS_BYTES_MIN`] of an answer. At the limit: the
+/// connection is reset, because a peer that does not read would not see anything else.
+pub const WRITE_PROGRESS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes that count as progress within a window. A slow but honest modem moves several times as
+/// much; a peer that feeds one byte every 29 s to stay alive does not.
+pub const PROGRESS_BYTES_MIN: usize = 1024;
+
+/// Time for which input is read and thrown away after the last answer, so that unread input does
+/// not turn into a reset that destroys the answer on its way (RFC 9112 section 9.6).
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Bytes of a request head, the empty line included. At the limit: 431, or 414 while still in the
+/// request line; close.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes of a request line, its CRLF included. At the limit: 414, close.
+/// RFC 9112 section 3 recommends at least 8,000 octets.
+pub const REQUEST_LINE_BYTES_MAX: usize = 8 * 1024;
+
+/// Header fields of one request. At the limit: 431, close.
+pub const FIELDS_MAX: usize = 64;
+
+/// The most that [`Limits::fields_max`] can be set to: parsed fields live on the stack.
+pub const FIELDS_MAX_CEILING: usize = 128;
+
+/// Bytes of a request body, after chunked coding is taken off. At the limit: 413, close.
+pub const BODY_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Bytes of chunk extensions, and of trailer lines, in one request. At the limit: 413 for
+/// extensions, 431 for trailers; close. Nobody sends them except to keep a parser busy.
+pub const CHUNK_OVERHEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes of answers that may wait in memory for one connection before no further request of it is
+/// answered. Pipelining stops there until the peer reads (back-pressure).
+pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes read from one connection in one resume. At the limit: to the back of the ready queue.
+pub const READ_BYTES_PER_RESUME_MAX: usize = 256 * 1024;
+
+/// Requests answered for one connection in one resume. At the limit: to the back of the ready queue.
+pub const REQUESTS_PER_RESUME_MAX: usize = 64;
+
+/// Connections accepted in one resume. At the limit: to the back of the ready queue.
+pub const ACCEPTS_PER_RESUME_MAX: usize = 64;
+
+/// Bytes of the loop's one input buffer: the most that one `read` can return. Connections own no
+/// buffer of their own while they are idle.
+pub const INPUT_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Length of the kernel's accept queue that is asked for (the kernel caps it at
+/// `net.core.somaxconn`).
+pub const LISTEN_BACKLOG: i32 = 4096;
+
+/// Pause of an acceptor that got no descriptor (EMFILE, ENFILE) or no memory (ENOBUFS, ENOMEM).
+/// Without it the loop would spin: the queue stays readable.
+pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// At most one log line about refused descriptors in this time.
+pub const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Descriptors left for the program itself when the number of connections is derived from the
+/// descriptor limit: standard streams, listeners, epoll, log files.
+pub const DESCRIPTORS_RESERVED: u64 = 32;
+
+/// Time for which idle connections stay open after a drain began, so that a request which was
+/// already on its way is answered (with `Connection: close`) and not cut.
+pub const DRAIN_IDLE_GRACE: Duration = Duration::from_millis(500);
+
+/// Time from the beginning of a drain to its end. At the limit: what is still open is cut and counted.
+/// Orchestrators commonly kill after 30 s.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// A reused buffer that grew above this is given back after use, so that one large answer does not
+/// cost its memory for ever.
+pub const BUFFER_BYTES_KEPT_MAX: usize = 64 * 1024;
+
+const _: () = assert!(REQUEST_LINE_BYTES_MAX <= HEAD_BYTES_MAX);
+const _: () = assert!(FIELDS_MAX <= FIELDS_MAX_CEILING);
+const _: () = assert!(INPUT_BUFFER_BYTES >= HEAD_BYTES_MAX);
+const _: () = assert!(READ_BYTES_PER_RESUME_MAX >= INPUT_BUFFER_BYTES);
+
+/// The limits of one server. `Limits::default()` holds the constants of this module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// See [`HEAD_TIMEOUT`].
+    pub head_timeout: Duration,
+    /// See [`IDLE_TIMEOUT`].
+    pub idle_timeout: Duration,
+    /// See [`BODY_PROGRESS_TIMEOUT`].
+    pub body_progress_timeout: Duration,
+    /// See [`WRITE_PROGRESS_TIMEOUT`].
+    pub write_progress_timeout: Duration,
+    /// See [`LINGER_TIMEOUT`].
+    pub linger_timeout: Duration,
+    /// See [`DRAIN_IDLE_GRACE`].
+    pub drain_idle_grace: Duration,
+    /// See [`PROGRESS_BYTES_MIN`].
+    pub progress_bytes_min: usize,
+    /// See [`HEAD_BYTES_MAX`].
+    pub head_bytes_max: usize,
+    /// See [`REQUEST_LINE_BYTES_MAX`].
+    pub request_line_bytes_max: usize,
+    /// See [`FIELDS_MAX`].
+    pub fields_max: usize,
+    /// See [`BODY_BYTES_MAX`].
+    pub body_bytes_max: u64,
+    /// See [`CHUNK_OVERHEAD_BYTES_MAX`].
+    pub chunk_overhead_bytes_max: usize,
+    /// See [`OUTPUT_BYTES_MAX`].
+    pub output_bytes_max: usize,
+    /// See [`READ_BYTES_PER_RESUME_MAX`].
+    pub read_bytes_per_resume_max: usize,
+    /// See [`REQUESTS_PER_RESUME_MAX`].
+    pub requests_per_resume_max: usize,
+    /// See [`ACCEPTS_PER_RESUME_MAX`].
+    pub accepts_per_resume_max: usize,
+    /// Requests on one connection; the last one is answered with `Connection: close`.
+    /// `None` (the default): no limit.
+    pub requests_per_connection_max: Option<u32>,
+    /// Open connections; above it, new ones wait in the kernel's accept queue.
+    /// `None` (the default): derived from the descriptor limit of the process.
+    pub connections_max: Option<usize>,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            head_timeout: HEAD_TIMEOUT,
+            idle_timeout: IDLE_TIMEOUT,
+            body_progress_timeout: BODY_PROGRESS_TIMEOUT,
+            write_progress_timeout: WRITE_PROGRESS_TIMEOUT,
+            linger_timeout: LINGER_TIMEOUT,
+            drain_idle_grace: DRAIN_IDLE_GRACE,
+            progress_bytes_min: PROGRESS_BYTES_MIN,
+            head_bytes_max: HEAD_BYTES_MAX,
+            request_line_bytes_max: REQUEST_LINE_BYTES_MAX,
+            fields_max: FIELDS_MAX,
+            body_bytes_max: BODY_BYTES_MAX,
+            chunk_overhead_bytes_max: CHUNK_OVERHEAD_BYTES_MAX,
+            output_bytes_max: OUTPUT_BYTES_MAX,
+            read_bytes_per_resume_max: READ_BYTES_PER_RESUME_MAX,
+            requests_per_resume_max: REQUESTS_PER_RESUME_MAX,
+            accepts_per_resume_max: ACCEPTS_PER_RESUME_MAX,
+            requests_per_connection_max: None,
+            connections_max: None,
+        }
+    }
+}
+
+/// A limit that cannot work: which one, and what it would have to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitError(String);
+
+impl fmt::Display for LimitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for LimitError {}
+
+impl Limits {
+    /// Checks the relations between the limits.
+    ///
+    /// # Errors
+    /// Names the limit that is out of range, the value, and the range.
+    pub fn check(&self) -> Result<(), LimitError> {
+        let refuse = |text: String| Err(LimitError(text));
+        if self.head_bytes_max < 64 {
+            return refuse(format!(
+                "head_bytes_max is {}: a head needs at least 64 bytes",
+                self.head_bytes_max
+            ));
+        }
+        if u32::try_from(self.head_bytes_max).is_err() {
+            return refuse(format!("head_bytes_max is {}: above 4 GiB", self.head_bytes_max));
+        }
+        if self.request_line_bytes_max > self.head_bytes_max {
+            return refuse(format!(
+                "request_line_bytes_max is {}: more than head_bytes_max ({})",
+                self.request_line_bytes_max, self.head_bytes_max
+            ));
+        }
+        if self.fields_max > FIELDS_MAX_CEILING {
+            return refuse(format!(
+                "fields_max is {}: at most {FIELDS_MAX_CEILING}",
+                self.fields_max
+            ));
+        }
+        let never_zero = [
+            ("request_line_bytes_max", self.request_line_bytes_max),
+            ("fields_max", self.fields_max),
+            ("output_bytes_max", self.output_bytes_max),
+            ("read_bytes_per_resume_max", self.read_bytes_per_resume_max),
+            ("requests_per_resume_max", self.requests_per_resume_max),
+            ("accepts_per_resume_max", self.accepts_per_resume_max),
+            ("connections_max", self.connections_max.unwrap_or(1)),
+            ("requests_per_connection_max", self.requests_per_connection_max.map_or(1, |n| n as usize)),
+        ];
+        match never_zero.iter().find(|(_, value)| *value == 0) {
+            Some((name, _)) => refuse(format!("{name} is 0: nothing could ever happen")),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_consistent() {
+        assert_eq!(Limits::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn an_impossible_limit_is_refused_by_name() {
+        let check = |change: fn(&mut Limits)| {
+            let mut limits = Limits::default();
+            change(&mut limits);
+            limits.check().unwrap_err().to_string()
+        };
+        assert!(check(|l| l.head_bytes_max = 10).contains("head_bytes_max is 10"));
+        assert!(check(|l| l.request_line_bytes_max = 1 << 20).contains("request_line_bytes_max"));
+        assert!(check(|l| l.fields_max = 1000).contains("at most 128"));
+        assert!(check(|l| l.connections_max = Some(0)).contains("connections_max is 0"));
+    }
+}

@@ -1,0 +1,2 @@
+//! The `helloop` command.
+fn main() {}
