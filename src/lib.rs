@@ -1,5 +1,11 @@
 //! helloop (work in progress)
 #![forbid(unsafe_code)]
 
+pub mod event_loop;
+pub mod observe;
+pub mod world;
 pub mod limits;
 pub mod http;
+mod id;
+
+pub use id::{SourceId, TaskId};

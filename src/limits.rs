@@ -218,7 +218,10 @@ impl Limits {
             ("requests_per_resume_max", self.requests_per_resume_max),
             ("accepts_per_resume_max", self.accepts_per_resume_max),
             ("connections_max", self.connections_max.unwrap_or(1)),
-            ("requests_per_connection_max", self.requests_per_connection_max.map_or(1, |n| n as usize)),
+            (
+                "requests_per_connection_max",
+                self.requests_per_connection_max.map_or(1, |n| n as usize),
+            ),
         ];
         match never_zero.iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => refuse(format!("{name} is 0: nothing could ever happen")),

@@ -1,0 +1,82 @@
+//! What a loop knows: its tasks, sources, timers, and the queue. Only [`Handle`](super::Handle)
+//! touches it, one short borrow at a time.
+
+use slotmap::{Key, SlotMap};
+
+use super::ready::ReadyQueue;
+use super::task::{Cause, Task};
+use super::timers::Timers;
+use crate::id::{SourceId, TaskId};
+use crate::world::{Readiness, Time, World};
+
+pub(super) struct Core {
+    pub(super) world: Box<dyn World>,
+    pub(super) tasks: SlotMap<TaskId, TaskSlot>,
+    pub(super) sources: SlotMap<SourceId, SourceSlot>,
+    pub(super) ready: ReadyQueue,
+    pub(super) timers: Timers,
+    /// The moment at which the last wait ended.
+    pub(super) now: Time,
+    /// Turns begun.
+    pub(super) turn: u64,
+    /// The task that is being resumed; null between resumes.
+    pub(super) current: TaskId,
+}
+
+pub(super) struct TaskSlot {
+    /// `None` while the task is being resumed.
+    pub(super) boxed: Option<Box<dyn Task>>,
+    /// Who spawned it: null if it was not a task.
+    pub(super) parent: TaskId,
+    /// Why it will be resumed next; empty if and only if `queued` is false.
+    pub(super) cause: Cause,
+    /// True while it is in the ready queue.
+    pub(super) queued: bool,
+}
+
+pub(super) struct SourceSlot {
+    /// Sticky: set by the world, cleared only by an operation that would have blocked.
+    pub(super) readiness: Readiness,
+    /// What the owner waits for: `READABLE`, `WRITABLE`, both, or nothing.
+    pub(super) interest: Readiness,
+    pub(super) owner: TaskId,
+}
+
+impl SourceSlot {
+    /// The causes that this source gives its owner: what it is ready for and wanted for.
+    pub(super) fn cause(&self) -> Cause {
+        let mut cause = Cause::empty();
+        let wants = |interest| self.interest.contains(interest);
+        cause.set(Cause::READABLE, self.readiness.is_readable() && wants(Readiness::READABLE));
+        cause.set(Cause::WRITABLE, self.readiness.is_writable() && wants(Readiness::WRITABLE));
+        cause
+    }
+}
+
+impl Core {
+    pub(super) fn new(world: Box<dyn World>) -> Core {
+        Core {
+            world,
+            tasks: SlotMap::with_key(),
+            sources: SlotMap::with_key(),
+            ready: ReadyQueue::default(),
+            timers: Timers::default(),
+            now: Time::ZERO,
+            turn: 0,
+            current: TaskId::null(),
+        }
+    }
+
+    /// Puts a task into the ready queue, or adds a cause if it is there already. True if it was
+    /// put there; false as well if there is no such task.
+    pub(super) fn queue(&mut self, task: TaskId, cause: Cause) -> bool {
+        let Some(slot) = self.tasks.get_mut(task) else { return false };
+        slot.cause |= cause;
+        if slot.queued {
+            return false;
+        }
+        slot.queued = true;
+        self.ready.push(task);
+        true
+    }
+}

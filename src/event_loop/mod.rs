@@ -1,0 +1,255 @@
+//! The event loop: one thread, one queue, and one function, [`EventLoop::turn`], that does what
+//! asyncio's `_run_once` and libuv's iteration do.
+//!
+//! Everything on the loop is a [`Task`]. A turn has four phases:
+//!
+//! 1. work out the timeout: zero if anything is ready, else until the next timer, else for ever;
+//! 2. ask the world, then read the clock, once;
+//! 3. queue what happened: readiness to the owner of the source, then due timers, then wakes from
+//!    other threads;
+//! 4. resume exactly the tasks that were queued when phase 4 began, in FIFO order; whatever they
+//!    queue waits for the next turn.
+//!
+//! Nothing else anywhere calls a task.
+
+use std::any::Any;
+use std::cell::OnceCell;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use crate::id::{SourceId, TaskId};
+use crate::limits::INPUT_BUFFER_BYTES;
+use crate::observe::{Event, Observer};
+use crate::world::os::Os;
+use crate::world::{Readiness, Time, World};
+
+mod core;
+mod handle;
+mod ready;
+mod source;
+mod task;
+mod timers;
+mod wake;
+
+pub use handle::Handle;
+pub use source::Source;
+pub use task::{Cause, Context, Flow, Scratch, Task};
+pub use timers::TimerId;
+pub use wake::Remote;
+
+/// An event loop. It lives on the thread that made it; [`EventLoop::remote`] reaches it from others.
+///
+/// ```
+/// use helloop::event_loop::{Context, EventLoop, Flow, Task};
+///
+/// struct Hello;
+///
+/// impl Task for Hello {
+///     fn resume(&mut self, _: &mut Context<'_>) -> Flow {
+///         println!("Hello from the loop");
+///         Flow::Done
+///     }
+///
+///     fn kind(&self) -> &'static str {
+///         "hello"
+///     }
+/// }
+///
+/// let mut event_loop = EventLoop::new()?;
+/// event_loop.handle().spawn_task(|_| Box::new(Hello));
+/// event_loop.run()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct EventLoop {
+    handle: Handle,
+    scratch: Scratch,
+    /// What the last wait reported; empty between turns, kept for its memory.
+    arrived: Vec<(SourceId, Readiness)>,
+    /// Made when a host program first asks for it.
+    descriptor: OnceCell<OwnedFd>,
+}
+
+impl EventLoop {
+    /// A loop on the operating system.
+    ///
+    /// # Errors
+    /// When the process has no descriptor left for the poller.
+    pub fn new() -> io::Result<EventLoop> {
+        Ok(EventLoop::with_world(Box::new(Os::new()?)))
+    }
+
+    /// A loop on any world, for example on a simulated one.
+    pub fn with_world(world: Box<dyn World>) -> EventLoop {
+        EventLoop {
+            handle: Handle::new(world),
+            scratch: Scratch::new(INPUT_BUFFER_BYTES),
+            arrived: Vec::new(),
+            descriptor: OnceCell::new(),
+        }
+    }
+
+    /// How tasks, and everybody else on this thread, ask the loop for things.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// How other threads reach the loop.
+    pub fn remote(&self) -> Remote {
+        self.handle.remote()
+    }
+
+    /// Installs an observer in the place of the present one, which is returned.
+    pub fn observe(&mut self, observer: Option<Box<dyn Observer>>) -> Option<Box<dyn Observer>> {
+        self.handle.watch().install(observer)
+    }
+
+    /// Turns until [`Handle::shutdown`] or [`Remote::shutdown`] is called (the turn in which that
+    /// happens is finished first), or until no task is left.
+    ///
+    /// # Errors
+    /// See [`turn`](EventLoop::turn).
+    pub fn run(&mut self) -> io::Result<()> {
+        while self.handle.has_tasks() {
+            self.turn(None)?;
+            if self.handle.take_stop() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns until `done` says so (it is asked before every turn), or until [`run`](EventLoop::run)
+    /// would stop. Returns the last answer of `done`.
+    ///
+    /// # Errors
+    /// See [`turn`](EventLoop::turn).
+    pub fn run_until(&mut self, mut done: impl FnMut() -> bool) -> io::Result<bool> {
+        while !done() {
+            if !self.handle.has_tasks() {
+                return Ok(false);
+            }
+            self.turn(None)?;
+            if self.handle.take_stop() {
+                return Ok(done());
+            }
+        }
+        Ok(true)
+    }
+
+    /// True, once, if a shutdown was asked for. [`run`](EventLoop::run) looks by itself; a host
+    /// program that calls [`turn`](EventLoop::turn) asks after every turn. Until somebody has
+    /// asked, turns do not wait.
+    pub fn take_shutdown(&mut self) -> bool {
+        self.handle.take_stop()
+    }
+
+    /// The moment at which the loop wants to turn again even if nothing happens outside: now, if
+    /// something is ready; else that of the first timer; `None` if only the world can wake it.
+    /// Host programs wait for this or for the loop's descriptor, whichever comes first, and then
+    /// call `turn(Some(Duration::ZERO))`.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.handle.next_deadline()
+    }
+
+    /// One turn. Waits for at most `limit` (`None`: as long as the loop likes, zero: not at all).
+    /// Returns the number of tasks that were resumed.
+    ///
+    /// # Errors
+    /// When the world cannot be waited for: the poller failed (which says that the process is
+    /// broken), or nothing can ever happen in a simulated world.
+    pub fn turn(&mut self, limit: Option<Duration>) -> io::Result<usize> {
+        // Phase 1: work out the timeout.
+        let timeout = self.handle.begin_turn(limit);
+
+        // Phase 2: ask the world, then read the clock, once.
+        self.handle.wait(timeout, &mut self.arrived)?;
+
+        // Phase 3: queue what happened: readiness, due timers, wakes from other threads.
+        self.handle.queue_readiness(&mut self.arrived);
+        self.handle.queue_due_timers();
+        let batch = self.handle.queue_wakes_and_begin_resuming();
+
+        // Phase 4: resume what was queued when this phase began, first come, first served.
+        for _ in 0..batch {
+            self.resume_next();
+        }
+        self.handle.end_resuming();
+        Ok(batch)
+    }
+
+    fn resume_next(&mut self) {
+        let Some(mut resume) = self.handle.take_next() else { return };
+        let mut cx = Context {
+            handle: &self.handle,
+            now: resume.now,
+            task: resume.task,
+            cause: resume.cause,
+            scratch: &mut self.scratch,
+        };
+        let flow = catch_unwind(AssertUnwindSafe(|| resume.boxed.resume(&mut cx)));
+        // What a task left in the output buffer is not the next task's to send.
+        self.scratch.output.clear();
+        match flow {
+            Ok(Flow::Done) => self.finish(resume.task, resume.boxed),
+            Ok(flow) => self.handle.put_back(resume.task, resume.boxed, flow),
+            Err(panic) => self.bury(resume.task, resume.boxed, panic.as_ref()),
+        }
+    }
+
+    /// Removes a task. Its drop closes its sources, and may ask the handle for things.
+    fn finish(&self, task: TaskId, boxed: Box<dyn Task>) {
+        let kind = boxed.kind();
+        self.handle.forget(task);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(boxed))) {
+            log::error!("task {task} ({kind}) panicked while it was dropped: {}", said(&*panic));
+        }
+        self.handle.watch().tell(|| Event::Finished { task, kind });
+        self.handle.queue_wakes();
+    }
+
+    fn bury(&self, task: TaskId, boxed: Box<dyn Task>, panic: &(dyn Any + Send)) {
+        let kind = boxed.kind();
+        log::error!("task {task} ({kind}) panicked and was removed: {}", said(panic));
+        self.handle.watch().tell(|| Event::Panicked { task, kind });
+        self.finish(task, boxed);
+    }
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&'static str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words")
+}
+
+/// The descriptor becomes readable when a turn would find something to do. It is the poller itself
+/// (an epoll descriptor can be waited for by another epoll).
+///
+/// # Panics
+/// In a simulated world, which has no descriptor, and when the process has none left.
+impl AsFd for EventLoop {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        let make = || self.handle.descriptor().expect("the world has a descriptor to give");
+        self.descriptor.get_or_init(make).as_fd()
+    }
+}
+
+impl Drop for EventLoop {
+    /// Tasks hold handles, and the loop behind the handles holds the tasks: take them out.
+    fn drop(&mut self) {
+        while let Some((task, boxed)) = self.handle.take_any_task() {
+            self.finish(task, boxed);
+        }
+    }
+}
+
+impl fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

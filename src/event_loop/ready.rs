@@ -1,0 +1,29 @@
+//! The ready queue: who is resumed next.
+
+use std::collections::VecDeque;
+
+use crate::id::TaskId;
+
+/// First in, first out. That a task is in it at most once is kept by its slot's `queued` flag.
+#[derive(Debug, Default)]
+pub(super) struct ReadyQueue {
+    queue: VecDeque<TaskId>,
+}
+
+impl ReadyQueue {
+    pub(super) fn push(&mut self, task: TaskId) {
+        self.queue.push_back(task);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<TaskId> {
+        self.queue.pop_front()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}

@@ -1,0 +1,184 @@
+//! A registered socket: reading and writing that keep the sticky readiness true.
+//!
+//! **Readiness is sticky.** The world sets a bit when a direction becomes ready; only an operation
+//! that would have blocked clears it. A read or write that came back short counts as such: on an
+//! edge-triggered poller the kernel reports the next byte by itself. A bit that nobody is
+//! interested in stays; [`Source::want`] finds it later. The two bits for a closed direction are
+//! never cleared: what is closed stays closed.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+
+use super::Handle;
+use crate::id::{SourceId, TaskId};
+use crate::observe::{Event, Operation};
+use crate::world::{Listener, Pollable, Readiness, Stream};
+
+/// A socket that the loop watches for one task. Dropping it closes the socket.
+///
+/// Operations return `WouldBlock` without asking the kernel while the sticky bit is clear, and
+/// never `Interrupted`.
+#[derive(Debug)]
+pub struct Source<S> {
+    socket: S,
+    id: SourceId,
+    handle: Handle,
+}
+
+impl<S> Source<S> {
+    /// What the source is ready for, as far as the loop knows.
+    pub fn readiness(&self) -> Readiness {
+        self.handle.readiness(self.id)
+    }
+
+    /// Says for which of `READABLE` and `WRITABLE` the owner wants to be resumed, from now on.
+    /// If that is the case already, it is queued at once.
+    pub fn want(&self, interest: Readiness) {
+        self.handle.set_interest(self.id, interest);
+    }
+
+    /// The name under which the loop knows it.
+    pub fn id(&self) -> SourceId {
+        self.id
+    }
+
+    /// The loop that watches it.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// The socket itself, for asking it things. Reading and writing go through the source.
+    pub fn socket(&self) -> &S {
+        &self.socket
+    }
+
+    fn would_block(&self, bit: Readiness, operation: Operation) -> io::Error {
+        self.handle.clear_readiness(self.id, bit);
+        let source = self.id;
+        self.handle.tell(|| Event::WouldBlock { source, operation });
+        io::ErrorKind::WouldBlock.into()
+    }
+}
+
+impl Source<Stream> {
+    /// Registers a stream for `owner`. It counts as ready until an operation says otherwise.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or the socket belongs to another world.
+    pub fn stream(handle: &Handle, mut socket: Stream, owner: TaskId) -> io::Result<Self> {
+        let id = handle.register(Pollable::Stream(&mut socket), owner)?;
+        Ok(Source { socket, id, handle: handle.clone() })
+    }
+
+    /// Reads what is there, at most `buffer`. Zero is the end of the stream.
+    ///
+    /// # Errors
+    /// `WouldBlock`, or what recv(2) says.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.readiness().is_readable() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let source = self.id;
+        match retry(|| self.socket.read(buffer)) {
+            Ok(0) => {
+                self.handle.tell(|| Event::ReadEnd { source });
+                Ok(0)
+            }
+            Ok(bytes) => {
+                if bytes < buffer.len() {
+                    self.handle.clear_readiness(source, Readiness::READABLE);
+                }
+                self.handle.tell(|| Event::Read { source, bytes });
+                Ok(bytes)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(self.would_block(Readiness::READABLE, Operation::Read))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes as much as fits, at most `bytes`.
+    ///
+    /// # Errors
+    /// `WouldBlock`, or what send(2) says. Never SIGPIPE: a peer that is gone is `BrokenPipe`.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.readiness().is_writable() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let source = self.id;
+        match retry(|| self.socket.write(bytes)) {
+            Ok(written) => {
+                if written < bytes.len() {
+                    self.handle.clear_readiness(source, Readiness::WRITABLE);
+                }
+                self.handle.tell(|| Event::Wrote { source, bytes: written, of: bytes.len() });
+                Ok(written)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(self.would_block(Readiness::WRITABLE, Operation::Write))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says that nothing more will be written; the peer reads the end. Reading goes on.
+    ///
+    /// # Errors
+    /// When the peer is gone already.
+    pub fn shut_write(&mut self) -> io::Result<()> {
+        let source = self.id;
+        self.socket.shutdown(Shutdown::Write)?;
+        self.handle.tell(|| Event::Shut { source });
+        Ok(())
+    }
+}
+
+impl Source<Listener> {
+    /// Registers a listener for `owner`. It counts as readable until an accept says otherwise.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or the socket belongs to another world.
+    pub fn listener(handle: &Handle, mut socket: Listener, owner: TaskId) -> io::Result<Self> {
+        let id = handle.register(Pollable::Listener(&mut socket), owner)?;
+        Ok(Source { socket, id, handle: handle.clone() })
+    }
+
+    /// Takes the oldest connection from the accept queue.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none, or what accept(2) says. After an error the source still
+    /// counts as readable: there may be more.
+    pub fn accept(&mut self) -> io::Result<(Stream, SocketAddr)> {
+        if !self.readiness().is_readable() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        match retry(|| self.socket.accept()) {
+            Ok(accepted) => {
+                let source = self.id;
+                self.handle.tell(|| Event::Accepted { source });
+                Ok(accepted)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(self.would_block(Readiness::READABLE, Operation::Accept))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl<S> Drop for Source<S> {
+    fn drop(&mut self) {
+        self.handle.close(self.id);
+    }
+}
+
+/// Repeats what a signal interrupted.
+fn retry<T>(mut operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match operation() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What runs on the loop.
+
+use std::task::Waker;
+
+use super::Handle;
+use crate::id::TaskId;
+pub use crate::observe::{Cause, Flow};
+use crate::world::Time;
+
+/// A state machine that the loop resumes when something that it waits for has happened.
+///
+/// Invariants that the loop keeps: a task is resumed at most once a turn; never while another task
+/// runs; never again after [`Flow::Done`] or a panic; and, after [`Flow::Wait`], only with at least
+/// one [`Cause`].
+///
+/// A task must not block: while it does, nothing else happens on the loop.
+pub trait Task {
+    /// Goes on from where the last resume ended, as far as possible without blocking.
+    fn resume(&mut self, cx: &mut Context<'_>) -> Flow;
+
+    /// What this is, for logs and observers: `"connection"`.
+    fn kind(&self) -> &'static str;
+}
+
+/// What a task is given when it is resumed.
+#[derive(Debug)]
+pub struct Context<'a> {
+    pub(super) handle: &'a Handle,
+    pub(super) now: Time,
+    pub(super) task: TaskId,
+    pub(super) cause: Cause,
+    /// The loop's buffers, for the length of this resume.
+    pub scratch: &'a mut Scratch,
+}
+
+impl Context<'_> {
+    /// The loop.
+    pub fn handle(&self) -> &Handle {
+        self.handle
+    }
+
+    /// The moment at which this turn's wait ended: the same for every task of the turn.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// The task that is being resumed.
+    pub fn task(&self) -> TaskId {
+        self.task
+    }
+
+    /// Why: never empty.
+    pub fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// A waker for this task, callable from every thread.
+    pub fn waker(&self) -> Waker {
+        self.handle.waker(self.task)
+    }
+}
+
+/// The loop's one input buffer and one output buffer, so that an idle connection needs none.
+#[derive(Debug)]
+pub struct Scratch {
+    /// Its length is fixed; what it holds means nothing between two resumes.
+    pub input: Box<[u8]>,
+    /// Empty at the beginning of a resume.
+    pub output: Vec<u8>,
+}
+
+impl Scratch {
+    pub(super) fn new(input_bytes: usize) -> Scratch {
+        Scratch { input: vec![0; input_bytes].into_boxed_slice(), output: Vec::new() }
+    }
+}

@@ -1,0 +1,142 @@
+//! Waking tasks from outside the loop's queue: `std` wakers, and other threads.
+//!
+//! A [`Waker`](std::task::Waker) must be callable from every thread, so waking goes through a list
+//! behind a mutex. The loop empties it into the ready queue in phase 3, and, so that wakes and
+//! direct queueing keep their order, whenever a task is queued and whenever a resume ends.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
+use std::thread::{self, ThreadId};
+
+use crate::id::TaskId;
+
+/// The list of woken tasks.
+///
+/// Invariant: while the loop may be waiting (that is, outside phase 4), a list that is not empty
+/// has rung the alarm.
+pub(super) struct Wakes {
+    list: Mutex<Vec<TaskId>>,
+    /// True if the list may have something in it; lets the loop look without locking.
+    pending: AtomicBool,
+    /// The loop is asked to stop.
+    stop: AtomicBool,
+    /// True during phase 4, when the loop's thread need not be woken by itself.
+    resuming: AtomicBool,
+    /// The loop's thread.
+    thread: ThreadId,
+    /// Ends the loop's wait.
+    alarm: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Wakes {
+    pub(super) fn new(alarm: Arc<dyn Fn() + Send + Sync>) -> Arc<Wakes> {
+        Arc::new(Wakes {
+            list: Mutex::new(Vec::new()),
+            pending: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            resuming: AtomicBool::new(false),
+            thread: thread::current().id(),
+            alarm,
+        })
+    }
+
+    pub(super) fn push(&self, task: TaskId) {
+        let first = {
+            let mut list = self.list();
+            list.push(task);
+            self.pending.store(true, Ordering::Release);
+            list.len() == 1
+        };
+        if first && !self.in_resume() {
+            (self.alarm)();
+        }
+    }
+
+    pub(super) fn pending(&self) -> bool {
+        self.pending.load(Ordering::Acquire)
+    }
+
+    /// Hands the woken tasks to `queue`, in the order of waking.
+    pub(super) fn drain(&self, mut queue: impl FnMut(TaskId)) {
+        let mut list = self.list();
+        self.pending.store(false, Ordering::Release);
+        list.drain(..).for_each(&mut queue);
+    }
+
+    pub(super) fn set_resuming(&self, resuming: bool) {
+        self.resuming.store(resuming, Ordering::Release);
+    }
+
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        if !self.in_resume() {
+            (self.alarm)();
+        }
+    }
+
+    pub(super) fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    pub(super) fn take_stop(&self) -> bool {
+        // Almost always false, and a load is cheaper than a swap.
+        self.stopping() && self.stop.swap(false, Ordering::AcqRel)
+    }
+
+    /// True if the caller is a task of this loop: the loop will look by itself.
+    fn in_resume(&self) -> bool {
+        self.resuming.load(Ordering::Acquire) && thread::current().id() == self.thread
+    }
+
+    /// Nobody panics while holding the lock; and a list of ids is valid whatever happened.
+    fn list(&self) -> MutexGuard<'_, Vec<TaskId>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes one task of one loop. Waking a task that is gone does nothing.
+pub(super) struct TaskWaker {
+    pub(super) task: TaskId,
+    pub(super) wakes: Arc<Wakes>,
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.wakes.push(self.task);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wakes.push(self.task);
+    }
+}
+
+/// Reaches a loop from other threads. Cheap to clone; does nothing once the loop is gone.
+#[derive(Clone)]
+pub struct Remote {
+    pub(super) wakes: Arc<Wakes>,
+}
+
+impl Remote {
+    /// Resumes a task in the next turn, with `Cause::WOKEN`.
+    pub fn wake(&self, task: TaskId) {
+        self.wakes.push(task);
+    }
+
+    /// A `std` waker for a task.
+    pub fn waker(&self, task: TaskId) -> Waker {
+        Waker::from(Arc::new(TaskWaker { task, wakes: Arc::clone(&self.wakes) }))
+    }
+
+    /// Makes [`EventLoop::run`](super::EventLoop::run) return after the turn that notices it.
+    pub fn shutdown(&self) {
+        self.wakes.stop();
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").field("pending", &self.wakes.pending()).finish_non_exhaustive()
+    }
+}

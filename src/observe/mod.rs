@@ -1,0 +1,289 @@
+//! What a loop tells about itself: one flat vocabulary of [`Event`]s, and who listens.
+//!
+//! An [`Observer`] is installed while the program runs; without one, an event costs one branch that
+//! is always predicted. Narrators, recorders, traces and the checkers in tests are all folds over
+//! the same stream.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use crate::id::{SourceId, TaskId};
+use crate::world::{Clock, Readiness, Time};
+
+mod recorder;
+mod text;
+
+pub use recorder::Recorder;
+
+/// Something that happened on the loop. Flat, `Copy`, and a sentence when displayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the sentence of a variant speaks of its fields")]
+pub enum Event {
+    /// A turn began, with so many tasks in the ready queue and so many timers set.
+    TurnBegan { turn: u64, ready: usize, timers: usize },
+    /// Phase 1 worked out how long the world may be waited for.
+    Waiting { timeout: Timeout },
+    /// Phase 2 is over: the world reported so many sources.
+    Waited { sources: usize },
+    /// The world reported a source.
+    Ready { source: SourceId, readiness: Readiness },
+    /// A deadline came.
+    TimerFired { task: TaskId, deadline: Time },
+    /// A task was put into the ready queue (once, however many causes follow).
+    Queued { task: TaskId, cause: Cause },
+    /// Phase 4 resumes a task.
+    Resumed { task: TaskId, kind: &'static str, cause: Cause },
+    /// The task gave control back.
+    Suspended { task: TaskId, flow: Flow },
+    /// A new task was given to the loop.
+    Spawned { task: TaskId, kind: &'static str },
+    /// A task is gone; its id finds nobody from now on.
+    Finished { task: TaskId, kind: &'static str },
+    /// A task panicked; it was removed, the loop goes on.
+    Panicked { task: TaskId, kind: &'static str },
+    /// A state machine went from one state to another.
+    State { task: TaskId, from: &'static str, to: &'static str },
+    /// A timer was set.
+    TimerSet { task: TaskId, deadline: Time },
+    /// A timer was taken back before it fired.
+    TimerCancelled { task: TaskId, deadline: Time },
+    /// A socket was registered for a task.
+    Opened { source: SourceId, task: TaskId },
+    /// A connection was taken from the accept queue of `source`.
+    Accepted { source: SourceId },
+    /// Bytes were read.
+    Read { source: SourceId, bytes: usize },
+    /// The end of the stream was read.
+    ReadEnd { source: SourceId },
+    /// Bytes were written, out of so many.
+    Wrote { source: SourceId, bytes: usize, of: usize },
+    /// An operation would have blocked; the sticky bit is cleared.
+    WouldBlock { source: SourceId, operation: Operation },
+    /// The write side was shut.
+    Shut { source: SourceId },
+    /// A socket was closed.
+    Closed { source: SourceId },
+    /// A request is complete.
+    Request { task: TaskId, number: u32, line: Excerpt },
+    /// A request was answered; the bytes of the body are counted.
+    Response { task: TaskId, number: u32, status: u16, body_bytes: usize },
+    /// Why a connection ends: one sentence.
+    Ending { task: TaskId, why: &'static str },
+}
+
+/// How long phase 2 may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    /// Not at all: a task is ready.
+    Zero,
+    /// Until the next timer, or as long as the caller of the turn allows.
+    Until(Duration),
+    /// Until the world reports something.
+    Forever,
+}
+
+/// What a task does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Resume me when something that I wait for has happened.
+    Wait,
+    /// I have more to do, others first: put me at the end of the ready queue.
+    Again,
+    /// I am finished: drop me.
+    Done,
+}
+
+bitflags::bitflags! {
+    /// Why a task is resumed. Causes that arrive before it runs merge.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Cause: u8 {
+        /// It is new.
+        const SPAWNED = 1;
+        /// A source of it became readable while it was interested.
+        const READABLE = 2;
+        /// A source of it became writable while it was interested.
+        const WRITABLE = 4;
+        /// A timer of it fired.
+        const TIMER = 8;
+        /// It was woken, by a handle or a waker.
+        const WOKEN = 16;
+        /// It asked to be resumed again.
+        const AGAIN = 32;
+    }
+}
+
+/// What would have blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A read.
+    Read,
+    /// A write.
+    Write,
+    /// An accept.
+    Accept,
+}
+
+/// The beginning of a text, `Copy`, printable ASCII only: `GET /World`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Excerpt {
+    bytes: [u8; Excerpt::BYTES_MAX],
+    /// Bytes in use; those behind it are zero.
+    used: u8,
+}
+
+impl Excerpt {
+    /// Bytes of a text that are kept; a longer one ends with `...`.
+    pub const BYTES_MAX: usize = 31;
+
+    /// The beginning of the parts put together. Bytes that do not print become `?`.
+    pub fn of(parts: &[&str]) -> Excerpt {
+        let mut excerpt = Excerpt { bytes: [0; Excerpt::BYTES_MAX], used: 0 };
+        for byte in parts.iter().flat_map(|part| part.bytes()) {
+            if usize::from(excerpt.used) == Excerpt::BYTES_MAX {
+                excerpt.bytes[Excerpt::BYTES_MAX - 3..].copy_from_slice(b"...");
+                break;
+            }
+            let printable = byte == b' ' || byte.is_ascii_graphic();
+            excerpt.bytes[usize::from(excerpt.used)] = if printable { byte } else { b'?' };
+            excerpt.used += 1;
+        }
+        excerpt
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.bytes[..usize::from(self.used)]).unwrap_or("?")
+    }
+}
+
+impl fmt::Debug for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// Somebody who is told every event of a loop, as it happens.
+///
+/// It may ask the loop's handle for things; events that come of that are not told, so an observer
+/// cannot observe itself. One that panics is removed and logged; the loop goes on.
+pub trait Observer {
+    /// `event` happened at `at`, a fresh reading of the loop's clock.
+    fn event(&mut self, at: Time, event: &Event);
+}
+
+impl<F: FnMut(Time, &Event)> Observer for F {
+    fn event(&mut self, at: Time, event: &Event) {
+        self(at, event);
+    }
+}
+
+/// Where a loop's events go: to the installed observer, if there is one.
+pub(crate) struct Watch {
+    /// True while an observer is installed and not being called: the one branch of the hot path.
+    on: Cell<bool>,
+    /// Empty while the observer is being called, too.
+    observer: RefCell<Option<Box<dyn Observer>>>,
+    /// Counts installations, so that an observer which replaces itself is not put back.
+    installed: Cell<u64>,
+    clock: Clock,
+}
+
+impl Watch {
+    pub(crate) fn new(clock: Clock) -> Watch {
+        Watch { on: Cell::new(false), observer: RefCell::new(None), installed: Cell::new(0), clock }
+    }
+
+    /// Installs an observer in the place of the present one, which is returned.
+    pub(crate) fn install(&self, observer: Option<Box<dyn Observer>>) -> Option<Box<dyn Observer>> {
+        self.on.set(observer.is_some());
+        self.installed.set(self.installed.get() + 1);
+        self.observer.replace(observer)
+    }
+
+    /// Tells the observer. `event` is evaluated only if somebody listens.
+    #[inline]
+    pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
+        if self.on.get() {
+            self.tell_observer(&event());
+        }
+    }
+
+    #[cold]
+    fn tell_observer(&self, event: &Event) {
+        // Taken out while it runs, so that it may do anything, even replace itself.
+        let Some(mut observer) = self.observer.take() else { return };
+        self.on.set(false);
+        let installed = self.installed.get();
+        let at = self.clock.now();
+        let told = catch_unwind(AssertUnwindSafe(|| observer.event(at, event)));
+        if told.is_err() {
+            log::error!("the observer panicked at \"{event}\"; it was removed");
+            // Its drop may panic as well.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(observer)));
+            return;
+        }
+        if installed == self.installed.get() {
+            self.observer.replace(Some(observer));
+            self.on.set(true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::rc::Rc;
+    use std::time::Instant;
+
+    fn turn(turn: u64) -> Event {
+        Event::TurnBegan { turn, ready: 0, timers: 0 }
+    }
+
+    #[test]
+    fn nobody_listens_nothing_is_evaluated() {
+        let watch = Watch::new(Clock::Os(Instant::now()));
+        watch.tell(|| panic!("evaluated"));
+    }
+
+    #[test]
+    fn an_observer_that_panics_is_removed() {
+        let watch = Watch::new(Clock::Os(Instant::now()));
+        let told = Rc::new(Cell::new(0));
+        let count = Rc::clone(&told);
+        watch.install(Some(Box::new(move |_: Time, _: &Event| {
+            count.set(count.get() + 1);
+            assert!(count.get() < 2, "the second event is too much");
+        })));
+        for n in 0..4 {
+            watch.tell(|| turn(n));
+        }
+        assert_eq!(told.get(), 2);
+        assert!(watch.install(None).is_none());
+    }
+
+    #[test]
+    fn an_observer_may_tell_without_end() {
+        let watch = Rc::new(Watch::new(Clock::Os(Instant::now())));
+        let (inner, told) = (Rc::clone(&watch), Rc::new(Cell::new(0)));
+        let count = Rc::clone(&told);
+        watch.install(Some(Box::new(move |_: Time, _: &Event| {
+            count.set(count.get() + 1);
+            inner.tell(|| turn(9));
+        })));
+        watch.tell(|| turn(1));
+        watch.tell(|| turn(2));
+        assert_eq!(told.get(), 2, "what an observer causes is not told");
+    }
+
+    #[test]
+    fn an_excerpt_is_short_and_printable() {
+        assert_eq!(Excerpt::of(&["GET ", "/World"]).as_str(), "GET /World");
+        assert_eq!(Excerpt::of(&["a\r\nb\u{e9}"]).as_str(), "a??b??");
+        let long = Excerpt::of(&[&"x".repeat(100)]);
+        assert_eq!(long.as_str(), format!("{}...", "x".repeat(28)));
+        assert_eq!(Excerpt::of(&[&"x".repeat(31)]).as_str(), "x".repeat(31));
+    }
+}
