@@ -5,21 +5,18 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::{Duration, SystemTime};
-
-use slotmap::Key;
+use std::time::SystemTime;
 
 use super::core::{Core, SourceSlot, TaskSlot};
-use super::task::{Cause, Flow, Task};
+use super::task::{Cause, Task};
 use super::timers::TimerId;
 use super::wake::{Remote, TaskWaker, Wakes};
 use crate::id::{SourceId, TaskId};
-use crate::observe::{Event, Timeout, Watch};
-use crate::world::{Clock, Listener, Pollable, Readiness, Stream, Time, World};
+use crate::observe::{Event, Watch};
+use crate::world::{Clock, Listener, Pollable, Readiness, Stream, Time};
 
 /// A loop, as seen by what runs on it. Cheap to clone; stays on the loop's thread.
 ///
@@ -27,14 +24,14 @@ use crate::world::{Clock, Listener, Pollable, Readiness, Stream, Time, World};
 /// observer, or the drop of a task runs: handles may be used anywhere, at any depth.
 #[derive(Clone)]
 pub struct Handle {
-    shared: Rc<Shared>,
+    pub(super) shared: Rc<Shared>,
 }
 
-struct Shared {
-    core: RefCell<Core>,
-    watch: Watch,
-    clock: Clock,
-    wakes: Arc<Wakes>,
+pub(super) struct Shared {
+    pub(super) core: RefCell<Core>,
+    pub(super) watch: Watch,
+    pub(super) clock: Clock,
+    pub(super) wakes: Arc<Wakes>,
 }
 
 /// A slot that is given back unless its task is made: the maker may fail, or panic.
@@ -47,14 +44,6 @@ impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         self.handle.shared.core.borrow_mut().tasks.remove(self.task);
     }
-}
-
-/// What [`Handle::take_next`] gives: all that is needed to resume a task.
-pub(super) struct Resume {
-    pub(super) task: TaskId,
-    pub(super) boxed: Box<dyn Task>,
-    pub(super) cause: Cause,
-    pub(super) now: Time,
 }
 
 /// For everybody on the loop's thread.
@@ -155,7 +144,8 @@ impl Handle {
         }
     }
 
-    /// Opens a listener in the loop's world. See [`World::listen`].
+    /// Opens a listener in the loop's world. See
+    /// [`World::listen`](crate::world::World::listen).
     ///
     /// # Errors
     /// What bind(2) and listen(2) say.
@@ -163,7 +153,8 @@ impl Handle {
         self.shared.core.borrow_mut().world.listen(address)
     }
 
-    /// Begins to connect in the loop's world. See [`World::connect`].
+    /// Begins to connect in the loop's world. See
+    /// [`World::connect`](crate::world::World::connect).
     ///
     /// # Errors
     /// What socket(2) and connect(2) say at once.
@@ -243,177 +234,8 @@ impl Handle {
     }
 }
 
-/// For [`EventLoop`](super::EventLoop): the parts of a turn.
+/// The queue.
 impl Handle {
-    pub(super) fn new(world: Box<dyn World>) -> Handle {
-        let (clock, alarm) = (world.clock(), world.alarm());
-        let shared = Shared {
-            core: RefCell::new(Core::new(world)),
-            watch: Watch::new(clock.clone()),
-            clock,
-            wakes: Wakes::new(alarm),
-        };
-        Handle { shared: Rc::new(shared) }
-    }
-
-    pub(super) fn watch(&self) -> &Watch {
-        &self.shared.watch
-    }
-
-    pub(super) fn has_tasks(&self) -> bool {
-        self.task_count() > 0
-    }
-
-    pub(super) fn take_stop(&self) -> bool {
-        self.shared.wakes.take_stop()
-    }
-
-    pub(super) fn next_deadline(&self) -> Option<Time> {
-        let core = self.shared.core.borrow();
-        if self.is_busy(&core) { Some(core.now) } else { core.timers.first() }
-    }
-
-    /// True if the next turn must not wait.
-    fn is_busy(&self, core: &Core) -> bool {
-        !core.ready.is_empty() || self.shared.wakes.pending() || self.shared.wakes.stopping()
-    }
-
-    /// Phase 1.
-    pub(super) fn begin_turn(&self, limit: Option<Duration>) -> Timeout {
-        let core = &mut *self.shared.core.borrow_mut();
-        core.turn += 1;
-        let (turn, ready, timers) = (core.turn, core.ready.len(), core.timers.len());
-        self.watch().tell(|| Event::TurnBegan { turn, ready, timers });
-        let next = if self.is_busy(core) {
-            Some(Duration::ZERO)
-        } else {
-            // Not `core.now`: the last batch took time, and a host may have been elsewhere.
-            core.timers.first().map(|deadline| deadline.since(self.shared.clock.now()))
-        };
-        let timeout = match next.into_iter().chain(limit).min() {
-            None => Timeout::Forever,
-            Some(Duration::ZERO) => Timeout::Zero,
-            Some(duration) => Timeout::Until(duration),
-        };
-        self.watch().tell(|| Event::Waiting { timeout });
-        timeout
-    }
-
-    /// Phase 2.
-    pub(super) fn wait(
-        &self,
-        timeout: Timeout,
-        arrived: &mut Vec<(SourceId, Readiness)>,
-    ) -> io::Result<()> {
-        let timeout = match timeout {
-            Timeout::Zero => Some(Duration::ZERO),
-            Timeout::Until(duration) => Some(duration),
-            Timeout::Forever => None,
-        };
-        let core = &mut *self.shared.core.borrow_mut();
-        core.world.wait(timeout, arrived)?;
-        let now = self.shared.clock.now();
-        debug_assert!(now >= core.now, "time never goes back");
-        core.now = now;
-        self.watch().tell(|| Event::Waited { sources: arrived.len() });
-        Ok(())
-    }
-
-    /// Phase 3, first: the world's reports.
-    pub(super) fn queue_readiness(&self, arrived: &mut Vec<(SourceId, Readiness)>) {
-        for (source, readiness) in arrived.drain(..) {
-            let (owner, cause) = {
-                let mut core = self.shared.core.borrow_mut();
-                // A source that was closed meanwhile: its id finds nobody.
-                let Some(slot) = core.sources.get_mut(source) else { continue };
-                slot.readiness |= readiness;
-                (slot.owner, slot.cause())
-            };
-            self.watch().tell(|| Event::Ready { source, readiness });
-            if !cause.is_empty() {
-                self.queue_one(owner, cause);
-            }
-        }
-    }
-
-    /// Phase 3, second: timers that are due.
-    pub(super) fn queue_due_timers(&self) {
-        let now = self.now();
-        loop {
-            let due = self.shared.core.borrow_mut().timers.pop_due(now);
-            let Some((deadline, task)) = due else { return };
-            self.watch().tell(|| Event::TimerFired { task, deadline });
-            self.queue_one(task, Cause::TIMER);
-        }
-    }
-
-    /// Phase 3, last: wakes from other threads. Gives the number of tasks to resume in phase 4.
-    pub(super) fn queue_wakes_and_begin_resuming(&self) -> usize {
-        self.queue_wakes();
-        self.shared.wakes.set_resuming(true);
-        self.shared.core.borrow().ready.len()
-    }
-
-    pub(super) fn end_resuming(&self) {
-        self.shared.wakes.set_resuming(false);
-        // Those rang no alarm while the flag was set.
-        self.queue_wakes();
-        debug_assert!(self.shared.core.borrow().current.is_null());
-    }
-
-    /// Takes the next task out of the queue and its slot; `None` if it is gone meanwhile.
-    pub(super) fn take_next(&self) -> Option<Resume> {
-        let resume = {
-            let core = &mut *self.shared.core.borrow_mut();
-            let task = core.ready.pop()?;
-            let slot = core.tasks.get_mut(task)?;
-            slot.queued = false;
-            let cause = std::mem::take(&mut slot.cause);
-            debug_assert!(!cause.is_empty(), "a queued task has a cause");
-            let boxed = slot.boxed.take()?;
-            core.current = task;
-            Resume { task, boxed, cause, now: core.now }
-        };
-        let (task, kind, cause) = (resume.task, resume.boxed.kind(), resume.cause);
-        self.watch().tell(|| Event::Resumed { task, kind, cause });
-        Some(resume)
-    }
-
-    /// Puts a task back into its slot after a resume.
-    pub(super) fn put_back(&self, task: TaskId, boxed: Box<dyn Task>, flow: Flow) {
-        {
-            let core = &mut *self.shared.core.borrow_mut();
-            core.current = TaskId::null();
-            if let Some(slot) = core.tasks.get_mut(task) {
-                slot.boxed = Some(boxed);
-            }
-        }
-        self.watch().tell(|| Event::Suspended { task, flow });
-        self.queue_wakes();
-        if flow == Flow::Again {
-            self.queue_one(task, Cause::AGAIN);
-        }
-    }
-
-    /// Removes a task's slot; its id finds nobody from now on.
-    pub(super) fn forget(&self, task: TaskId) {
-        let core = &mut *self.shared.core.borrow_mut();
-        core.current = TaskId::null();
-        core.tasks.remove(task);
-    }
-
-    pub(super) fn take_any_task(&self) -> Option<(TaskId, Box<dyn Task>)> {
-        let core = &mut *self.shared.core.borrow_mut();
-        let task = core.tasks.keys().next()?;
-        let boxed = core.tasks.remove(task)?.boxed?;
-        Some((task, boxed))
-    }
-
-    pub(super) fn descriptor(&self) -> io::Result<OwnedFd> {
-        let none = || Err(io::Error::from(io::ErrorKind::Unsupported));
-        self.shared.core.borrow().world.descriptor().unwrap_or_else(none)
-    }
-
     /// Queues a task behind everything that was queued or woken before.
     fn queue(&self, task: TaskId, cause: Cause) {
         self.queue_wakes();
@@ -426,7 +248,7 @@ impl Handle {
         }
     }
 
-    fn queue_one(&self, task: TaskId, cause: Cause) {
+    pub(super) fn queue_one(&self, task: TaskId, cause: Cause) {
         let queued = self.shared.core.borrow_mut().queue(task, cause);
         if queued {
             self.watch().tell(|| Event::Queued { task, cause });

@@ -32,6 +32,7 @@ mod ready;
 mod source;
 mod task;
 mod timers;
+mod turn;
 mod wake;
 
 pub use handle::Handle;
