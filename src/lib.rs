@@ -1,6 +1,8 @@
 //! helloop (work in progress)
 #![forbid(unsafe_code)]
 
+pub mod greeting;
+pub mod server;
 pub mod event_loop;
 pub mod observe;
 pub mod world;

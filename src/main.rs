@@ -1,2 +1,7 @@
 //! The `helloop` command.
-fn main() {}
+use helloop::{greeting::Greeting, server::Server};
+fn main() {
+    let server = Server::builder().bind("localhost:8080").unwrap();
+    eprintln!("Server started at http://localhost:{}/", server.local_addrs()[0].port());
+    println!("{:?}", server.serve(Greeting));
+}

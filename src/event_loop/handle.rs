@@ -210,6 +210,12 @@ impl Handle {
         }
     }
 
+    pub(super) fn assume_ready(&self, source: SourceId) {
+        if let Some(slot) = self.shared.core.borrow_mut().sources.get_mut(source) {
+            slot.readiness |= Readiness::READABLE | Readiness::WRITABLE;
+        }
+    }
+
     /// Says what the owner waits for. If that is there already, the owner is queued at once: no
     /// readiness is lost, whenever it came.
     pub(super) fn set_interest(&self, source: SourceId, interest: Readiness) {

@@ -37,6 +37,12 @@ impl<S> Source<S> {
         self.handle.set_interest(self.id, interest);
     }
 
+    /// Forgets what is known: the next operation asks the kernel. For a last look before a
+    /// deadline is enforced, when readiness may wait behind many other events.
+    pub fn assume_ready(&self) {
+        self.handle.assume_ready(self.id);
+    }
+
     /// The name under which the loop knows it.
     pub fn id(&self) -> SourceId {
         self.id

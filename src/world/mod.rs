@@ -183,8 +183,8 @@ pub enum Stream {
     Tcp(os::TcpStream),
     /// One end of a pair of connected Unix sockets (the loop's end of a self-pipe).
     Unix(os::UnixStream),
-    /// A connection in a simulated world.
-    Sim(sim::SimStream),
+    /// A connection in a simulated world (boxed, so that it does not make real ones bigger).
+    Sim(Box<sim::SimStream>),
 }
 
 impl Stream {
@@ -267,7 +267,7 @@ impl Listener {
                 listener.accept().map(|(stream, peer)| (Stream::Tcp(stream), peer))
             }
             Listener::Sim(listener) => {
-                listener.accept().map(|(stream, peer)| (Stream::Sim(stream), peer))
+                listener.accept().map(|(stream, peer)| (Stream::Sim(Box::new(stream)), peer))
             }
         }
     }

@@ -221,7 +221,7 @@ impl World for Sim {
         if refused {
             self.net.state.borrow_mut().ends[end].reset = true;
         }
-        Ok(Stream::Sim(SimStream { net: self.net.clone(), end }))
+        Ok(Stream::Sim(Box::new(SimStream { net: self.net.clone(), end })))
     }
 
     fn register(&mut self, pollable: Pollable<'_>, id: SourceId) -> io::Result<()> {

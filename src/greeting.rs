@@ -1,0 +1,86 @@
+//! The service that says hello: `GET /World` is answered `Hello, World!`.
+
+use crate::http::{BodyPolicy, Request, Response, Status, decode_segment};
+use crate::server::Service;
+
+/// What is said to somebody who gives no name.
+const NOBODY: &str = "Anonymous";
+
+/// What `Allow` says wherever something is found.
+const ALLOWED: &str = "GET, HEAD";
+
+/// Greets whom the path names, as the documents' program does with its route `/{name}`.
+///
+/// The name is percent-decoded once, as UTF-8; a `+` is a plus, dots are letters, the query is
+/// ignored. Nothing is normalised, nothing redirected.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Greeting;
+
+/// What a request comes to.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict<'a> {
+    /// The raw name; empty for nobody.
+    Greet(&'a str),
+    NotFound,
+    NotAllowed,
+    /// `OPTIONS *`: the server as a whole.
+    Options,
+    UnknownMethod,
+}
+
+fn judge<'a>(request: &Request<'a>) -> Verdict<'a> {
+    if request.path() == "*" {
+        return Verdict::Options;
+    }
+    let name = request.path().strip_prefix('/').filter(|name| !name.contains('/'));
+    match (request.method(), name) {
+        ("GET" | "HEAD", Some(name)) => Verdict::Greet(name),
+        ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS" | "TRACE", None) => {
+            Verdict::NotFound
+        }
+        ("POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS" | "TRACE", Some(_)) => {
+            Verdict::NotAllowed
+        }
+        _ => Verdict::UnknownMethod,
+    }
+}
+
+impl Service for Greeting {
+    fn call(&self, request: &Request<'_>, response: &mut Response) {
+        match judge(request) {
+            Verdict::Greet(name) => greet(name, response),
+            Verdict::NotFound => {
+                response.status(Status::NOT_FOUND);
+                response.text("There is nothing here. Try /World.\n");
+            }
+            Verdict::NotAllowed => {
+                allow(response.status(Status::METHOD_NOT_ALLOWED));
+                response.text("Only GET and HEAD are allowed here.\n");
+            }
+            Verdict::Options => allow(response.status(Status::NO_CONTENT)),
+            Verdict::UnknownMethod => {
+                response.status(Status::NOT_IMPLEMENTED);
+                response.text("The method is not known here. Try GET.\n");
+            }
+        }
+    }
+
+    /// A greeting has no use for a body.
+    fn body_policy(&self, _: &Request<'_>) -> BodyPolicy {
+        BodyPolicy::Discard
+    }
+}
+
+fn greet(name: &str, response: &mut Response) {
+    match decode_segment(name) {
+        Ok(name) if name.is_empty() => response.text(format_args!("Hello, {NOBODY}!\n")),
+        Ok(name) => response.text(format_args!("Hello, {name}!\n")),
+        Err(error) => {
+            response.status(Status::BAD_REQUEST).text(format_args!("The name is wrong: {error}.\n"))
+        }
+    };
+}
+
+fn allow(response: &mut Response) {
+    response.header("Allow", ALLOWED).expect("a constant field that a service may set");
+}

@@ -1,0 +1,146 @@
+//! An answer as bytes.
+
+use super::{Response, Status};
+
+/// What an answer says about its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Connection {
+    /// Nothing: HTTP/1.1 goes on by itself.
+    Implied,
+    /// `keep-alive`, for HTTP/1.0.
+    KeepAlive,
+    /// `close`.
+    Close,
+}
+
+/// The interim answer that lets a waiting peer send its body (RFC 9110 section 15.2.1).
+pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Appends `response` to `output`, with the `Date` field `date`; `is_head`: as the answer to HEAD,
+/// which is that to GET without its body. Gives the number of body bytes.
+///
+/// The version is always 1.1, ours, whatever the request's was (RFC 9110 section 6.2).
+pub(super) fn encode(
+    response: &Response,
+    is_head: bool,
+    connection: Connection,
+    date: &[u8; 29],
+    output: &mut Vec<u8>,
+) -> usize {
+    let status = response.status;
+    let body = if status.allows_body() { &response.body[..] } else { b"" };
+    let sent = if is_head { b"" } else { body };
+    output.reserve(
+        FIXED_BYTES_MAX + response.content_type.len() + response.fields.len() + sent.len(),
+    );
+    status_line(status, output);
+    if status.allows_body() && !response.content_type.is_empty() {
+        output.extend_from_slice(b"Content-Type: ");
+        output.extend_from_slice(&response.content_type);
+        output.extend_from_slice(b"\r\n");
+    }
+    // 204 must not have it, 304 would have to know the length of what it does not send.
+    if status.allows_body() || status == Status::RESET_CONTENT {
+        output.extend_from_slice(b"Content-Length: ");
+        decimal(body.len(), output);
+        output.extend_from_slice(b"\r\n");
+    }
+    output.extend_from_slice(b"Date: ");
+    output.extend_from_slice(date);
+    output.extend_from_slice(b"\r\n");
+    output.extend_from_slice(&response.fields);
+    output.extend_from_slice(match connection {
+        Connection::Implied => b"\r\n",
+        Connection::KeepAlive => b"Connection: keep-alive\r\n\r\n",
+        Connection::Close => b"Connection: close\r\n\r\n",
+    });
+    output.extend_from_slice(sent);
+    sent.len()
+}
+
+/// At least what an answer has apart from its body and the fields and type of the service.
+const FIXED_BYTES_MAX: usize = 192;
+
+fn status_line(status: Status, output: &mut Vec<u8>) {
+    if status == Status::OK {
+        return output.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    }
+    output.extend_from_slice(b"HTTP/1.1 ");
+    decimal(status.code().into(), output);
+    output.push(b' ');
+    output.extend_from_slice(status.phrase().as_bytes());
+    output.extend_from_slice(b"\r\n");
+}
+
+/// Appends `number` without leading zeros.
+fn decimal(mut number: usize, output: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + u8::try_from(number % 10).expect("a digit is below 10");
+        number /= 10;
+        if number == 0 {
+            return output.extend_from_slice(&digits[first..]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
+
+    fn encoded(response: &Response, is_head: bool, connection: Connection) -> String {
+        let mut output = Vec::new();
+        let sent = encode(response, is_head, connection, DATE, &mut output);
+        let text = String::from_utf8(output).expect("ASCII");
+        let (_, body) = text.split_once("\r\n\r\n").expect("an empty line");
+        assert_eq!(body.len(), sent);
+        text
+    }
+
+    #[test]
+    fn an_answer_with_everything() {
+        let mut response = Response::new();
+        response.status(Status::METHOD_NOT_ALLOWED).text("no\n");
+        response.header("Allow", "GET, HEAD").expect("a good field");
+        let expected = "HTTP/1.1 405 Method Not Allowed\r\n\
+            Content-Type: text/plain; charset=utf-8\r\nContent-Length: 3\r\n\
+            Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nAllow: GET, HEAD\r\nConnection: close\r\n\r\n";
+        assert_eq!(encoded(&response, true, Connection::Close), expected);
+        assert_eq!(encoded(&response, false, Connection::Close), format!("{expected}no\n"));
+    }
+
+    #[test]
+    fn statuses_without_content() {
+        let check = |code, expected: &str| {
+            let mut response = Response::new();
+            response.status(Status::new(code).expect("a final status")).text("dropped");
+            let text = encoded(&response, false, Connection::Implied);
+            assert_eq!(text, expected.replace("DATE", "Date: Sun, 06 Nov 1994 08:49:37 GMT"));
+        };
+        check(204, "HTTP/1.1 204 No Content\r\nDATE\r\n\r\n");
+        check(205, "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\nDATE\r\n\r\n");
+        check(304, "HTTP/1.1 304 Not Modified\r\nDATE\r\n\r\n");
+    }
+
+    #[test]
+    fn an_unknown_status_keeps_its_space() {
+        let mut response = Response::new();
+        response.status(Status::new(299).expect("a final status"));
+        let text = encoded(&response, false, Connection::KeepAlive);
+        assert!(text.starts_with("HTTP/1.1 299 \r\nContent-Length: 0\r\n"));
+        assert!(text.ends_with("Connection: keep-alive\r\n\r\n"));
+    }
+
+    #[test]
+    fn decimals() {
+        for number in [0, 9, 10, 99, 12_345, usize::MAX] {
+            let mut output = Vec::new();
+            decimal(number, &mut output);
+            assert_eq!(output, number.to_string().as_bytes());
+        }
+    }
+}

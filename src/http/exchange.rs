@@ -1,0 +1,530 @@
+//! The server side of one connection: requests in, answers out, in order.
+//!
+//! ```text
+//!           head complete, body not whole
+//!    Head ─────────────────────────────────▶ Body
+//!     ▲ │ ◀───────────────────────────────── │ │
+//!     └─┘        body whole, answered        │ │
+//!   answered                                 │ │
+//!       └──────────── Closed ◀───────────────┘ │   wrong, last, or end of input
+//!                       ▲──────────────────────┘
+//! ```
+//!
+//! # Flush before want
+//!
+//! The contract between [`Exchange::advance`] and its driver: the driver writes all pending output
+//! before it acts on the [`Want`] that it was given. So the machine never waits for a write, an
+//! answer is never overtaken by a close, and a peer that does not read is not read from either.
+
+use super::chunked::{Decoder, Progress};
+use super::encode::{CONTINUE, Connection, encode};
+use super::framing::{Directives, Framing, Persistence};
+use super::head::LineCheck;
+use super::{Error, Reason, Request, Response, Status};
+use crate::limits::Limits;
+use std::net::SocketAddr;
+
+/// The server side of one connection, as a machine that is fed bytes. It owns memory only while a
+/// body is under way that did not come in one piece with its head.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    state: State,
+    /// Answers so far, error answers included.
+    requests: u32,
+}
+
+/// What the machine needs next. *Flush before want*: the driver writes all pending output before it
+/// acts on any of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// More input: call again with what is left of the input and more behind it, or with `eof`.
+    Read,
+    /// Nothing but the flush (or another connection's turn): call again with what is left of the
+    /// input, without reading.
+    Flush,
+    /// The connection is over. If [`Reason::lingers`], half-close and drain first.
+    Close(Reason),
+}
+
+/// What a connection is doing, so that the driver knows which timeout applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Between requests: no byte of the next one is there.
+    Idle,
+    /// A head has begun.
+    Head,
+    /// A head is complete and its body is under way.
+    Body,
+    /// Over.
+    Closed,
+}
+
+/// What the driver supplies while the machine advances. None of it does I/O.
+pub trait Handler {
+    /// The limits to enforce. They must not change within one request.
+    fn limits(&self) -> &Limits;
+
+    /// The value of the `Date` field now; see [`DateCache`](super::DateCache).
+    fn date(&mut self) -> &[u8; 29];
+
+    /// Whether the server is draining: the next answer is then the last of its connection.
+    fn draining(&self) -> bool;
+
+    /// Who is at the other end, for [`Request::peer`].
+    fn peer(&self) -> Option<SocketAddr>;
+
+    /// What to do with the body that follows `head`. Called once per request that has a body, as
+    /// soon as its head is complete.
+    fn body_policy(&mut self, head: &Request<'_>) -> BodyPolicy;
+
+    /// Answers `request`, which is complete. `response` is cleared. Called once per good request.
+    fn respond(&mut self, request: &Request<'_>, response: &mut Response) -> Handled;
+
+    /// Told after each answer, once it is in the output.
+    fn answered(&mut self, answer: &Answer<'_>);
+}
+
+/// What to do with a body. Its limits hold either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyPolicy {
+    /// Keep it for the service.
+    Collect,
+    /// Read and drop it; the service sees an empty body. If the peer waits for `100 Continue`, it
+    /// is answered finally instead and the connection closes.
+    Discard,
+}
+
+/// How [`Handler::respond`] went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handled {
+    /// The response is ready.
+    Done,
+    /// The service panicked: the peer gets a plain 500 and the connection closes.
+    Panicked,
+}
+
+/// An answer that was given, for access logs and observers.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// The request; `None` if its head is wrong or incomplete.
+    pub request: Option<&'a Request<'a>>,
+    /// The status of the answer.
+    pub status: Status,
+    /// Bytes of the answer's body, after HEAD 0.
+    pub body_bytes: usize,
+    /// Why the connection closes after this answer, if it does.
+    pub closes: Option<Reason>,
+}
+
+#[derive(Debug)]
+enum State {
+    Head(LineCheck),
+    /// In a box, because most requests have no body and every idle connection has a state.
+    Body(Box<Body>),
+    Closed(Reason),
+}
+
+/// A request whose body is under way.
+#[derive(Debug)]
+struct Body {
+    /// The complete head, kept because the input that it came in is reused.
+    head: Vec<u8>,
+    /// The finished check of `head`.
+    check: LineCheck,
+    persistence: Persistence,
+    policy: BodyPolicy,
+    /// The peer waits for a final answer and not for us to read: see `BodyPolicy::Discard`.
+    is_answer_due: bool,
+    coming: Coming,
+    /// The content so far; stays empty under `BodyPolicy::Discard`.
+    content: Vec<u8>,
+    /// Bytes of content so far, whether kept or not.
+    received_bytes: u64,
+}
+
+/// What is still to come of a body.
+#[derive(Debug)]
+enum Coming {
+    /// So many bytes.
+    Bytes(u64),
+    Chunks(Decoder),
+}
+
+/// What a step of the machine came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// The state has changed; go on.
+    Onward,
+    /// The rest of the input is not enough for another step.
+    Starved,
+}
+
+impl Exchange {
+    /// A connection on which nothing has happened.
+    pub fn new() -> Exchange {
+        Exchange::default()
+    }
+
+    /// Takes what it can use from the front of `input`, appends answers to `output`, and says what
+    /// it needs next.
+    ///
+    /// `input` is advanced past what was consumed; what is left must be at the front of the next
+    /// call's input. Only partial heads, and requests behind a `Flush` or `Close`, are left. `eof`:
+    /// nothing comes after this input. `response` is scratch, one for all connections.
+    ///
+    /// *Flush before want*: the driver must write all of `output` before it acts on the answer. It
+    /// gets [`Want::Flush`] when `output_bytes_max` is reached, or after `requests_per_resume_max`
+    /// requests, with input left over. After `Close` nothing is consumed or answered again.
+    ///
+    /// # Panics
+    /// Only if the handler does.
+    pub fn advance<H: Handler>(
+        &mut self,
+        input: &mut &[u8],
+        eof: bool,
+        output: &mut Vec<u8>,
+        response: &mut Response,
+        handler: &mut H,
+    ) -> Want {
+        let requests_before = self.requests;
+        let mut desk = Desk { output, response, handler };
+        loop {
+            let step = match &mut self.state {
+                State::Closed(reason) => return Want::Close(*reason),
+                State::Head(_) if input.is_empty() => Step::Starved,
+                State::Head(check) if desk.is_full(self.requests.wrapping_sub(requests_before)) => {
+                    check.touch();
+                    return Want::Flush;
+                }
+                State::Head(_) => self.advance_head(input, eof, &mut desk),
+                State::Body(_) => self.advance_body(input, &mut desk),
+            };
+            if step == Step::Starved && !eof {
+                return Want::Read;
+            }
+            if step == Step::Starved {
+                self.finish();
+            }
+        }
+    }
+
+    /// Answers with `error` and closes: what the driver does when a timeout of the head or body has
+    /// passed. A connection that is closed already stays as it is.
+    pub fn refuse<H: Handler>(
+        &mut self,
+        error: Error,
+        output: &mut Vec<u8>,
+        response: &mut Response,
+        handler: &mut H,
+    ) -> Want {
+        let mut desk = Desk { output, response, handler };
+        let reason = match &self.state {
+            State::Closed(reason) => return Want::Close(*reason),
+            State::Head(check) => desk.refuse(None, check.is_head(), error),
+            State::Body(body) => body.refuse(error, &mut desk),
+        };
+        self.close_answered(reason);
+        Want::Close(reason)
+    }
+
+    /// What the connection is doing.
+    pub fn stage(&self) -> Stage {
+        match &self.state {
+            State::Head(check) if check.is_touched() => Stage::Head,
+            State::Head(_) => Stage::Idle,
+            State::Body(_) => Stage::Body,
+            State::Closed(_) => Stage::Closed,
+        }
+    }
+
+    /// Answers so far, error answers included. Wraps at 2³².
+    pub fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// Bytes of content so far of the body that is under way; 0 without one. For telling a body
+    /// that makes progress from one that does not.
+    pub fn body_bytes(&self) -> u64 {
+        match &self.state {
+            State::Body(body) => body.received_bytes,
+            State::Head(_) | State::Closed(_) => 0,
+        }
+    }
+
+    fn advance_head<H: Handler>(
+        &mut self,
+        input: &mut &[u8],
+        eof: bool,
+        desk: &mut Desk<'_, H>,
+    ) -> Step {
+        let State::Head(check) = &mut self.state else { unreachable!("`advance` matched Head") };
+        match check.scan(input, desk.handler.limits()) {
+            Ok(None) => return Step::Starved,
+            Err(error) => {
+                let reason = desk.refuse(None, check.is_head(), error);
+                self.close_answered(reason);
+            }
+            Ok(Some(head_bytes)) => {
+                let check = std::mem::take(check);
+                let (head, rest) = input.split_at(head_bytes);
+                *input = rest;
+                check.with_request(head, |request| match request {
+                    Ok(request) => self.begin(request, check, head, input, eof, desk),
+                    Err(error) => {
+                        let reason = desk.refuse(None, check.is_head(), error);
+                        self.close_answered(reason);
+                    }
+                });
+            }
+        }
+        Step::Onward
+    }
+
+    /// A head is complete: finds the body, and answers at once if that is whole.
+    fn begin<H: Handler>(
+        &mut self,
+        mut request: Request<'_>,
+        check: LineCheck,
+        head: &[u8],
+        input: &mut &[u8],
+        eof: bool,
+        desk: &mut Desk<'_, H>,
+    ) {
+        request.peer = desk.handler.peer();
+        let directives = match Directives::read(&request) {
+            Ok(directives) => directives,
+            Err(error) => return self.refuse_request(&request, error, desk),
+        };
+        let coming = match directives.framing {
+            Framing::None | Framing::Length(0) => {
+                return self.respond(&request, directives.persistence, desk);
+            }
+            Framing::Length(bytes) if bytes > desk.handler.limits().body_bytes_max => {
+                return self.refuse_request(&request, Error::BodyTooLong, desk);
+            }
+            Framing::Length(bytes) => Coming::Bytes(bytes),
+            Framing::Chunked => Coming::Chunks(Decoder::default()),
+        };
+        let policy = desk.handler.body_policy(&request);
+        if let Some(content) = coming.whole(input) {
+            let body = if policy == BodyPolicy::Collect { content } else { b"" };
+            return self.respond(&Request { body, ..request }, directives.persistence, desk);
+        }
+        let is_waiting = directives.expects_continue;
+        if is_waiting && policy == BodyPolicy::Collect && input.is_empty() && !eof {
+            desk.output.extend_from_slice(CONTINUE);
+        }
+        self.state = State::Body(Box::new(Body {
+            head: head.to_vec(),
+            check,
+            persistence: directives.persistence,
+            policy,
+            is_answer_due: is_waiting && policy == BodyPolicy::Discard,
+            coming,
+            content: Vec::new(),
+            received_bytes: 0,
+        }));
+    }
+
+    fn advance_body<H: Handler>(&mut self, input: &mut &[u8], desk: &mut Desk<'_, H>) -> Step {
+        let State::Body(body) = &mut self.state else { unreachable!("`advance` matched Body") };
+        let outcome = body.receive(input, desk.handler.limits());
+        if outcome == Ok(Progress::More) && !body.is_answer_due {
+            return Step::Starved;
+        }
+        let State::Body(body) = std::mem::take(&mut self.state) else { unreachable!("see above") };
+        match outcome {
+            Err(error) => {
+                let reason = body.refuse(error, desk);
+                self.close_answered(reason);
+            }
+            Ok(progress) => {
+                let unread = (progress == Progress::More).then_some(Reason::UnreadBody);
+                body.with_request(desk.handler.peer(), |request| {
+                    self.respond_or_close(request, body.persistence, unread, desk);
+                });
+            }
+        }
+        Step::Onward
+    }
+
+    fn respond<H: Handler>(
+        &mut self,
+        request: &Request<'_>,
+        persistence: Persistence,
+        desk: &mut Desk<'_, H>,
+    ) {
+        self.respond_or_close(request, persistence, None, desk);
+    }
+
+    /// Has the service answer; `unread` is set if the body was not waited for.
+    fn respond_or_close<H: Handler>(
+        &mut self,
+        request: &Request<'_>,
+        persistence: Persistence,
+        unread: Option<Reason>,
+        desk: &mut Desk<'_, H>,
+    ) {
+        self.requests = self.requests.wrapping_add(1);
+        if let Some(reason) = desk.respond(request, persistence, unread, self.requests) {
+            self.state = State::Closed(reason);
+        }
+    }
+
+    fn refuse_request<H: Handler>(
+        &mut self,
+        request: &Request<'_>,
+        error: Error,
+        desk: &mut Desk<'_, H>,
+    ) {
+        let reason = desk.refuse(Some(request), request.method() == "HEAD", error);
+        self.close_answered(reason);
+    }
+
+    fn close_answered(&mut self, reason: Reason) {
+        self.requests = self.requests.wrapping_add(1);
+        self.state = State::Closed(reason);
+    }
+
+    /// The input has ended where more was needed.
+    fn finish(&mut self) {
+        self.state = State::Closed(match self.stage() {
+            Stage::Idle => Reason::PeerFinished,
+            Stage::Head | Stage::Body | Stage::Closed => Reason::PeerFinishedInRequest,
+        });
+    }
+}
+
+impl Default for State {
+    fn default() -> State {
+        State::Head(LineCheck::default())
+    }
+}
+
+impl Coming {
+    /// A body of known length that is whole in `input` is taken from there without a copy.
+    fn whole<'a>(&self, input: &mut &'a [u8]) -> Option<&'a [u8]> {
+        let Coming::Bytes(bytes) = self else { return None };
+        let (content, rest) = input.split_at_checked(usize::try_from(*bytes).ok()?)?;
+        *input = rest;
+        Some(content)
+    }
+}
+
+impl Body {
+    /// Takes what `input` has of the body.
+    fn receive(&mut self, input: &mut &[u8], limits: &Limits) -> Result<Progress, Error> {
+        let Body { content, received_bytes, policy, coming, .. } = self;
+        let mut keep = |data: &[u8]| {
+            *received_bytes += data.len() as u64;
+            if *policy == BodyPolicy::Collect {
+                content.extend_from_slice(data);
+            }
+        };
+        match coming {
+            Coming::Chunks(decoder) => decoder.decode(input, limits, keep),
+            Coming::Bytes(bytes) => {
+                let here = usize::try_from(*bytes).map_or(input.len(), |n| n.min(input.len()));
+                let (data, rest) = input.split_at(here);
+                keep(data);
+                *input = rest;
+                *bytes -= data.len() as u64;
+                Ok(if *bytes == 0 { Progress::Done } else { Progress::More })
+            }
+        }
+    }
+
+    /// Shows the request with the content that there is.
+    fn with_request<R>(&self, peer: Option<SocketAddr>, show: impl FnOnce(&Request<'_>) -> R) -> R {
+        self.check.with_request(&self.head, |request| {
+            let request = request.expect("this head was parsed before its body began");
+            show(&Request { body: &self.content, peer, ..request })
+        })
+    }
+
+    fn refuse<H: Handler>(&self, error: Error, desk: &mut Desk<'_, H>) -> Reason {
+        self.with_request(desk.handler.peer(), |request| {
+            desk.refuse(Some(request), request.method() == "HEAD", error)
+        })
+    }
+}
+
+/// Where answers are written: what the driver lends for one call.
+struct Desk<'a, H> {
+    output: &'a mut Vec<u8>,
+    response: &'a mut Response,
+    handler: &'a mut H,
+}
+
+impl<H: Handler> Desk<'_, H> {
+    /// Whether the next request must wait: for the peer to read, or for other connections.
+    fn is_full(&self, requests: u32) -> bool {
+        let limits = self.handler.limits();
+        self.output.len() >= limits.output_bytes_max
+            || requests as usize >= limits.requests_per_resume_max
+    }
+
+    /// Has the service answer `request`, the `number`-th of its connection. Gives the reason to
+    /// close after it, if there is one.
+    fn respond(
+        &mut self,
+        request: &Request<'_>,
+        persistence: Persistence,
+        unread: Option<Reason>,
+        number: u32,
+    ) -> Option<Reason> {
+        self.response.clear();
+        let reason = match self.handler.respond(request, self.response) {
+            Handled::Done => unread.or_else(|| self.reason_to_close(persistence, number)),
+            Handled::Panicked => {
+                self.response.clear();
+                self.response.status(Status::INTERNAL_SERVER_ERROR).text("the service failed\n");
+                Some(Reason::ServicePanicked)
+            }
+        };
+        let connection = match (reason, persistence) {
+            (Some(_), _) => Connection::Close,
+            (None, Persistence::Echoed) => Connection::KeepAlive,
+            (None, _) => Connection::Implied,
+        };
+        self.send(Some(request), request.method() == "HEAD", connection, reason);
+        reason
+    }
+
+    /// The request's own wish first, because it is what a reader of logs looks for.
+    fn reason_to_close(&self, persistence: Persistence, number: u32) -> Option<Reason> {
+        let requests_max = self.handler.limits().requests_per_connection_max;
+        match persistence {
+            Persistence::CloseAsked => Some(Reason::Asked),
+            Persistence::CloseHttp10 => Some(Reason::Http10),
+            _ if self.response.close => Some(Reason::ServiceAsked),
+            _ if requests_max.is_some_and(|most| number >= most) => Some(Reason::RequestLimit),
+            _ if self.handler.draining() => Some(Reason::Draining),
+            Persistence::Implied | Persistence::Echoed => None,
+        }
+    }
+
+    fn refuse(&mut self, request: Option<&Request<'_>>, is_head: bool, error: Error) -> Reason {
+        let reason = Reason::Refused(error);
+        self.response.clear();
+        self.response.status(error.status()).text(format_args!("{error}\n"));
+        self.send(request, is_head, Connection::Close, Some(reason));
+        reason
+    }
+
+    fn send(
+        &mut self,
+        request: Option<&Request<'_>>,
+        is_head: bool,
+        connection: Connection,
+        closes: Option<Reason>,
+    ) {
+        let date = self.handler.date();
+        let body_bytes = encode(self.response, is_head, connection, date, self.output);
+        let status = self.response.status;
+        self.handler.answered(&Answer { request, status, body_bytes, closes });
+    }
+}
+
+/// A connection that waits costs its driver this much and no buffer.
+const _: () = assert!(size_of::<Exchange>() <= 24);

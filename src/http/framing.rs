@@ -1,0 +1,314 @@
+//! Where a message ends, and the other fields by which a request steers its connection.
+
+use super::grammar::{elements, is_token, trim};
+use super::target::is_authority;
+use super::{Error, Request, Version};
+
+/// How the body of a request is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// There is no body: neither field is there.
+    None,
+    /// Exactly so many bytes.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+}
+
+/// What `Transfer-Encoding` says, when it says something that is well-formed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Codings {
+    /// `chunked` and nothing else.
+    Chunked,
+    /// There is a coding that we do not know; `chunked` may follow it.
+    Unknown,
+}
+
+/// Whether the connection may be used again, as far as the request decides (RFC 9112 section 9.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Persistence {
+    /// HTTP/1.1, which is persistent without saying so.
+    Implied,
+    /// HTTP/1.0 with `keep-alive`, which must be echoed.
+    Echoed,
+    /// The request says `close`.
+    CloseAsked,
+    /// HTTP/1.0 without `keep-alive`.
+    CloseHttp10,
+}
+
+/// What the fields of a request say to the server itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Directives {
+    pub(super) framing: Framing,
+    pub(super) persistence: Persistence,
+    /// `Expect: 100-continue`; never for HTTP/1.0.
+    pub(super) expects_continue: bool,
+}
+
+/// The table of RFC 9112 section 6.3 for requests. Every doubt is an error, because whoever
+/// stands between us and the client may have resolved it the other way.
+fn framing(
+    transfer_encoding: Option<Codings>,
+    content_length: Option<u64>,
+    version: Version,
+) -> Result<Framing, Error> {
+    match (transfer_encoding, content_length, version) {
+        (None, None, _) => Ok(Framing::None),
+        (None, Some(bytes), _) => Ok(Framing::Length(bytes)),
+        (Some(_), Some(_), _) => Err(Error::LengthAndEncoding),
+        (Some(_), None, Version::Http10) => Err(Error::EncodingInHttp10),
+        (Some(Codings::Chunked), None, Version::Http11) => Ok(Framing::Chunked),
+        (Some(Codings::Unknown), None, Version::Http11) => Err(Error::TransferCoding),
+    }
+}
+
+impl Directives {
+    /// Reads the directives of `request`, whose body is not looked at.
+    ///
+    /// # Errors
+    /// Those about `Host`, `Content-Length`, `Transfer-Encoding` and `Expect`; and
+    /// [`Error::Connect`], whose framing no server without tunnels can honour.
+    pub(super) fn read(request: &Request<'_>) -> Result<Directives, Error> {
+        let mut found = Found::default();
+        for (name, value) in request.headers().iter() {
+            found.field(name, value)?;
+        }
+        let version = request.version();
+        if version == Version::Http11 && !found.host {
+            return Err(Error::HostMissing);
+        }
+        if request.method() == "CONNECT" {
+            return Err(Error::Connect);
+        }
+        let framing = framing(found.codings()?, found.content_length, version)?;
+        if version == Version::Http11 && found.expects_other {
+            return Err(Error::Expectation);
+        }
+        Ok(Directives {
+            framing,
+            persistence: found.persistence(version),
+            expects_continue: version == Version::Http11 && found.expects_continue,
+        })
+    }
+}
+
+/// What has been found in the fields so far, all lines of one name taken together.
+#[derive(Default)]
+struct Found {
+    host: bool,
+    content_length: Option<u64>,
+    /// There is a `Transfer-Encoding`, perhaps an empty one.
+    encoded: bool,
+    /// Its last coding so far is `chunked`.
+    chunked: bool,
+    unknown_coding: bool,
+    close: bool,
+    keep_alive: bool,
+    expects_continue: bool,
+    expects_other: bool,
+}
+
+impl Found {
+    fn field(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
+        // The length first: it tells most names apart without looking at their bytes.
+        match name.len() {
+            4 if name.eq_ignore_ascii_case("host") => self.host(value),
+            6 if name.eq_ignore_ascii_case("expect") => self.expect(value),
+            10 if name.eq_ignore_ascii_case("connection") => self.connection(value),
+            14 if name.eq_ignore_ascii_case("content-length") => self.content_length(value),
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => self.transfer_encoding(value),
+            _ => Ok(()),
+        }
+    }
+
+    fn host(&mut self, value: &[u8]) -> Result<(), Error> {
+        if std::mem::replace(&mut self.host, true) {
+            return Err(Error::HostRepeated);
+        }
+        if value.is_empty() || is_authority(value) { Ok(()) } else { Err(Error::HostInvalid) }
+    }
+
+    fn content_length(&mut self, value: &[u8]) -> Result<(), Error> {
+        if self.content_length.is_some() {
+            return Err(Error::ContentLengthRepeated);
+        }
+        self.content_length = Some(decimal(value).ok_or(Error::ContentLength)?);
+        Ok(())
+    }
+
+    fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Error> {
+        self.encoded = true;
+        for coding in elements(value) {
+            let mut parts = coding.splitn(2, |byte| *byte == b';');
+            let name = trim(parts.next().unwrap_or_default());
+            let is_chunked = name.eq_ignore_ascii_case(b"chunked");
+            let has_parameters = parts.next().is_some();
+            if self.chunked || !is_token(name) || (is_chunked && has_parameters) {
+                return Err(Error::TransferEncoding);
+            }
+            self.chunked = is_chunked;
+            self.unknown_coding |= !is_chunked;
+        }
+        Ok(())
+    }
+
+    fn connection(&mut self, value: &[u8]) -> Result<(), Error> {
+        for option in elements(value) {
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+        Ok(())
+    }
+
+    fn expect(&mut self, value: &[u8]) -> Result<(), Error> {
+        for expectation in elements(value) {
+            let known = expectation.eq_ignore_ascii_case(b"100-continue");
+            self.expects_continue |= known;
+            self.expects_other |= !known;
+        }
+        Ok(())
+    }
+
+    fn codings(&self) -> Result<Option<Codings>, Error> {
+        match (self.encoded, self.unknown_coding, self.chunked) {
+            (false, ..) => Ok(None),
+            (true, true, _) => Ok(Some(Codings::Unknown)),
+            (true, false, true) => Ok(Some(Codings::Chunked)),
+            (true, false, false) => Err(Error::TransferEncoding),
+        }
+    }
+
+    fn persistence(&self, version: Version) -> Persistence {
+        match (self.close, version, self.keep_alive) {
+            (true, ..) => Persistence::CloseAsked,
+            (false, Version::Http11, _) => Persistence::Implied,
+            (false, Version::Http10, true) => Persistence::Echoed,
+            (false, Version::Http10, false) => Persistence::CloseHttp10,
+        }
+    }
+}
+
+/// A number of nothing but digits. `str::parse` would take `+5`.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Headers, Target};
+    use super::*;
+
+    /// The directives of a request with these field lines (`name: value`, one per line).
+    fn read(version: Version, lines: &str) -> Result<Directives, Error> {
+        let fields: Vec<httparse::Header<'_>> = lines
+            .split_terminator('\n')
+            .map(|line| line.split_once(':').expect("a test field has a colon"))
+            .map(|(name, value)| httparse::Header { name, value: trim(value.as_bytes()) })
+            .collect();
+        Directives::read(&Request {
+            method: "POST",
+            target_text: "/",
+            target: Target::Origin { path: "/", query: None },
+            version,
+            headers: Headers { fields: &fields },
+            body: b"",
+            peer: None,
+        })
+    }
+
+    /// The framing of an HTTP/1.1 request with a good `Host` and these lines.
+    fn framing_of(lines: &str) -> Result<Framing, Error> {
+        read(Version::Http11, &format!("Host: a\n{lines}")).map(|directives| directives.framing)
+    }
+
+    #[test]
+    fn one_good_length() {
+        assert_eq!(framing_of(""), Ok(Framing::None));
+        assert_eq!(framing_of("content-LENGTH: 007"), Ok(Framing::Length(7)));
+        let most = format!("Content-Length: {}", u64::MAX);
+        assert_eq!(framing_of(&most), Ok(Framing::Length(u64::MAX)));
+        for bad in ["", "+5", "-1", "5, 5", "5,", "0x5", "5 5", "18446744073709551616", "5.0", "٣"]
+        {
+            let line = format!("Content-Length: {bad}");
+            assert_eq!(framing_of(&line), Err(Error::ContentLength), "{bad}");
+        }
+        let twice = "Content-Length: 5\nContent-Length: 5";
+        assert_eq!(framing_of(twice), Err(Error::ContentLengthRepeated));
+    }
+
+    #[test]
+    fn chunked_once_and_last() {
+        for good in ["chunked", "CHUNKED", ", chunked,"] {
+            let line = format!("Transfer-Encoding: {good}");
+            assert_eq!(framing_of(&line), Ok(Framing::Chunked), "{good}");
+        }
+        for unknown in ["gzip", "identity", "gzip, chunked", "xchunked", "a;b=c"] {
+            let line = format!("Transfer-Encoding: {unknown}");
+            assert_eq!(framing_of(&line), Err(Error::TransferCoding), "{unknown}");
+        }
+        for bad in
+            ["", ",", "chunked, chunked", "chunked, gzip", "chunked;a=b", "\"chunked\"", "a b"]
+        {
+            let line = format!("Transfer-Encoding: {bad}");
+            assert_eq!(framing_of(&line), Err(Error::TransferEncoding), "{bad}");
+        }
+        let twice = "Transfer-Encoding: chunked\nA: b\nTransfer-Encoding: chunked";
+        assert_eq!(framing_of(twice), Err(Error::TransferEncoding));
+        let split = "Transfer-Encoding: chunked\nTransfer-Encoding: gzip";
+        assert_eq!(framing_of(split), Err(Error::TransferEncoding));
+    }
+
+    #[test]
+    fn two_framings_are_one_too_many() {
+        let both = "Transfer-Encoding: chunked\nContent-Length: 5";
+        assert_eq!(framing_of(both), Err(Error::LengthAndEncoding));
+        let old = read(Version::Http10, "Transfer-Encoding: chunked");
+        assert_eq!(old, Err(Error::EncodingInHttp10));
+    }
+
+    #[test]
+    fn connection_is_a_list_of_tokens() {
+        let check = |version, lines: &str, expected| {
+            let persistence = read(version, &format!("Host:\n{lines}")).map(|d| d.persistence);
+            assert_eq!(persistence, Ok(expected), "{lines}");
+        };
+        check(Version::Http11, "", Persistence::Implied);
+        check(Version::Http11, "Connection: x, Close ,y", Persistence::CloseAsked);
+        check(Version::Http11, "Connection: x\nConnection: close", Persistence::CloseAsked);
+        check(Version::Http11, "Connection: closed, enclose", Persistence::Implied);
+        check(Version::Http10, "", Persistence::CloseHttp10);
+        check(Version::Http10, "Connection: Keep-Alive", Persistence::Echoed);
+        check(Version::Http10, "Connection: keep-alive, close", Persistence::CloseAsked);
+    }
+
+    #[test]
+    fn one_known_expectation() {
+        let expects = |version, value| {
+            read(version, &format!("Host: a\nExpect: {value}")).map(|d| d.expects_continue)
+        };
+        assert_eq!(expects(Version::Http11, "100-Continue"), Ok(true));
+        assert_eq!(expects(Version::Http11, "tea"), Err(Error::Expectation));
+        assert_eq!(expects(Version::Http11, "100-continue, tea"), Err(Error::Expectation));
+        assert_eq!(expects(Version::Http10, "100-continue"), Ok(false));
+        assert_eq!(expects(Version::Http10, "tea"), Ok(false));
+    }
+
+    #[test]
+    fn exactly_one_host() {
+        assert_eq!(read(Version::Http11, ""), Err(Error::HostMissing));
+        assert!(read(Version::Http10, "").is_ok());
+        assert!(read(Version::Http11, "Host:").is_ok());
+        assert_eq!(read(Version::Http10, "Host: a\nhost: a"), Err(Error::HostRepeated));
+        for bad in ["a b", "a/b", "a, b", "u@a", "[::1", "a:x"] {
+            let line = format!("Host: {bad}");
+            assert_eq!(read(Version::Http11, &line), Err(Error::HostInvalid), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The few rules of the grammar that several modules share (RFC 9110 section 5.6).
+
+/// Whether `byte` may stand in a token: a method, a field name, a coding (RFC 9110 section 5.6.2).
+pub(crate) const fn is_token_byte(byte: u8) -> bool {
+    TOKEN_BYTES[byte as usize]
+}
+
+/// Whether `bytes` are a token: one token byte or more.
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
+}
+
+/// Whether `byte` may stand in a field value: visible ASCII, space, tab, and the bytes above ASCII
+/// that section 5.5 of RFC 9110 calls obs-text. Never CR, LF or NUL.
+pub(crate) const fn is_field_value_byte(byte: u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
+}
+
+/// `bytes` without spaces and tabs at either end (OWS, RFC 9110 section 5.6.3).
+///
+/// Nothing else counts as white space: `trim` of the standard library would also take the vertical
+/// tab, with which `chunked` has been disguised.
+pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let from = bytes.iter().position(|byte| !is_space(byte)).unwrap_or(bytes.len());
+    let to = bytes.iter().rposition(|byte| !is_space(byte)).map_or(from, |last| last + 1);
+    &bytes[from..to]
+}
+
+/// The elements of a comma-separated list, trimmed. Empty ones are left out, as section 5.6.1.2 of
+/// RFC 9110 asks of a recipient.
+pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(trim).filter(|element| !element.is_empty())
+}
+
+/// `TOKEN_BYTES[b]`: whether `b` is a token byte. A table, because every method byte is looked up.
+const TOKEN_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0u8;
+    loop {
+        table[byte as usize] = matches!(byte,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_'
+            | b'`' | b'|' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z');
+        if byte == u8::MAX {
+            break;
+        }
+        byte += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_has_no_delimiters() {
+        assert!(is_token(b"GET") && is_token(b"x-y!#$%&'*+.^_`|~09"));
+        for bad in [&b""[..], b"a b", b"a:", b"a/b", b"(a)", b"\x16", b"\xff", b"a,", b"\"a\""] {
+            assert!(!is_token(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_space_and_tab_are_trimmed() {
+        assert_eq!(trim(b" \ta b\t "), b"a b");
+        assert_eq!(trim(b"\x0ba"), b"\x0ba");
+        assert_eq!(trim(b" \t "), b"");
+    }
+
+    #[test]
+    fn empty_list_elements_are_left_out() {
+        let list: Vec<&[u8]> = elements(b", a ,,b , ").collect();
+        assert_eq!(list, [b"a", b"b"]);
+    }
+}

@@ -1,0 +1,285 @@
+//! The head of a request: our own check of its lines, in front of `httparse`.
+//!
+//! `httparse` takes a bare LF for a line end and skips any number of leading blank lines; who lets
+//! such things decide where a message ends can be smuggled through. So [`LineCheck`] walks over the
+//! lines first, remembers how far it came, and refuses at the first byte that cannot be. When the
+//! head is complete, `httparse` takes the field lines apart.
+//!
+//! Every check fires at a position that the bytes before it determine, and no scan looks beyond the
+//! position of the limit: a head gets the same verdict whole or dripped.
+
+use super::grammar::is_token_byte;
+use super::{Error, Headers, Request, Target, Version};
+use crate::limits::{FIELDS_MAX_CEILING, Limits};
+use memchr::memchr2;
+
+/// How far the lines of a head have been checked. Belongs to one head, which must begin at the same
+/// byte in every call; `LineCheck::default()` has seen nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LineCheck {
+    /// Bytes `..scanned` are checked. A CR at `scanned` may be waiting for its LF.
+    scanned: u32,
+    /// Position of the space behind the method; 0 until `Part::Target`.
+    method_end: u32,
+    /// Position behind the CRLF of the request line; 0 until `Part::Fields`.
+    request_line_end: u32,
+    /// Complete field lines.
+    fields: u16,
+    part: Part,
+    /// The request line is good and its method is HEAD.
+    is_head: bool,
+}
+
+/// Which part of the head `scanned` is in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Part {
+    #[default]
+    Untouched,
+    /// The one empty line that may come before the request line.
+    EmptyLine,
+    Method,
+    /// Behind the method, in the request line.
+    Target,
+    Fields,
+}
+
+/// The next line end within a window.
+enum LineEnd {
+    /// The position behind its CRLF.
+    At(usize),
+    /// Not in the window; bytes before this position need no second look.
+    NotBefore(usize),
+}
+
+impl LineCheck {
+    /// Checks what is new of `bytes`, which begin with the head. Gives the length of the head,
+    /// its empty line included, when that is there.
+    ///
+    /// # Errors
+    /// At the first byte that cannot be, or is one too many. Field lines are only looked at for
+    /// their ends and beginnings; the rest is left to [`LineCheck::with_request`].
+    pub(super) fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
+        debug_assert!(
+            self.scanned as usize <= bytes.len(),
+            "what was left must be presented again"
+        );
+        let is_request_line_good = match self.part {
+            Part::Fields => true,
+            Part::Target => self.scan_target(bytes, limits)?,
+            Part::Method => self.scan_method(bytes, limits)?,
+            Part::Untouched | Part::EmptyLine => self.scan_empty_line(bytes, limits)?,
+        };
+        if is_request_line_good { self.scan_fields(bytes, limits) } else { Ok(None) }
+    }
+
+    /// Notes that there is a first byte, which is to be looked at later.
+    pub(super) fn touch(&mut self) {
+        if self.part == Part::Untouched {
+            self.part = Part::EmptyLine;
+        }
+    }
+
+    /// Whether any byte of the head has been seen.
+    pub(super) fn is_touched(&self) -> bool {
+        self.part != Part::Untouched
+    }
+
+    /// Whether the request line is known to be good and its method to be HEAD.
+    pub(super) fn is_head(&self) -> bool {
+        self.is_head
+    }
+
+    /// Takes a complete head apart and shows it to `show`, with no body and no peer. `head` are
+    /// exactly the bytes whose length [`LineCheck::scan`] gave.
+    ///
+    /// Two sizes of field array, because a small head should not pay for clearing a large one.
+    pub(super) fn with_request<R>(
+        &self,
+        head: &[u8],
+        show: impl FnOnce(Result<Request<'_>, Error>) -> R,
+    ) -> R {
+        if usize::from(self.fields) <= FIELDS_FEW {
+            let mut fields = [httparse::EMPTY_HEADER; FIELDS_FEW];
+            show(self.request(head, &mut fields))
+        } else {
+            self.with_request_of_many_fields(head, show)
+        }
+    }
+
+    #[inline(never)]
+    fn with_request_of_many_fields<R>(
+        &self,
+        head: &[u8],
+        show: impl FnOnce(Result<Request<'_>, Error>) -> R,
+    ) -> R {
+        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX_CEILING];
+        show(self.request(head, &mut fields))
+    }
+
+    fn request<'a>(
+        &self,
+        head: &'a [u8],
+        fields: &'a mut [httparse::Header<'a>],
+    ) -> Result<Request<'a>, Error> {
+        let (line, lines) = head.split_at(self.request_line_end as usize);
+        let (method, target_text, version) = self.request_line(line)?;
+        let target = Target::parse(method, target_text)?;
+        let headers = Headers { fields: parse_fields(lines, fields)? };
+        Ok(Request { method, target_text, target, version, headers, body: b"", peer: None })
+    }
+
+    /// Skips the one empty line that a client may send too much (RFC 9112 section 2.2).
+    fn scan_empty_line(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, Error> {
+        self.scanned = match bytes {
+            [] => return Ok(false),
+            [b'\r'] => {
+                self.touch();
+                return Ok(false);
+            }
+            [b'\r', b'\n', ..] => 2,
+            [b'\r', ..] => return Err(Error::BareCr),
+            _ => 0,
+        };
+        self.part = Part::Method;
+        self.scan_method(bytes, limits)
+    }
+
+    /// The method byte by byte as it comes, because a TLS hello never has a line end.
+    fn scan_method(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, Error> {
+        let window = window(bytes, limits.request_line_bytes_max);
+        let from = self.scanned as usize;
+        let Some(length) = window[from..].iter().position(|byte| !is_token_byte(*byte)) else {
+            self.scanned = position(window.len());
+            return starved(window, bytes, limits.request_line_bytes_max);
+        };
+        let (begin, end) = (begin(bytes), from + length);
+        match window[end] {
+            b' ' if end > begin => {}
+            b'\r' if end == begin => return Err(Error::EmptyLines),
+            b'\n' => return Err(Error::BareLf),
+            b'\r' => return Err(Error::RequestLine),
+            _ => return Err(Error::Method),
+        }
+        self.method_end = position(end);
+        self.scanned = position(end + 1);
+        self.part = Part::Target;
+        self.scan_target(bytes, limits)
+    }
+
+    /// The rest of the request line, judged as soon as its CRLF is there.
+    fn scan_target(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, Error> {
+        let window = window(bytes, limits.request_line_bytes_max);
+        match line_end(window, self.scanned as usize)? {
+            LineEnd::NotBefore(scanned) => {
+                self.scanned = position(scanned);
+                starved(window, bytes, limits.request_line_bytes_max)
+            }
+            LineEnd::At(end) => {
+                let (method, target, _) = self.request_line(&bytes[..end])?;
+                Target::parse(method, target)?;
+                self.is_head = method == "HEAD";
+                self.request_line_end = position(end);
+                self.scanned = self.request_line_end;
+                self.part = Part::Fields;
+                Ok(true)
+            }
+        }
+    }
+
+    fn scan_fields(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
+        let window = window(bytes, limits.head_bytes_max);
+        loop {
+            let from = self.scanned as usize;
+            // A bare LF never gets here, so an LF before `from` means the beginning of a line.
+            let is_line_begin = bytes[from - 1] == b'\n';
+            if is_line_begin && matches!(window.get(from), Some(b' ' | b'\t')) {
+                return Err(Error::Folding);
+            }
+            match line_end(window, from)? {
+                LineEnd::At(end) if is_line_begin && end == from + 2 => return Ok(Some(end)),
+                LineEnd::At(end) => self.scanned = position(end),
+                LineEnd::NotBefore(scanned) => {
+                    self.scanned = position(scanned);
+                    let is_full = window.len() - begin(bytes) == limits.head_bytes_max;
+                    return if is_full { Err(Error::HeadTooLong) } else { Ok(None) };
+                }
+            }
+            if usize::from(self.fields) >= limits.fields_max.min(FIELDS_MAX_CEILING) {
+                return Err(Error::TooManyFields);
+            }
+            self.fields += 1;
+        }
+    }
+
+    /// Takes apart `method SP target SP HTTP/d.d CRLF`, whose method is known to be a token. The
+    /// target still has to be checked.
+    fn request_line<'a>(&self, line: &'a [u8]) -> Result<(&'a str, &'a str, Version), Error> {
+        let (method, rest) = line[begin(line)..].split_at(self.method_end as usize - begin(line));
+        let Some((target, end)) = rest[1..].split_last_chunk::<11>() else {
+            return Err(Error::RequestLine);
+        };
+        let [b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r', b'\n'] = end else {
+            return Err(Error::RequestLine);
+        };
+        let version = match (major, minor) {
+            (b'1', b'0') => Version::Http10,
+            (b'1', b'1'..=b'9') => Version::Http11,
+            (b'0'..=b'9', b'0'..=b'9') => return Err(Error::Version),
+            _ => return Err(Error::RequestLine),
+        };
+        let method = str::from_utf8(method).map_err(|_| Error::Method)?;
+        let target = str::from_utf8(target).map_err(|_| Error::TargetByte)?;
+        Ok((method, target, version))
+    }
+}
+
+/// Fields that the small array holds. Browsers send 10 to 15.
+const FIELDS_FEW: usize = 16;
+
+/// Where the request line begins: behind the empty line, if there is one.
+fn begin(bytes: &[u8]) -> usize {
+    if bytes.first() == Some(&b'\r') { 2 } else { 0 }
+}
+
+/// The bytes that a limit on what begins at [`begin`] lets us look at.
+fn window(bytes: &[u8], bytes_max: usize) -> &[u8] {
+    &bytes[..bytes.len().min(begin(bytes).saturating_add(bytes_max)).min(u32::MAX as usize)]
+}
+
+/// The request line does not end in `window`: wait for more, unless the limit is reached.
+fn starved(window: &[u8], bytes: &[u8], bytes_max: usize) -> Result<bool, Error> {
+    let is_full = window.len() - begin(bytes) == bytes_max;
+    if is_full { Err(Error::RequestLineTooLong) } else { Ok(false) }
+}
+
+/// Finds the CRLF behind `from`; on the way there must be neither a bare CR nor a bare LF.
+fn line_end(window: &[u8], from: usize) -> Result<LineEnd, Error> {
+    let Some(length) = memchr2(b'\r', b'\n', &window[from..]) else {
+        return Ok(LineEnd::NotBefore(window.len()));
+    };
+    match window[from + length..] {
+        [b'\r', b'\n', ..] => Ok(LineEnd::At(from + length + 2)),
+        [b'\r'] => Ok(LineEnd::NotBefore(from + length)),
+        [b'\r', ..] => Err(Error::BareCr),
+        _ => Err(Error::BareLf),
+    }
+}
+
+/// `lines` are the field lines and the empty line.
+fn parse_fields<'a>(
+    lines: &'a [u8],
+    fields: &'a mut [httparse::Header<'a>],
+) -> Result<&'a [httparse::Header<'a>], Error> {
+    match httparse::parse_headers(lines, fields) {
+        Ok(httparse::Status::Complete((consumed, fields))) if consumed == lines.len() => Ok(fields),
+        Ok(_) => Err(Error::FieldName),
+        Err(httparse::Error::HeaderValue | httparse::Error::NewLine) => Err(Error::FieldValue),
+        Err(httparse::Error::TooManyHeaders) => Err(Error::TooManyFields),
+        Err(_) => Err(Error::FieldName),
+    }
+}
+
+/// A position in a window, which [`window`] keeps within 32 bits.
+fn position(at: usize) -> u32 {
+    u32::try_from(at).expect("a window has no position above 32 bits")
+}

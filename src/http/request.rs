@@ -1,0 +1,142 @@
+//! What a service sees of a request.
+
+use super::Target;
+use std::net::SocketAddr;
+
+/// A complete request, borrowed from the input: nothing is copied.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    pub(super) method: &'a str,
+    pub(super) target_text: &'a str,
+    /// The parts of `target_text`.
+    pub(super) target: Target<'a>,
+    pub(super) version: Version,
+    pub(super) headers: Headers<'a>,
+    /// Chunked coding is taken off; empty where there is no body, or it was to be discarded.
+    pub(super) body: &'a [u8],
+    pub(super) peer: Option<SocketAddr>,
+}
+
+/// The version of a request. Only the major version decides about understanding (RFC 9110 section
+/// 2.5), so that 1.2 to 1.9 count as 1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0: closes after the answer unless asked otherwise; knows neither chunks nor 100.
+    Http10,
+    /// HTTP/1.1 or a later 1.x.
+    Http11,
+}
+
+/// The header fields of a request, in the order in which they came. Names compare without case.
+#[derive(Clone, Copy, Debug)]
+pub struct Headers<'a> {
+    pub(super) fields: &'a [httparse::Header<'a>],
+}
+
+impl<'a> Request<'a> {
+    /// The method, a token with its case as sent: `GET`.
+    pub fn method(&self) -> &'a str {
+        self.method
+    }
+
+    /// The target as sent: visible ASCII without `#`.
+    pub fn target(&self) -> &'a str {
+        self.target_text
+    }
+
+    /// The target in its parts.
+    pub fn target_parts(&self) -> Target<'a> {
+        self.target
+    }
+
+    /// The raw path (see [`Target::path`]); [`decode_segment`](super::decode_segment) decodes it.
+    pub fn path(&self) -> &'a str {
+        self.target.path()
+    }
+
+    /// The raw query: what follows the first `?`, if there is one.
+    pub fn query(&self) -> Option<&'a str> {
+        self.target.query()
+    }
+
+    /// The version.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The header fields.
+    pub fn headers(&self) -> Headers<'a> {
+        self.headers
+    }
+
+    /// The body, whole. Empty too if the policy was [`BodyPolicy::Discard`](super::BodyPolicy).
+    pub fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// Who sent it, where the driver knows.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+}
+
+impl Version {
+    /// `HTTP/1.0` or `HTTP/1.1`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+        }
+    }
+}
+
+impl<'a> Headers<'a> {
+    /// The value of the first field with this name, without white space around it.
+    pub fn get(&self, name: &str) -> Option<&'a [u8]> {
+        self.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The same as text; `None` also where the value is not UTF-8.
+    pub fn text(&self, name: &str) -> Option<&'a str> {
+        self.get(name).and_then(|value| str::from_utf8(value).ok())
+    }
+
+    /// The values of all fields with this name, in order.
+    pub fn all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.iter()
+            .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    /// Names (as sent) and values of all fields, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        self.fields.iter().map(|field| (field.name, field.value))
+    }
+
+    /// How many field lines there are.
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_compare_without_case_and_order_is_kept() {
+        let fields = [("A", &b"1"[..]), ("b", b"\xff"), ("a", b"2")]
+            .map(|(name, value)| httparse::Header { name, value });
+        let headers = Headers { fields: &fields };
+        assert_eq!(headers.get("a"), Some(&b"1"[..]));
+        assert_eq!(headers.all("A").collect::<Vec<_>>(), [b"1", b"2"]);
+        assert_eq!(headers.text("B"), None);
+        assert_eq!((headers.len(), headers.is_empty()), (3, false));
+        assert_eq!(headers.iter().last(), Some(("a", &b"2"[..])));
+    }
+}

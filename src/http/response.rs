@@ -1,0 +1,261 @@
+//! What a service answers.
+
+use super::Status;
+use super::grammar::{is_field_value_byte, is_token, trim};
+use crate::limits::BUFFER_BYTES_KEPT_MAX;
+use std::fmt;
+use std::io;
+
+/// An answer under construction. One is reused for all requests of a server, so that a service that
+/// answers small things allocates nothing.
+///
+/// The fields that belong to the connection (framing, `Connection`, `Date`) are written by the
+/// server; no value that a service gives can begin a new line.
+///
+/// ```
+/// use helloop::http::{HeaderError, Response, Status};
+///
+/// let mut response = Response::new();
+/// response.status(Status::NOT_FOUND).header("Cache-Control", "no-store")?.text("No such page.\n");
+/// assert_eq!(response.header("X", "a\r\nSet-Cookie: b").err(), Some(HeaderError::Value));
+/// # Ok::<(), HeaderError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Response {
+    pub(super) status: Status,
+    /// Value of `Content-Type`; empty: no such field.
+    pub(super) content_type: Vec<u8>,
+    /// Complete field lines, each with its CRLF.
+    pub(super) fields: Vec<u8>,
+    pub(super) body: Vec<u8>,
+    pub(super) close: bool,
+}
+
+/// Why a header field was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderError {
+    /// The name is not a token.
+    Name,
+    /// The value has a control character, such as CR or LF.
+    Value,
+    /// The field is written by the server itself, which could otherwise contradict it.
+    Reserved,
+}
+
+/// The fields that only the server writes.
+const RESERVED: [&str; 8] = [
+    "Connection",
+    "Content-Length",
+    "Date",
+    "Keep-Alive",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+];
+
+impl Response {
+    /// An empty answer with status 200.
+    pub const fn new() -> Response {
+        Response {
+            status: Status::OK,
+            content_type: Vec::new(),
+            fields: Vec::new(),
+            body: Vec::new(),
+            close: false,
+        }
+    }
+
+    /// Back to `Response::new()`; memory is kept, up to
+    /// [`BUFFER_BYTES_KEPT_MAX`](crate::limits::BUFFER_BYTES_KEPT_MAX) per buffer.
+    pub fn clear(&mut self) {
+        self.status = Status::OK;
+        self.close = false;
+        for buffer in [&mut self.content_type, &mut self.fields, &mut self.body] {
+            buffer.clear();
+            if buffer.capacity() > BUFFER_BYTES_KEPT_MAX {
+                *buffer = Vec::new();
+            }
+        }
+    }
+
+    /// Sets the status.
+    pub fn status(&mut self, status: Status) -> &mut Response {
+        self.status = status;
+        self
+    }
+
+    /// Appends a header field; white space around the value is dropped. `Content-Type` is set, not
+    /// appended: there is one.
+    ///
+    /// # Errors
+    /// See [`HeaderError`]; nothing is changed then.
+    pub fn header(&mut self, name: &str, value: &str) -> Result<&mut Response, HeaderError> {
+        if !is_token(name.as_bytes()) {
+            return Err(HeaderError::Name);
+        }
+        if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) {
+            return Err(HeaderError::Reserved);
+        }
+        if name.eq_ignore_ascii_case("Content-Type") {
+            return self.content_type(value);
+        }
+        let value = checked_value(value)?;
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            self.fields.extend_from_slice(part);
+        }
+        Ok(self)
+    }
+
+    /// Replaces the body by a text of type `text/plain; charset=utf-8`. With `format_args!` it is
+    /// written straight into the body.
+    ///
+    /// # Panics
+    /// If the `Display` implementation of `text` gives an error, as `to_string` does.
+    pub fn text(&mut self, text: impl fmt::Display) -> &mut Response {
+        self.content_type.clear();
+        self.content_type.extend_from_slice(b"text/plain; charset=utf-8");
+        self.body.clear();
+        fmt::write(&mut Appending(&mut self.body), format_args!("{text}")).expect(
+            "a Display implementation fails only if its formatter does, and a Vec does not",
+        );
+        self
+    }
+
+    /// Replaces the body by `bytes` of the media type `content_type`.
+    ///
+    /// # Errors
+    /// [`HeaderError::Value`] if the type has a control character; nothing is changed then.
+    pub fn body(&mut self, content_type: &str, bytes: &[u8]) -> Result<&mut Response, HeaderError> {
+        self.content_type(content_type)?;
+        self.body.clear();
+        self.body.extend_from_slice(bytes);
+        Ok(self)
+    }
+
+    /// Asks to close the connection after this answer.
+    pub fn close(&mut self) -> &mut Response {
+        self.close = true;
+        self
+    }
+
+    /// The status that is set.
+    pub fn current_status(&self) -> Status {
+        self.status
+    }
+
+    /// The body that is set. Whether it is sent depends on the method and the status.
+    pub fn current_body(&self) -> &[u8] {
+        &self.body
+    }
+
+    fn content_type(&mut self, value: &str) -> Result<&mut Response, HeaderError> {
+        let value = checked_value(value)?;
+        self.content_type.clear();
+        self.content_type.extend_from_slice(value);
+        Ok(self)
+    }
+}
+
+impl Default for Response {
+    fn default() -> Response {
+        Response::new()
+    }
+}
+
+/// Appends to the body; set its type with [`Response::header`].
+impl io::Write for Response {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.body.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Display for HeaderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            HeaderError::Name => "the field name is not a token",
+            HeaderError::Value => "the field value has a control character",
+            HeaderError::Reserved => "the field belongs to the server",
+        })
+    }
+}
+
+impl std::error::Error for HeaderError {}
+
+/// Text appended to bytes. (`io::Write` would do, but asks for an error that cannot be.)
+struct Appending<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Appending<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+fn checked_value(value: &str) -> Result<&[u8], HeaderError> {
+    let value = trim(value.as_bytes());
+    let is_good = value.iter().all(|byte| is_field_value_byte(*byte));
+    if is_good { Ok(value) } else { Err(HeaderError::Value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_header_is_one_line() {
+        let mut response = Response::new();
+        response.header("Allow", " GET, HEAD\t").expect("a good field");
+        assert_eq!(response.fields, b"Allow: GET, HEAD\r\n");
+        for bad in ["a\r\nb", "a\nb", "\r", "\0", "\x7f", "a\x1bb"] {
+            assert_eq!(response.header("X", bad).err(), Some(HeaderError::Value), "{bad:?}");
+        }
+        for bad in ["", "a b", "a:", "a\r\n", "ü"] {
+            assert_eq!(response.header(bad, "x").err(), Some(HeaderError::Name), "{bad:?}");
+        }
+        assert_eq!(response.fields, b"Allow: GET, HEAD\r\n");
+    }
+
+    #[test]
+    fn the_fields_of_the_server_are_refused_in_any_case() {
+        for name in RESERVED {
+            let lower = name.to_ascii_lowercase();
+            assert_eq!(Response::new().header(&lower, "x").err(), Some(HeaderError::Reserved));
+        }
+    }
+
+    #[test]
+    fn the_last_body_and_type_win() {
+        let mut response = Response::new();
+        response.text(format_args!("Hello, {}!\n", "World"));
+        assert_eq!(response.current_body(), b"Hello, World!\n");
+        response.body("image/png", b"\x89PNG").expect("a good type");
+        assert_eq!(response.content_type, b"image/png");
+        response.header("content-type", "a/b").expect("a good type");
+        write!(response, "{}", 1).expect("a Vec takes everything");
+        assert_eq!(
+            (&response.content_type[..], &response.body[..]),
+            (&b"a/b"[..], &b"\x89PNG1"[..])
+        );
+        assert!(response.body("a\r\n/b", b"x").is_err() && response.body == b"\x89PNG1");
+        assert!(response.fields.is_empty());
+    }
+
+    #[test]
+    fn clearing_keeps_memory_but_not_for_ever() {
+        let mut response = Response::new();
+        response.status(Status::NOT_FOUND).close().text("x");
+        response.clear();
+        assert_eq!((response.status, response.close, response.body.len()), (Status::OK, false, 0));
+        assert!(response.body.capacity() > 0);
+        response.body("a/b", &vec![0; BUFFER_BYTES_KEPT_MAX + 1]).expect("a good type");
+        response.clear();
+        assert_eq!(response.body.capacity(), 0);
+    }
+}

@@ -1,0 +1,172 @@
+//! The task that owns a listener: it turns waiting connections into tasks.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use super::connection::Connection;
+use super::status::{Phase, Status};
+use super::{Service, Shared};
+use crate::event_loop::{Context, Flow, Source, Task};
+use crate::id::TaskId;
+use crate::limits::{ACCEPT_BACKOFF, ACCEPT_LOG_INTERVAL};
+use crate::observe::Event;
+use crate::world::{Listener, Readiness, Stream, Time};
+
+/// Where an acceptor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Takes what comes.
+    Accepting,
+    /// No descriptor, or no memory: nothing is tried before this moment.
+    BackingOff { until: Time },
+    /// As many connections as allowed: waits until one ends.
+    Full,
+}
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            State::Accepting => "accepting",
+            State::BackingOff { .. } => "backing off",
+            State::Full => "full",
+        }
+    }
+}
+
+pub(super) struct Acceptor<S> {
+    source: Source<Listener>,
+    shared: Rc<Shared<S>>,
+    state: State,
+    /// When the log was last told about refused accepts.
+    logged: Option<Time>,
+}
+
+impl<S: Service + 'static> Acceptor<S> {
+    pub(super) fn new(
+        listener: Listener,
+        shared: &Rc<Shared<S>>,
+        task: TaskId,
+    ) -> io::Result<Acceptor<S>> {
+        let source = Source::listener(&shared.status.handle, listener, task)?;
+        let acceptors = &shared.status.acceptors;
+        acceptors.set(acceptors.get() + 1);
+        Ok(Acceptor { source, shared: Rc::clone(shared), state: State::Accepting, logged: None })
+    }
+
+    fn status(&self) -> &Status {
+        &self.shared.status
+    }
+
+    fn accept_some(&mut self, cx: &Context<'_>) -> Flow {
+        let mut accepted = 0;
+        for _ in 0..self.shared.limits.accepts_per_resume_max {
+            if !self.status().has_room() {
+                return self.wait_for_room(cx);
+            }
+            match self.source.accept() {
+                Ok((stream, peer)) => {
+                    accepted += 1;
+                    self.open(stream, peer);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return self.queue_is_empty();
+                }
+                Err(error) if concerns_one_connection(&error) => {
+                    log::debug!("a connection was gone before it was accepted: {error}");
+                }
+                Err(error) => return self.back_off(&error, cx),
+            }
+        }
+        if accepted == 0 {
+            // Nothing but failures: whatever it is, do not spin on it.
+            return self.back_off(&io::Error::other("accept fails again and again"), cx);
+        }
+        Flow::Again
+    }
+
+    fn open(&self, stream: Stream, peer: SocketAddr) {
+        let shared = &self.shared;
+        let made = shared.status.handle.try_spawn_task(|task| {
+            Connection::new(shared, stream, peer, task).map(|new| Box::new(new) as Box<dyn Task>)
+        });
+        if let Err(error) = made {
+            log::warn!("cannot watch a new connection, which is closed: {error}");
+        }
+    }
+
+    /// A server that drains takes what was in the queue, and is then done.
+    fn queue_is_empty(&self) -> Flow {
+        if self.status().is_draining() {
+            return Flow::Done;
+        }
+        self.source.want(Readiness::READABLE);
+        Flow::Wait
+    }
+
+    fn wait_for_room(&mut self, cx: &Context<'_>) -> Flow {
+        self.source.want(Readiness::empty());
+        self.status().wait_for_room(cx.task());
+        self.go(State::Full, cx);
+        Flow::Wait
+    }
+
+    fn back_off(&mut self, error: &io::Error, cx: &Context<'_>) -> Flow {
+        if self.logged.is_none_or(|logged| cx.now().since(logged) >= ACCEPT_LOG_INTERVAL) {
+            self.logged = Some(cx.now());
+            let open = self.status().open.get();
+            log::warn!("cannot accept: {error}; {open} connections are open, trying again");
+        }
+        let until = cx.now() + ACCEPT_BACKOFF;
+        self.source.want(Readiness::empty());
+        cx.handle().at(until, cx.task());
+        self.go(State::BackingOff { until }, cx);
+        Flow::Wait
+    }
+
+    fn go(&mut self, state: State, cx: &Context<'_>) {
+        let (task, from, to) = (cx.task(), self.state.name(), state.name());
+        self.state = state;
+        if from != to {
+            cx.handle().tell(|| Event::State { task, from, to });
+        }
+    }
+}
+
+/// accept(2): the connection was dead before it was taken, or the firewall forbids it. The next one
+/// may be well.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::TimedOut
+    )
+}
+
+impl<S: Service + 'static> Task for Acceptor<S> {
+    fn resume(&mut self, cx: &mut Context<'_>) -> Flow {
+        if self.status().phase.get() == Phase::Cutting {
+            return Flow::Done;
+        }
+        match self.state {
+            State::BackingOff { until } if cx.now() < until => return Flow::Wait,
+            _ => self.go(State::Accepting, cx),
+        }
+        self.accept_some(cx)
+    }
+
+    fn kind(&self) -> &'static str {
+        "acceptor"
+    }
+}
+
+impl<S> Drop for Acceptor<S> {
+    fn drop(&mut self) {
+        self.shared.status.acceptor_finished();
+    }
+}

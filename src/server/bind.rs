@@ -1,0 +1,250 @@
+//! From the text of an address to listening sockets.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+
+use crate::world::os::{OnlyV6, TcpListener, listen};
+
+/// Attempts to find one port that is free on both loopback addresses, when the system may choose.
+const SAME_PORT_ATTEMPTS: usize = 16;
+
+/// Why an address could not be listened on.
+#[derive(Debug)]
+pub struct BindError {
+    /// The address as far as it was worked out: what was asked for, or what it resolved to.
+    address: String,
+    cause: Cause,
+}
+
+#[derive(Debug)]
+enum Cause {
+    /// It is not `HOST:PORT`.
+    NotAnAddress,
+    /// The host has no address.
+    Unresolved(io::Error),
+    /// The system said no.
+    Refused(io::Error),
+}
+
+impl BindError {
+    /// True if somebody else listens there.
+    pub fn is_in_use(&self) -> bool {
+        matches!(&self.cause, Cause::Refused(error) if error.kind() == io::ErrorKind::AddrInUse)
+    }
+
+    /// True if the text was not an address at all: `HOST:PORT` was expected.
+    pub fn is_not_an_address(&self) -> bool {
+        matches!(self.cause, Cause::NotAnAddress)
+    }
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = &self.address;
+        match &self.cause {
+            Cause::NotAnAddress => write!(
+                f,
+                "`{address}` is not an address: HOST:PORT was expected, for example \
+                 localhost:8080, 127.0.0.1:0 or [::]:80"
+            ),
+            Cause::Unresolved(error) => write!(f, "cannot resolve {address}: {error}"),
+            Cause::Refused(_) if self.is_in_use() => {
+                write!(f, "cannot listen on {address}: the port is in use by another program")
+            }
+            Cause::Refused(error) => write!(f, "cannot listen on {address}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.cause {
+            Cause::NotAnAddress => None,
+            Cause::Unresolved(error) | Cause::Refused(error) => Some(error),
+        }
+    }
+}
+
+/// Listens on every address that the texts name. All or nothing.
+///
+/// `localhost` is 127.0.0.1 and ::1 with one port, whatever the resolver says (RFC 6761 section
+/// 6.3); a machine without IPv6 gets the first alone. `[::]` takes IPv4 too, unless `0.0.0.0` with
+/// the same port is listed.
+pub(super) fn bind_all(addresses: &[&str]) -> Result<Vec<TcpListener>, BindError> {
+    let parsed: Vec<(&str, u16)> =
+        addresses.iter().map(|text| split(text)).collect::<Result<_, _>>()?;
+    let any_v4 = |port| parsed.iter().any(|&(host, p)| host == "0.0.0.0" && p == port);
+    let mut listeners = Vec::new();
+    for &(host, port) in &parsed {
+        match host {
+            _ if host.eq_ignore_ascii_case("localhost") => bind_localhost(port, &mut listeners)?,
+            "::" if !any_v4(port) => listeners.push(bind_dual(port)?),
+            _ => bind_resolved(host, port, &mut listeners)?,
+        }
+    }
+    Ok(listeners)
+}
+
+/// `localhost:80` and `[::1]:80` as host and port.
+fn split(text: &str) -> Result<(&str, u16), BindError> {
+    let not_an_address = || BindError { address: text.to_owned(), cause: Cause::NotAnAddress };
+    let (host, port) = text.rsplit_once(':').ok_or_else(not_an_address)?;
+    // `parse` takes a sign.
+    let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.parse().ok().filter(|_| digits).ok_or_else(not_an_address)?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    match bare {
+        Some(host) if host.contains(':') => Ok((host, port)),
+        None if !host.is_empty() && !host.contains([':', '[', ']', '/', ' ']) => Ok((host, port)),
+        _ => Err(not_an_address()),
+    }
+}
+
+fn bind_one(address: SocketAddr, only_v6: OnlyV6) -> Result<TcpListener, BindError> {
+    listen(address, only_v6)
+        .map_err(|error| BindError { address: address.to_string(), cause: Cause::Refused(error) })
+}
+
+fn bind_resolved(host: &str, port: u16, listeners: &mut Vec<TcpListener>) -> Result<(), BindError> {
+    let unresolved =
+        |error| BindError { address: format!("{host}:{port}"), cause: Cause::Unresolved(error) };
+    let mut addresses: Vec<SocketAddr> =
+        (host, port).to_socket_addrs().map_err(unresolved)?.collect();
+    addresses.dedup();
+    if addresses.is_empty() {
+        return Err(unresolved(io::Error::other("the name has no address")));
+    }
+    for address in addresses {
+        listeners.push(bind_one(address, OnlyV6::Always)?);
+    }
+    Ok(())
+}
+
+/// Every address of the machine, IPv6 and IPv4, with one socket where there is IPv6.
+fn bind_dual(port: u16) -> Result<TcpListener, BindError> {
+    let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
+    bind_one(v6, OnlyV6::Never).or_else(|error| {
+        if !lacks_v6(&error) {
+            return Err(error);
+        }
+        log::warn!("{error}; IPv4 only");
+        bind_one(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port), OnlyV6::Always)
+    })
+}
+
+fn bind_localhost(port: u16, listeners: &mut Vec<TcpListener>) -> Result<(), BindError> {
+    let mut attempts = 0;
+    loop {
+        let v4 = bind_one(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port), OnlyV6::Always)?;
+        let chosen = v4.local_addr().map_or(port, |address| address.port());
+        let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), chosen);
+        attempts += 1;
+        match bind_one(v6, OnlyV6::Always) {
+            Ok(v6) => listeners.extend([v4, v6]),
+            Err(error) if lacks_v6(&error) => {
+                log::warn!("{error}; IPv4 only");
+                listeners.push(v4);
+            }
+            // The port that the system chose for IPv4 is somebody else's on IPv6: another one.
+            Err(error) if port == 0 && error.is_in_use() && attempts < SAME_PORT_ATTEMPTS => {
+                continue;
+            }
+            Err(error) => return Err(error),
+        }
+        return Ok(());
+    }
+}
+
+/// True if the reason can only be that the machine has no IPv6: a port that is taken or forbidden
+/// is refused in another way, and there is nothing else to say about a wildcard or loopback address.
+fn lacks_v6(error: &BindError) -> bool {
+    let known = [
+        io::ErrorKind::AddrInUse,
+        io::ErrorKind::PermissionDenied,
+        io::ErrorKind::OutOfMemory,
+        io::ErrorKind::QuotaExceeded,
+    ];
+    let out_of_descriptors =
+        |error: &io::Error| matches!(error.raw_os_error(), Some(code) if code == 23 || code == 24);
+    match &error.cause {
+        Cause::Refused(error) => !known.contains(&error.kind()) && !out_of_descriptors(error),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ports(listeners: &[TcpListener]) -> Vec<SocketAddr> {
+        listeners.iter().map(|listener| listener.local_addr().unwrap()).collect()
+    }
+
+    #[test]
+    fn localhost_is_both_families_with_one_port() {
+        let listeners = bind_all(&["localhost:0"]).unwrap();
+        let addresses = ports(&listeners);
+        assert!(addresses[0].ip() == IpAddr::V4(Ipv4Addr::LOCALHOST));
+        if let Some(v6) = addresses.get(1) {
+            assert_eq!(*v6, SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), addresses[0].port()));
+        }
+    }
+
+    #[test]
+    fn a_taken_port_is_named() {
+        let first = bind_all(&["127.0.0.1:0"]).unwrap();
+        let address = ports(&first)[0].to_string();
+        let error = bind_all(&[&address]).unwrap_err();
+        assert!(error.is_in_use());
+        let expected = format!("cannot listen on {address}: the port is in use by another program");
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn one_taken_address_of_localhost_refuses_both() {
+        let Ok(v6) = bind_all(&["[::1]:0"]) else { return };
+        let port = ports(&v6)[0].port();
+        let error = bind_all(&[&format!("localhost:{port}")]).unwrap_err();
+        assert!(error.is_in_use(), "{error}");
+        drop(bind_all(&[&format!("127.0.0.1:{port}")]).unwrap());
+    }
+
+    #[test]
+    fn the_unspecified_address_takes_both_families() {
+        let listeners = bind_all(&["[::]:0"]).unwrap();
+        let port = ports(&listeners)[0].port();
+        std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let both = bind_all(&["0.0.0.0:0"]).unwrap();
+        let port = ports(&both)[0].port();
+        drop(both);
+        let texts = [format!("0.0.0.0:{port}"), format!("[::]:{port}")];
+        // Somebody may take the port between the two, but then it says so.
+        match bind_all(&[&texts[0], &texts[1]]) {
+            Ok(listeners) => assert_eq!(listeners.len(), 2),
+            Err(error) => assert!(error.is_in_use(), "{error}"),
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_address_is_refused_with_examples() {
+        for text in [
+            "8080",
+            "localhost",
+            "localhost:",
+            "localhost:+80",
+            "localhost:65536",
+            ":80",
+            "::1:80",
+            "[::1]",
+            "[localhost]:80",
+            "http://localhost:80",
+            "local host:80",
+            "",
+        ] {
+            let error = bind_all(&[text]).unwrap_err();
+            assert!(error.is_not_an_address(), "{text}: {error}");
+            assert!(error.to_string().contains("for example localhost:8080"));
+        }
+    }
+}

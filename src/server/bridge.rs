@@ -1,0 +1,133 @@
+//! Between an exchange, which knows no loop, and a server, which knows the service.
+
+use std::cell::RefMut;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use super::{Service, Shared};
+use crate::http::{Answer, BodyPolicy, DateCache, Handled, Handler, Request, Response, Status};
+use crate::id::TaskId;
+use crate::limits::Limits;
+use crate::observe::{Event, Excerpt};
+use crate::world::Time;
+
+/// One answer, for an access log.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Access<'a> {
+    /// Who asked. The scope of an IPv6 link-local address is not kept.
+    pub peer: SocketAddr,
+    /// What was asked; `None` if the head could not be read.
+    pub request: Option<&'a Request<'a>>,
+    /// The status of the answer.
+    pub status: Status,
+    /// Bytes of the answer's body.
+    pub body_bytes: usize,
+    /// How long the service took.
+    pub service_time: Duration,
+}
+
+/// On whose behalf an exchange works.
+#[derive(Clone, Copy)]
+pub(super) struct Who {
+    pub(super) peer: SocketAddr,
+    pub(super) task: TaskId,
+    pub(super) now: Time,
+    /// Requests that the connection has answered before.
+    pub(super) answered: u32,
+}
+
+/// What an exchange needs from outside, for one call.
+pub(super) struct Bridge<'a, S> {
+    shared: &'a Shared<S>,
+    who: Who,
+    date: RefMut<'a, DateCache>,
+    /// Of the request that is being answered.
+    service_time: Duration,
+}
+
+impl<S: Service> Shared<S> {
+    /// Calls `exchange` with the bridge to the service, and with the one reused response.
+    pub(super) fn with_bridge<R>(
+        &self,
+        who: Who,
+        exchange: impl FnOnce(&mut Bridge<'_, S>, &mut Response) -> R,
+    ) -> R {
+        let (date, mut response) = (self.date.borrow_mut(), self.response.borrow_mut());
+        let mut bridge = Bridge { shared: self, who, date, service_time: Duration::ZERO };
+        exchange(&mut bridge, &mut response)
+    }
+}
+
+impl<S: Service> Bridge<'_, S> {
+    fn call_service(&self, request: &Request<'_>, response: &mut Response) -> Handled {
+        let call = AssertUnwindSafe(|| self.shared.service.call(request, response));
+        match catch_unwind(call) {
+            Ok(()) => Handled::Done,
+            Err(_) => {
+                let peer = self.who.peer;
+                log::error!("the service panicked at a request of {peer}, which is told 500");
+                Handled::Panicked
+            }
+        }
+    }
+}
+
+impl<S: Service> Handler for Bridge<'_, S> {
+    fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    fn date(&mut self) -> &[u8; 29] {
+        let handle = &self.shared.status.handle;
+        self.date.at(self.who.now.as_nanos(), || handle.wall())
+    }
+
+    fn draining(&self) -> bool {
+        self.shared.status.is_draining()
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        Some(self.who.peer)
+    }
+
+    fn body_policy(&mut self, head: &Request<'_>) -> BodyPolicy {
+        let ask = AssertUnwindSafe(|| self.shared.service.body_policy(head));
+        // The panic itself was printed; the service will be asked for the answer, too.
+        catch_unwind(ask).unwrap_or(BodyPolicy::Discard)
+    }
+
+    fn respond(&mut self, request: &Request<'_>, response: &mut Response) -> Handled {
+        let (task, number) = (self.who.task, self.who.answered.wrapping_add(1));
+        let handle = &self.shared.status.handle;
+        handle.tell(|| {
+            let line = Excerpt::of(&[request.method(), " ", request.target()]);
+            Event::Request { task, number, line }
+        });
+        if !self.shared.is_logged.get() {
+            return self.call_service(request, response);
+        }
+        let began = handle.clock();
+        let handled = self.call_service(request, response);
+        self.service_time = handle.clock().since(began);
+        handled
+    }
+
+    fn answered(&mut self, answer: &Answer<'_>) {
+        self.shared.status.count(|report| report.requests += 1);
+        self.who.answered = self.who.answered.wrapping_add(1);
+        let (task, number) = (self.who.task, self.who.answered);
+        let (status, body_bytes) = (answer.status.code(), answer.body_bytes);
+        self.shared.status.handle.tell(|| Event::Response { task, number, status, body_bytes });
+        if self.shared.is_logged.get() {
+            self.shared.log(&Access {
+                peer: self.who.peer,
+                request: answer.request,
+                status: answer.status,
+                body_bytes: answer.body_bytes,
+                service_time: std::mem::take(&mut self.service_time),
+            });
+        }
+    }
+}

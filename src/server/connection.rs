@@ -1,0 +1,526 @@
+//! One connection: an explicit state machine that drives an [`Exchange`] over a socket.
+//!
+//! ```text
+//!              first byte             complete requests
+//!    ┌──────┐ ───────────▶ ┌───────────┐ ───────────▶ answers are written at once
+//! ──▶│ idle │              │ receiving │ ◀─────┐           │ all written
+//!    └──────┘ ◀─────────── └───────────┘       └───────────┤
+//!      │        nothing left over                          │ the socket is full
+//!      │ idle timeout                                      ▼
+//!      │              peer reads on, or more requests ┌──────────┐
+//!      │            answering ◀────────────────────── │ flushing │
+//!      ▼                                              └──────────┘
+//!   dropped ◀── the peer's end, or 2 s ── lingering ◀── the last answer is written
+//! ```
+//!
+//! **Flush before want.** All output is written before the exchange's answer is acted on: the
+//! other end of the contract is [`Want`].
+//!
+//! **An idle connection owns no buffer.** Reads go into the loop's input buffer, answers into its
+//! output buffer; what is left over is copied here, and released when it is used up.
+
+use std::io;
+use std::mem;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::bridge::Who;
+use super::status::Phase;
+use super::{Service, Shared};
+use crate::event_loop::{Context, Flow, Scratch, Source, Task, TimerId};
+use crate::http::{Error, Exchange, Reason, Stage, Want};
+use crate::id::TaskId;
+use crate::limits::BUFFER_BYTES_KEPT_MAX;
+use crate::observe::Event;
+use crate::world::{Readiness, Stream, Time};
+
+/// Where a connection is. What a state needs lives in its variant.
+enum State {
+    /// Between requests: nothing of the next one is here.
+    Idle,
+    /// Part of a request is here.
+    Receiving {
+        held: Held,
+        /// Bytes of the present body that arrived in the present window.
+        progress: u32,
+    },
+    /// Requests are here and have not been looked at: they wait for their turn.
+    Answering { held: Held },
+    /// The socket took only part of the answers. Nothing is read meanwhile: back-pressure.
+    Flushing {
+        unsent: Box<Unsent>,
+        /// Bytes that the peer took in the present window.
+        progress: u32,
+    },
+    /// Everything is said and the write side is shut; what still comes is read for nothing, so that
+    /// it does not turn into a reset which destroys the last answer (RFC 9112 section 9.6).
+    Lingering,
+}
+
+/// Input that was received and not consumed, if there is any: part of a head, or whole requests
+/// behind a flush. Boxed, because the idle many have none.
+#[allow(clippy::box_collection, reason = "one word in every connection instead of three")]
+type Held = Option<Box<Vec<u8>>>;
+
+/// Output that did not fit into the socket.
+struct Unsent {
+    bytes: Vec<u8>,
+    /// `bytes[..sent]` is on its way; less than all.
+    sent: usize,
+    /// Input behind the requests that these bytes answer.
+    held: Held,
+    /// What the exchange wants once everything is written.
+    then: Want,
+}
+
+/// What a step of the machine leads to.
+enum Next {
+    /// On to the next step.
+    Step,
+    /// Back to the loop.
+    Yield(Flow),
+}
+
+/// What a connection waits for: each has its own time limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    NextRequest,
+    RestOfHead,
+    RestOfBody,
+    PeerToRead,
+    PeerToClose,
+}
+
+/// A peer's address without an IPv6 scope: 20 bytes instead of 32, in every idle connection.
+#[derive(Clone, Copy)]
+struct Peer {
+    ip: IpAddr,
+    port: u16,
+}
+
+pub(super) struct Connection<S> {
+    source: Source<Stream>,
+    shared: Rc<Shared<S>>,
+    exchange: Exchange,
+    state: State,
+    /// When the connection must have moved on. Extending it is one write; see `timer`.
+    due: Time,
+    /// Set for `due` or earlier. One that fires early is set again.
+    timer: TimerId,
+    peer: Peer,
+    /// The peer has finished sending.
+    eof: bool,
+}
+
+impl<S: Service> Connection<S> {
+    pub(super) fn new(
+        shared: &Rc<Shared<S>>,
+        stream: Stream,
+        peer: SocketAddr,
+        task: TaskId,
+    ) -> io::Result<Connection<S>> {
+        let handle = &shared.status.handle;
+        let source = Source::stream(handle, stream, task)?;
+        let due = handle.now() + shared.limits.idle_timeout;
+        let timer = handle.at(due, task);
+        shared.status.connection_opened();
+        Ok(Connection {
+            source,
+            shared: Rc::clone(shared),
+            exchange: Exchange::new(),
+            state: State::Idle,
+            due,
+            timer,
+            peer: Peer { ip: peer.ip(), port: peer.port() },
+            eof: false,
+        })
+    }
+}
+
+/// The machine: each step takes a state and leaves the next in its place.
+impl<S: Service> Connection<S> {
+    fn run(&mut self, cx: &mut Context<'_>) -> Flow {
+        let mut read_bytes_left = self.shared.limits.read_bytes_per_resume_max;
+        loop {
+            let from = self.state_name();
+            let next = self.step(&mut read_bytes_left, cx);
+            let (task, to) = (cx.task(), self.state_name());
+            if from != to {
+                cx.handle().tell(|| Event::State { task, from, to });
+            }
+            if let Next::Yield(flow) = next {
+                return flow;
+            }
+        }
+    }
+
+    fn step(&mut self, read_bytes_left: &mut usize, cx: &mut Context<'_>) -> Next {
+        match mem::replace(&mut self.state, State::Idle) {
+            State::Idle => self.receive(None, 0, read_bytes_left, cx),
+            State::Receiving { held, progress } => {
+                self.receive(held, progress, read_bytes_left, cx)
+            }
+            State::Answering { held } => self.answer(held, 0, 0, cx),
+            State::Flushing { unsent, progress } => self.flush(unsent, progress, cx),
+            State::Lingering => self.linger(read_bytes_left, cx),
+        }
+    }
+
+    /// Reads once, and lets the exchange work on what came.
+    fn receive(
+        &mut self,
+        held: Held,
+        progress: u32,
+        read_bytes_left: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Next {
+        if *read_bytes_left == 0 {
+            self.rest(held, progress);
+            return Next::Yield(Flow::Again);
+        }
+        let fresh = match self.source.read(&mut cx.scratch.input) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.rest(held, progress);
+                self.source.want(Readiness::READABLE);
+                return Next::Yield(Flow::Wait);
+            }
+            Err(_) => return self.end(Reason::PeerReset, cx),
+        };
+        self.eof |= fresh == 0;
+        *read_bytes_left = read_bytes_left.saturating_sub(fresh);
+        let progress = progress.saturating_add(u32::try_from(fresh).unwrap_or(u32::MAX));
+        self.answer(held, fresh, progress, cx)
+    }
+
+    /// Lets the exchange work on `held` and then the first `fresh` bytes of the input buffer.
+    fn answer(&mut self, held: Held, fresh: usize, progress: u32, cx: &mut Context<'_>) -> Next {
+        let (task, now) = (cx.task(), cx.now());
+        let Scratch { input, output } = &mut *cx.scratch;
+        let input = &input[..fresh];
+        let mut held = held;
+        let all = match &mut held {
+            Some(held) => {
+                held.extend_from_slice(input);
+                held.as_slice()
+            }
+            None => input,
+        };
+        let mut rest = all;
+        let who = Who { peer: self.peer.address(), task, now, answered: self.exchange.requests() };
+        let want = self.shared.with_bridge(who, |bridge, response| {
+            self.exchange.advance(&mut rest, self.eof, output, response, bridge)
+        });
+        let consumed = all.len() - rest.len();
+        let held = left_over(held, input, consumed);
+        self.deliver(want, held, progress, cx)
+    }
+
+    /// Writes the output buffer, then does what the exchange wants: flush before want.
+    fn deliver(&mut self, want: Want, held: Held, progress: u32, cx: &mut Context<'_>) -> Next {
+        let output = &mut cx.scratch.output;
+        let sent = match write_all(&mut self.source, output) {
+            Ok(sent) => sent,
+            Err(_) => return self.end(Reason::PeerReset, cx),
+        };
+        if sent < output.len() {
+            let bytes = output[sent..].to_vec();
+            output.clear();
+            let unsent = Box::new(Unsent { bytes, sent: 0, held, then: want });
+            self.state = State::Flushing { unsent, progress: 0 };
+            self.source.want(Readiness::WRITABLE);
+            return Next::Yield(Flow::Wait);
+        }
+        output.clear();
+        output.shrink_to(BUFFER_BYTES_KEPT_MAX);
+        self.act(want, held, progress, cx)
+    }
+
+    /// Goes on with what did not fit before.
+    fn flush(&mut self, mut unsent: Box<Unsent>, progress: u32, cx: &mut Context<'_>) -> Next {
+        let sent = match write_all(&mut self.source, &unsent.bytes[unsent.sent..]) {
+            Ok(sent) => sent,
+            Err(_) => return self.end(Reason::PeerReset, cx),
+        };
+        unsent.sent += sent;
+        if unsent.sent < unsent.bytes.len() {
+            let progress = progress.saturating_add(u32::try_from(sent).unwrap_or(u32::MAX));
+            self.state = State::Flushing { unsent, progress };
+            self.source.want(Readiness::WRITABLE);
+            return Next::Yield(Flow::Wait);
+        }
+        self.act(unsent.then, unsent.held, 0, cx)
+    }
+
+    /// Everything is written: does what the exchange wants.
+    fn act(&mut self, want: Want, held: Held, progress: u32, cx: &Context<'_>) -> Next {
+        match want {
+            Want::Read => {
+                debug_assert!(!self.eof, "after the end there is nothing to read");
+                self.rest(held, progress);
+                Next::Step
+            }
+            // A batch of requests is answered: the others first.
+            Want::Flush => {
+                self.state = State::Answering { held };
+                Next::Yield(Flow::Again)
+            }
+            Want::Close(reason) => self.close(reason, cx),
+        }
+    }
+
+    /// The state of a connection whose input was looked at.
+    fn rest(&mut self, held: Held, progress: u32) {
+        self.state = match self.exchange.stage() {
+            Stage::Idle => State::Idle,
+            _ => State::Receiving { held, progress },
+        };
+    }
+
+    /// An orderly end: half-close, then read until the peer has closed too.
+    fn close(&mut self, reason: Reason, cx: &Context<'_>) -> Next {
+        if self.eof || !reason.lingers() || self.source.shut_write().is_err() {
+            return self.end(reason, cx);
+        }
+        self.tell_ending(reason, cx);
+        self.state = State::Lingering;
+        Next::Step
+    }
+
+    fn linger(&mut self, read_bytes_left: &mut usize, cx: &mut Context<'_>) -> Next {
+        self.state = State::Lingering;
+        if *read_bytes_left == 0 {
+            return Next::Yield(Flow::Again);
+        }
+        match self.source.read(&mut cx.scratch.input) {
+            Ok(0) => Next::Yield(Flow::Done),
+            Ok(bytes) => {
+                *read_bytes_left = read_bytes_left.saturating_sub(bytes);
+                Next::Step
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.source.want(Readiness::READABLE);
+                Next::Yield(Flow::Wait)
+            }
+            Err(_) => Next::Yield(Flow::Done),
+        }
+    }
+
+    /// The end without ceremony: the socket is closed when the task is dropped.
+    fn end(&mut self, reason: Reason, cx: &Context<'_>) -> Next {
+        self.tell_ending(reason, cx);
+        Next::Yield(Flow::Done)
+    }
+
+    fn tell_ending(&self, reason: Reason, cx: &Context<'_>) {
+        let (task, why) = (cx.task(), reason.sentence());
+        cx.handle().tell(|| Event::Ending { task, why });
+        log::debug!("connection {task} from {} ends: {why}", self.peer.address());
+    }
+
+    fn state_name(&self) -> &'static str {
+        match (&self.state, self.exchange.stage()) {
+            (State::Idle, _) => "idle",
+            (State::Receiving { .. }, Stage::Body) => "receiving body",
+            (State::Receiving { .. }, _) => "receiving head",
+            (State::Answering { .. }, _) => "answering",
+            (State::Flushing { .. }, _) => "flushing",
+            (State::Lingering, _) => "lingering",
+        }
+    }
+}
+
+/// Deadlines. They are lazy: while a connection lives, one field is written, and no timer is touched
+/// until it fires or until something is due earlier.
+impl<S: Service> Connection<S> {
+    fn waiting(&self) -> Waiting {
+        match (&self.state, self.exchange.stage()) {
+            (State::Flushing { .. }, _) => Waiting::PeerToRead,
+            (State::Lingering, _) => Waiting::PeerToClose,
+            (_, Stage::Body) => Waiting::RestOfBody,
+            (_, Stage::Head) => Waiting::RestOfHead,
+            _ => Waiting::NextRequest,
+        }
+    }
+
+    fn time_limit(&self) -> Duration {
+        let limits = &self.shared.limits;
+        match self.waiting() {
+            Waiting::NextRequest => limits.idle_timeout,
+            Waiting::RestOfHead => limits.head_timeout,
+            Waiting::RestOfBody => limits.body_progress_timeout,
+            Waiting::PeerToRead => limits.write_progress_timeout,
+            Waiting::PeerToClose => limits.linger_timeout,
+        }
+    }
+
+    /// True, once a window, if a body or an answer has moved by enough to deserve another window.
+    fn take_progress(&mut self) -> bool {
+        let enough = u32::try_from(self.shared.limits.progress_bytes_min).unwrap_or(u32::MAX);
+        match &mut self.state {
+            State::Receiving { progress, .. } if self.exchange.stage() != Stage::Body => {
+                // A head has one limit from its first byte to its last, however it dribbles.
+                *progress = 0;
+                false
+            }
+            State::Receiving { progress, .. } | State::Flushing { progress, .. } => {
+                let moved = *progress >= enough;
+                if moved {
+                    *progress = 0;
+                }
+                moved
+            }
+            _ => false,
+        }
+    }
+
+    /// Nothing came in time, and the kernel was asked once more.
+    fn time_is_up(&mut self, cx: &mut Context<'_>) -> Flow {
+        let next = match self.waiting() {
+            Waiting::NextRequest => self.end(Reason::IdleTimeout, cx),
+            Waiting::RestOfHead => self.refuse(Error::HeadTimeout, cx),
+            Waiting::RestOfBody => self.refuse(Error::BodyTimeout, cx),
+            Waiting::PeerToRead => {
+                // It would not read anything else either: free the kernel's buffers at once.
+                self.source.socket().abort_on_close();
+                self.end(Reason::WriteTimeout, cx)
+            }
+            Waiting::PeerToClose => Next::Yield(Flow::Done),
+        };
+        match next {
+            Next::Step => self.run(cx),
+            Next::Yield(flow) => flow,
+        }
+    }
+
+    fn refuse(&mut self, error: Error, cx: &mut Context<'_>) -> Next {
+        let (task, now, answered) = (cx.task(), cx.now(), self.exchange.requests());
+        let who = Who { peer: self.peer.address(), task, now, answered };
+        let output = &mut cx.scratch.output;
+        let want = self.shared.with_bridge(who, |bridge, response| {
+            self.exchange.refuse(error, output, response, bridge)
+        });
+        self.deliver(want, None, 0, cx)
+    }
+
+    /// Makes sure that a timer looks at `due`, or earlier.
+    fn arm(&mut self, cx: &Context<'_>) {
+        let fired = self.timer.deadline() <= cx.now();
+        if !fired && self.timer.deadline() > self.due {
+            cx.handle().cancel(self.timer);
+        }
+        if fired || self.timer.deadline() > self.due {
+            self.timer = cx.handle().at(self.due, cx.task());
+        }
+    }
+
+    /// The server is stopped, or a drain took too long.
+    fn cut(&mut self, cx: &Context<'_>) -> Flow {
+        if !matches!(self.state, State::Idle | State::Lingering) {
+            self.shared.status.count(|report| report.cut += 1);
+        }
+        if !matches!(self.state, State::Lingering) {
+            self.tell_ending(Reason::Cut, cx);
+        }
+        Flow::Done
+    }
+}
+
+impl<S: Service> Task for Connection<S> {
+    fn resume(&mut self, cx: &mut Context<'_>) -> Flow {
+        let phase = self.shared.status.phase.get();
+        if phase == Phase::Cutting {
+            return self.cut(cx);
+        }
+        let is_due = cx.now() >= self.due;
+        let may_close = phase == Phase::ClosingIdle && matches!(self.state, State::Idle);
+        if is_due || may_close {
+            // A last look: what came in time may wait behind many other events.
+            self.source.assume_ready();
+        }
+
+        let before = (self.waiting(), self.exchange.requests());
+        let mut flow = self.run(cx);
+        let after = (self.waiting(), self.exchange.requests());
+
+        if flow == Flow::Wait && phase == Phase::ClosingIdle && matches!(self.state, State::Idle) {
+            self.tell_ending(Reason::Draining, cx);
+            return Flow::Done;
+        }
+        if self.take_progress() || before != after {
+            self.due = cx.now() + self.time_limit();
+        } else if is_due && flow == Flow::Wait {
+            flow = self.time_is_up(cx);
+            self.due = cx.now() + self.time_limit();
+        }
+        if flow != Flow::Done {
+            self.arm(cx);
+        }
+        flow
+    }
+
+    fn kind(&self) -> &'static str {
+        "connection"
+    }
+}
+
+impl<S> Drop for Connection<S> {
+    fn drop(&mut self) {
+        self.shared.status.handle.cancel(self.timer);
+        self.shared.status.connection_closed();
+    }
+}
+
+impl Peer {
+    fn address(self) -> SocketAddr {
+        SocketAddr::new(self.ip, self.port)
+    }
+}
+
+/// Writes until everything is written or the socket is full; gives the number of bytes written.
+fn write_all(source: &mut Source<Stream>, bytes: &[u8]) -> io::Result<usize> {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match source.write(&bytes[sent..]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => sent += written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sent)
+}
+
+/// What is behind the first `consumed` bytes of `held`, or of `input` if nothing was held.
+fn left_over(held: Held, input: &[u8], consumed: usize) -> Held {
+    match held {
+        Some(mut held) => {
+            held.drain(..consumed);
+            Some(held).filter(|held| !held.is_empty())
+        }
+        None if consumed < input.len() => Some(Box::new(input[consumed..].to_vec())),
+        None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_small() {
+        type Closure = fn(&crate::http::Request<'_>, &mut crate::http::Response);
+        assert!(size_of::<Connection<Closure>>() <= 128, "{}", size_of::<Connection<Closure>>());
+        assert!(size_of::<State>() <= 16);
+    }
+
+    #[test]
+    fn what_is_left_over_is_kept_and_nothing_else() {
+        assert_eq!(left_over(None, b"abc", 3), None);
+        assert_eq!(left_over(None, b"abc", 1), Some(Box::new(b"bc".to_vec())));
+        let held = || Some(Box::new(b"abcd".to_vec()));
+        assert_eq!(left_over(held(), b"cd", 4), None);
+        assert_eq!(left_over(held(), b"cd", 3), Some(Box::new(b"d".to_vec())));
+    }
+}

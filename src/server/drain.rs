@@ -1,0 +1,185 @@
+//! The end of a server: gracefully within a time, or now.
+//!
+//! A drain goes through the phases of [`Phase`]: stop accepting, after what is in the accept queue;
+//! answer what is in flight, each answer with `Connection: close`; after a short grace, in which
+//! a request that was already on its way is still answered, close idle connections; at the deadline
+//! cut what is left, and count it.
+
+use std::fmt;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::status::{Phase, Status};
+use crate::event_loop::{Context, Flow, Remote, Task, TimerId};
+use crate::id::TaskId;
+use crate::observe::Event;
+
+/// What a server was told from outside, in order of severity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    /// Go on.
+    Serve,
+    /// Drain within this time.
+    Drain(Duration),
+    /// Stop now.
+    Stop,
+}
+
+/// Orders on their way from any thread to the drainer.
+#[derive(Debug)]
+pub(super) struct Control {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    order: Order,
+    /// Where the drainer is, once the server is on a loop. An earlier order waits for it.
+    drainer: Option<(Remote, TaskId)>,
+}
+
+impl Control {
+    pub(super) fn new() -> Arc<Control> {
+        let inner = Inner { order: Order::Serve, drainer: None };
+        Arc::new(Control { inner: Mutex::new(inner) })
+    }
+
+    pub(super) fn attach(&self, remote: Remote, drainer: TaskId) {
+        self.inner().drainer = Some((remote, drainer));
+    }
+
+    /// Gives an order. A weaker one than the present one changes nothing.
+    fn order(&self, order: Order) {
+        let mut inner = self.inner();
+        inner.order = inner.order.max(order);
+        if let Some((remote, drainer)) = &inner.drainer {
+            remote.wake(*drainer);
+        }
+    }
+
+    /// Nobody panics while holding the lock.
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends a server, from any thread. Cheap to clone; does nothing once the server is gone.
+#[derive(Clone)]
+pub struct ServerHandle {
+    pub(super) control: Arc<Control>,
+}
+
+impl ServerHandle {
+    /// Begins a graceful end, which takes at most `timeout`: no new connections, answers to what
+    /// is in flight, then idle connections closed. What is still open after `timeout` is cut.
+    /// A second call changes nothing; [`shutdown`](ServerHandle::shutdown) ends a drain at once.
+    pub fn drain(&self, timeout: Duration) {
+        self.control.order(Order::Drain(timeout));
+    }
+
+    /// Ends the server now: listeners and connections are closed as they are.
+    pub fn shutdown(&self) {
+        self.control.order(Order::Stop);
+    }
+
+    /// Makes the server's loop turn once more, for nothing: a host that waits for the loop's
+    /// descriptor comes back.
+    pub fn wake(&self) {
+        self.control.order(Order::Serve);
+    }
+}
+
+impl fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerHandle").finish_non_exhaustive()
+    }
+}
+
+/// The task that carries out orders. It is the last of a server's tasks to finish.
+pub(super) struct Drainer {
+    status: Rc<Status>,
+    control: Arc<Control>,
+    /// Spawned by them: the connections.
+    acceptors: Vec<TaskId>,
+    /// See [`crate::limits::DRAIN_IDLE_GRACE`].
+    idle_grace: Duration,
+    /// When idle connections are closed, then when everything is cut: the timers of a drain.
+    milestones: Option<[TimerId; 2]>,
+}
+
+impl Drainer {
+    pub(super) fn new(
+        status: Rc<Status>,
+        control: Arc<Control>,
+        acceptors: Vec<TaskId>,
+        idle_grace: Duration,
+    ) -> Drainer {
+        Drainer { status, control, acceptors, idle_grace, milestones: None }
+    }
+
+    /// The phase that the orders and the clock ask for.
+    fn phase_due(&mut self, cx: &Context<'_>) -> Phase {
+        let order = self.control.inner().order;
+        match order {
+            Order::Serve => Phase::Serving,
+            Order::Stop => Phase::Cutting,
+            Order::Drain(timeout) => {
+                let after = |pause| cx.handle().at(cx.now() + pause, cx.task());
+                let grace = self.idle_grace.min(timeout);
+                let milestones = self.milestones.get_or_insert_with(|| [grace, timeout].map(after));
+                match milestones.map(|timer| timer.deadline() <= cx.now()) {
+                    [_, true] => Phase::Cutting,
+                    [true, false] => Phase::ClosingIdle,
+                    [false, false] => Phase::Draining,
+                }
+            }
+        }
+    }
+
+    fn enter(&self, phase: Phase, cx: &Context<'_>) {
+        let before = self.status.phase.replace(phase);
+        let (task, from, to) = (cx.task(), name(before), name(phase));
+        cx.handle().tell(|| Event::State { task, from, to });
+        log::debug!("server: {from} -> {to}, {} connections open", self.status.open.get());
+        for &acceptor in &self.acceptors {
+            cx.handle().wake(acceptor);
+            cx.handle().wake_children(acceptor);
+        }
+    }
+}
+
+fn name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Serving => "serving",
+        Phase::Draining => "draining",
+        Phase::ClosingIdle => "closing idle connections",
+        Phase::Cutting => "cutting",
+    }
+}
+
+impl Task for Drainer {
+    fn resume(&mut self, cx: &mut Context<'_>) -> Flow {
+        let phase = self.phase_due(cx);
+        if phase > self.status.phase.get() {
+            self.enter(phase, cx);
+        }
+        if self.status.is_draining() && self.status.is_empty() {
+            return Flow::Done;
+        }
+        Flow::Wait
+    }
+
+    fn kind(&self) -> &'static str {
+        "drainer"
+    }
+}
+
+impl Drop for Drainer {
+    fn drop(&mut self) {
+        for timer in self.milestones.into_iter().flatten() {
+            self.status.handle.cancel(timer);
+        }
+        self.status.finished.set(true);
+    }
+}

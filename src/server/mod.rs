@@ -1,0 +1,339 @@
+//! The HTTP/1.1 server: listeners and connections as tasks on an event loop.
+//!
+//! ```no_run
+//! use helloop::http::{Request, Response};
+//! use helloop::server::Server;
+//!
+//! let server = Server::builder().bind("localhost:8080")?;
+//! server.serve(|request: &Request<'_>, response: &mut Response| {
+//!     response.text(format_args!("You asked for {}\n", request.path()));
+//! })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A server runs on the caller's thread ([`Server::serve`]), on a thread of its own
+//! ([`Server::spawn`]), or on a loop that the host program turns ([`Server::attach`]). It has no
+//! global state, and installs neither signal handlers nor a logger.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crate::event_loop::{EventLoop, Handle};
+use crate::http::{BodyPolicy, DateCache, Request, Response};
+use crate::limits::{DESCRIPTORS_RESERVED, LimitError, Limits};
+use crate::world::{Listener, os};
+
+mod acceptor;
+mod bind;
+mod bridge;
+mod connection;
+mod drain;
+mod status;
+
+pub use bind::BindError;
+pub use bridge::Access;
+pub use drain::ServerHandle;
+pub use status::Report;
+
+use acceptor::Acceptor;
+use drain::{Control, Drainer};
+use status::Status;
+
+/// What answers requests: a closure `Fn(&Request<'_>, &mut Response)`, or a type.
+///
+/// It runs on the loop's thread and must not block: nothing else happens meanwhile. One that panics
+/// is logged; its peer is told 500, and that connection is closed.
+pub trait Service {
+    /// Answers a complete request. `response` is empty, with status 200.
+    fn call(&self, request: &Request<'_>, response: &mut Response);
+
+    /// What to do with the body of a request of which only the head is here (by default: collect
+    /// it, up to [`Limits::body_bytes_max`]).
+    fn body_policy(&self, head: &Request<'_>) -> BodyPolicy {
+        let _ = head;
+        BodyPolicy::Collect
+    }
+}
+
+impl<F: Fn(&Request<'_>, &mut Response)> Service for F {
+    fn call(&self, request: &Request<'_>, response: &mut Response) {
+        self(request, response);
+    }
+}
+
+/// Called after each answer, for access logs.
+type AccessLog = Box<dyn FnMut(&Access<'_>) + Send>;
+
+/// What a server is to be, before it has sockets.
+#[derive(Default)]
+pub struct Builder {
+    limits: Limits,
+    access_log: Option<AccessLog>,
+}
+
+impl Builder {
+    /// Sets the limits; without this they are the defaults of [`crate::limits`].
+    pub fn limits(mut self, limits: Limits) -> Builder {
+        self.limits = limits;
+        self
+    }
+
+    /// Calls `log` after each answer, refusals included. One that panics is not called again.
+    pub fn access_log(mut self, log: impl FnMut(&Access<'_>) + Send + 'static) -> Builder {
+        self.access_log = Some(Box::new(log));
+        self
+    }
+
+    /// Listens on `address`, `HOST:PORT`. See [`bind_all`](Builder::bind_all).
+    ///
+    /// # Errors
+    /// See [`BindError`].
+    pub fn bind(self, address: &str) -> Result<Server, BindError> {
+        self.bind_all(&[address])
+    }
+
+    /// Listens on all of these addresses; if one is refused, on none.
+    ///
+    /// `localhost` is 127.0.0.1 and ::1 with the same port, also when the system is asked to choose
+    /// it (port 0). `[::]` is every address of the machine, IPv4 included.
+    ///
+    /// # Errors
+    /// See [`BindError`].
+    pub fn bind_all(self, addresses: &[&str]) -> Result<Server, BindError> {
+        let listeners = bind::bind_all(addresses)?;
+        Ok(Server { builder: self, listeners, control: Control::new() })
+    }
+
+    /// Serves listeners of any world on its loop, for example simulated ones.
+    ///
+    /// # Errors
+    /// When the limits contradict each other, or the loop cannot watch the listeners.
+    pub fn attach<S: Service + 'static>(
+        self,
+        handle: &Handle,
+        listeners: Vec<Listener>,
+        service: S,
+    ) -> io::Result<Attached> {
+        attach(self, handle, listeners, service, Control::new())
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// A server that listens, and is not served yet: connections wait in the kernel's queue.
+pub struct Server {
+    builder: Builder,
+    listeners: Vec<os::TcpListener>,
+    control: Arc<Control>,
+}
+
+impl Server {
+    /// Begins with the default limits and no access log.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The addresses that are listened on, with their real ports.
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Ends the server from any thread, also before it is served.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle { control: Arc::clone(&self.control) }
+    }
+
+    /// Serves on this thread, on a loop of its own, until a [`ServerHandle`] ends it.
+    ///
+    /// # Errors
+    /// When the limits contradict each other, or the process has no descriptor for a poller.
+    pub fn serve(self, service: impl Service + 'static) -> io::Result<Report> {
+        let mut event_loop = EventLoop::new()?;
+        let attached = self.attach(event_loop.handle(), service)?;
+        event_loop.run_until(|| attached.is_finished())?;
+        Ok(attached.report())
+    }
+
+    /// Serves on a thread of its own.
+    ///
+    /// # Errors
+    /// When the system refuses a thread. What [`serve`](Server::serve) says comes from
+    /// [`Running::join`].
+    pub fn spawn(self, service: impl Service + Send + 'static) -> io::Result<Running> {
+        let (handle, local_addrs) = (self.handle(), self.local_addrs());
+        let serve = move || self.serve(service);
+        let thread = thread::Builder::new().name("helloop".into()).spawn(serve)?;
+        Ok(Running { handle, local_addrs, thread })
+    }
+
+    /// Serves on a loop that somebody else turns.
+    ///
+    /// # Errors
+    /// When the limits contradict each other, or the loop cannot watch the listeners.
+    pub fn attach(self, handle: &Handle, service: impl Service + 'static) -> io::Result<Attached> {
+        let listeners = self.listeners.into_iter().map(Listener::Tcp).collect();
+        attach(self.builder, handle, listeners, service, self.control)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("local_addrs", &self.local_addrs()).finish_non_exhaustive()
+    }
+}
+
+/// A server on a thread of its own. Dropping this leaves the server running.
+#[derive(Debug)]
+pub struct Running {
+    handle: ServerHandle,
+    local_addrs: Vec<SocketAddr>,
+    thread: JoinHandle<io::Result<Report>>,
+}
+
+impl Running {
+    /// Ends the server.
+    pub fn handle(&self) -> &ServerHandle {
+        &self.handle
+    }
+
+    /// The addresses that are listened on, with their real ports.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    /// Waits until the server has ended; it does not end it.
+    ///
+    /// # Errors
+    /// See [`Server::serve`]. A panic of the thread becomes an error too.
+    pub fn join(self) -> io::Result<Report> {
+        let panicked = |_| Err(io::Error::other("the server's thread panicked"));
+        self.thread.join().unwrap_or_else(panicked)
+    }
+}
+
+/// A server on a loop that somebody else turns.
+#[derive(Debug)]
+pub struct Attached {
+    handle: ServerHandle,
+    local_addrs: Vec<SocketAddr>,
+    status: Rc<Status>,
+}
+
+impl Attached {
+    /// Ends the server.
+    pub fn handle(&self) -> &ServerHandle {
+        &self.handle
+    }
+
+    /// The addresses that are listened on, with their real ports.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    /// True once nothing of the server is left on the loop.
+    pub fn is_finished(&self) -> bool {
+        self.status.finished.get()
+    }
+
+    /// Connections that are open now.
+    pub fn open_connections(&self) -> usize {
+        self.status.open.get()
+    }
+
+    /// What the server has done so far.
+    pub fn report(&self) -> Report {
+        self.status.report.get()
+    }
+}
+
+/// What the tasks of one server share.
+struct Shared<S> {
+    service: S,
+    limits: Limits,
+    status: Rc<Status>,
+    /// The one answer, reused for every request.
+    response: RefCell<Response>,
+    date: RefCell<DateCache>,
+    access_log: RefCell<Option<AccessLog>>,
+    /// True while there is an access log: times are taken then.
+    is_logged: Cell<bool>,
+}
+
+fn attach<S: Service + 'static>(
+    builder: Builder,
+    handle: &Handle,
+    listeners: Vec<Listener>,
+    service: S,
+    control: Arc<Control>,
+) -> io::Result<Attached> {
+    let Builder { limits, access_log } = builder;
+    limits.check().map_err(|error: LimitError| invalid_input(error))?;
+    let local_addrs: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
+    let connections_max = limits.connections_max.unwrap_or_else(connections_of_descriptors);
+    let status = Status::new(handle.clone(), connections_max);
+    let idle_grace = limits.drain_idle_grace;
+    let shared = Rc::new(Shared {
+        service,
+        limits,
+        status: Rc::clone(&status),
+        response: RefCell::default(),
+        date: RefCell::default(),
+        is_logged: Cell::new(access_log.is_some()),
+        access_log: RefCell::new(access_log),
+    });
+    let mut acceptors = Vec::new();
+    for listener in listeners {
+        let made = handle.try_spawn_task(|task| -> io::Result<_> {
+            Ok(Box::new(Acceptor::new(listener, &shared, task)?))
+        });
+        match made {
+            Ok(acceptor) => acceptors.push(acceptor),
+            Err(error) => {
+                // Those that exist look at the phase, and finish.
+                status.phase.set(status::Phase::Cutting);
+                acceptors.into_iter().for_each(|acceptor| handle.wake(acceptor));
+                return Err(error);
+            }
+        }
+    }
+    let drainer = handle.spawn_task(|_| {
+        let control = Arc::clone(&control);
+        Box::new(Drainer::new(Rc::clone(&status), control, acceptors, idle_grace))
+    });
+    status.drainer.set(drainer);
+    control.attach(handle.remote(), drainer);
+    Ok(Attached { handle: ServerHandle { control }, local_addrs, status })
+}
+
+fn invalid_input(error: LimitError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, error)
+}
+
+/// As many connections as the descriptor limit of the process (RLIMIT_NOFILE) leaves room for.
+fn connections_of_descriptors() -> usize {
+    let (soft, _hard) = rlimit::Resource::NOFILE.get().unwrap_or((1024, 1024));
+    usize::try_from(soft.saturating_sub(DESCRIPTORS_RESERVED).max(1)).unwrap_or(usize::MAX)
+}
+
+impl<S> Shared<S> {
+    /// Tells the access log; one that panics is removed.
+    fn log(&self, access: &Access<'_>) {
+        let mut place = self.access_log.borrow_mut();
+        let Some(log) = &mut *place else { return };
+        if catch_unwind(AssertUnwindSafe(|| log(access))).is_err() {
+            log::error!("the access log panicked; it was removed");
+            self.is_logged.set(false);
+            *place = None;
+        }
+    }
+}
