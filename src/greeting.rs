@@ -38,9 +38,7 @@ fn judge<'a>(request: &Request<'a>) -> Verdict<'a> {
         ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS" | "TRACE", None) => {
             Verdict::NotFound
         }
-        ("POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS" | "TRACE", Some(_)) => {
-            Verdict::NotAllowed
-        }
+        ("POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS" | "TRACE", Some(_)) => Verdict::NotAllowed,
         _ => Verdict::UnknownMethod,
     }
 }

@@ -11,7 +11,7 @@
 use super::grammar::is_token_byte;
 use super::{Error, Headers, Request, Target, Version};
 use crate::limits::{FIELDS_MAX_CEILING, Limits};
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 /// How far the lines of a head have been checked. Belongs to one head, which must begin at the same
 /// byte in every call; `LineCheck::default()` has seen nothing.
@@ -19,8 +19,6 @@ use memchr::memchr2;
 pub(super) struct LineCheck {
     /// Bytes `..scanned` are checked. A CR at `scanned` may be waiting for its LF.
     scanned: u32,
-    /// Position of the space behind the method; 0 until `Part::Target`.
-    method_end: u32,
     /// Position behind the CRLF of the request line; 0 until `Part::Fields`.
     request_line_end: u32,
     /// Complete field lines.
@@ -122,7 +120,7 @@ impl LineCheck {
         fields: &'a mut [httparse::Header<'a>],
     ) -> Result<Request<'a>, Error> {
         let (line, lines) = head.split_at(self.request_line_end as usize);
-        let (method, target_text, version) = self.request_line(line)?;
+        let (method, target_text, version) = request_line(line)?;
         let target = Target::parse(method, target_text)?;
         let headers = Headers { fields: parse_fields(lines, fields)? };
         Ok(Request { method, target_text, target, version, headers, body: b"", peer: None })
@@ -160,7 +158,6 @@ impl LineCheck {
             b'\r' => return Err(Error::RequestLine),
             _ => return Err(Error::Method),
         }
-        self.method_end = position(end);
         self.scanned = position(end + 1);
         self.part = Part::Target;
         self.scan_target(bytes, limits)
@@ -175,7 +172,7 @@ impl LineCheck {
                 starved(window, bytes, limits.request_line_bytes_max)
             }
             LineEnd::At(end) => {
-                let (method, target, _) = self.request_line(&bytes[..end])?;
+                let (method, target, _) = request_line(&bytes[..end])?;
                 Target::parse(method, target)?;
                 self.is_head = method == "HEAD";
                 self.request_line_end = position(end);
@@ -210,27 +207,6 @@ impl LineCheck {
             self.fields += 1;
         }
     }
-
-    /// Takes apart `method SP target SP HTTP/d.d CRLF`, whose method is known to be a token. The
-    /// target still has to be checked.
-    fn request_line<'a>(&self, line: &'a [u8]) -> Result<(&'a str, &'a str, Version), Error> {
-        let (method, rest) = line[begin(line)..].split_at(self.method_end as usize - begin(line));
-        let Some((target, end)) = rest[1..].split_last_chunk::<11>() else {
-            return Err(Error::RequestLine);
-        };
-        let [b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r', b'\n'] = end else {
-            return Err(Error::RequestLine);
-        };
-        let version = match (major, minor) {
-            (b'1', b'0') => Version::Http10,
-            (b'1', b'1'..=b'9') => Version::Http11,
-            (b'0'..=b'9', b'0'..=b'9') => return Err(Error::Version),
-            _ => return Err(Error::RequestLine),
-        };
-        let method = str::from_utf8(method).map_err(|_| Error::Method)?;
-        let target = str::from_utf8(target).map_err(|_| Error::TargetByte)?;
-        Ok((method, target, version))
-    }
 }
 
 /// Fields that the small array holds. Browsers send 10 to 15.
@@ -239,6 +215,29 @@ const FIELDS_FEW: usize = 16;
 /// Where the request line begins: behind the empty line, if there is one.
 fn begin(bytes: &[u8]) -> usize {
     if bytes.first() == Some(&b'\r') { 2 } else { 0 }
+}
+
+/// Takes apart `method SP target SP HTTP/d.d CRLF`, whose method is known to be a token. The
+/// target still has to be checked.
+fn request_line(line: &[u8]) -> Result<(&str, &str, Version), Error> {
+    let line = &line[begin(line)..];
+    let space = memchr(b' ', line).ok_or(Error::RequestLine)?;
+    let (method, rest) = (&line[..space], &line[space + 1..]);
+    let Some((target, end)) = rest.split_last_chunk::<11>() else {
+        return Err(Error::RequestLine);
+    };
+    let [b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r', b'\n'] = end else {
+        return Err(Error::RequestLine);
+    };
+    let version = match (major, minor) {
+        (b'1', b'0') => Version::Http10,
+        (b'1', b'1'..=b'9') => Version::Http11,
+        (b'0'..=b'9', b'0'..=b'9') => return Err(Error::Version),
+        _ => return Err(Error::RequestLine),
+    };
+    let method = str::from_utf8(method).map_err(|_| Error::Method)?;
+    let target = str::from_utf8(target).map_err(|_| Error::TargetByte)?;
+    Ok((method, target, version))
 }
 
 /// The bytes that a limit on what begins at [`begin`] lets us look at.

@@ -23,17 +23,18 @@ use std::io;
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::bridge::Who;
 use super::status::Phase;
 use super::{Service, Shared};
 use crate::event_loop::{Context, Flow, Scratch, Source, Task, TimerId};
-use crate::http::{Error, Exchange, Reason, Stage, Want};
+use crate::http::{Exchange, Reason, Stage, Want};
 use crate::id::TaskId;
 use crate::limits::BUFFER_BYTES_KEPT_MAX;
 use crate::observe::Event;
 use crate::world::{Readiness, Stream, Time};
+
+mod deadlines;
 
 /// Where a connection is. What a state needs lives in its variant.
 enum State {
@@ -56,6 +57,9 @@ enum State {
     /// Everything is said and the write side is shut; what still comes is read for nothing, so that
     /// it does not turn into a reset which destroys the last answer (RFC 9112 section 9.6).
     Lingering,
+    /// Nothing more happens; the socket is closed when the task is dropped. Also the placeholder
+    /// while a step is under way.
+    Closed,
 }
 
 /// Input that was received and not consumed, if there is any: part of a head, or whole requests
@@ -80,16 +84,6 @@ enum Next {
     Step,
     /// Back to the loop.
     Yield(Flow),
-}
-
-/// What a connection waits for: each has its own time limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waiting {
-    NextRequest,
-    RestOfHead,
-    RestOfBody,
-    PeerToRead,
-    PeerToClose,
 }
 
 /// A peer's address without an IPv6 scope: 20 bytes instead of 32, in every idle connection.
@@ -143,20 +137,30 @@ impl<S: Service> Connection<S> {
     fn run(&mut self, cx: &mut Context<'_>) -> Flow {
         let mut read_bytes_left = self.shared.limits.read_bytes_per_resume_max;
         loop {
-            let from = self.state_name();
-            let next = self.step(&mut read_bytes_left, cx);
-            let (task, to) = (cx.task(), self.state_name());
-            if from != to {
-                cx.handle().tell(|| Event::State { task, from, to });
-            }
+            let next = self.watched(cx, |this, cx| this.step(&mut read_bytes_left, cx));
             if let Next::Yield(flow) = next {
                 return flow;
             }
         }
     }
 
+    /// Does something, and tells the loop's observer if that led to another state.
+    fn watched<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        transition: impl FnOnce(&mut Self, &mut Context<'_>) -> R,
+    ) -> R {
+        let from = self.state_name();
+        let result = transition(self, cx);
+        let (task, to) = (cx.task(), self.state_name());
+        if from != to {
+            cx.handle().tell(|| Event::State { task, from, to });
+        }
+        result
+    }
+
     fn step(&mut self, read_bytes_left: &mut usize, cx: &mut Context<'_>) -> Next {
-        match mem::replace(&mut self.state, State::Idle) {
+        match mem::replace(&mut self.state, State::Closed) {
             State::Idle => self.receive(None, 0, read_bytes_left, cx),
             State::Receiving { held, progress } => {
                 self.receive(held, progress, read_bytes_left, cx)
@@ -164,6 +168,7 @@ impl<S: Service> Connection<S> {
             State::Answering { held } => self.answer(held, 0, 0, cx),
             State::Flushing { unsent, progress } => self.flush(unsent, progress, cx),
             State::Lingering => self.linger(read_bytes_left, cx),
+            State::Closed => Next::Yield(Flow::Done),
         }
     }
 
@@ -186,7 +191,7 @@ impl<S: Service> Connection<S> {
                 self.source.want(Readiness::READABLE);
                 return Next::Yield(Flow::Wait);
             }
-            Err(_) => return self.end(Reason::PeerReset, cx),
+            Err(error) => return self.end(reason_of(&error), cx),
         };
         self.eof |= fresh == 0;
         *read_bytes_left = read_bytes_left.saturating_sub(fresh);
@@ -222,7 +227,7 @@ impl<S: Service> Connection<S> {
         let output = &mut cx.scratch.output;
         let sent = match write_all(&mut self.source, output) {
             Ok(sent) => sent,
-            Err(_) => return self.end(Reason::PeerReset, cx),
+            Err(error) => return self.end(reason_of(&error), cx),
         };
         if sent < output.len() {
             let bytes = output[sent..].to_vec();
@@ -241,7 +246,7 @@ impl<S: Service> Connection<S> {
     fn flush(&mut self, mut unsent: Box<Unsent>, progress: u32, cx: &mut Context<'_>) -> Next {
         let sent = match write_all(&mut self.source, &unsent.bytes[unsent.sent..]) {
             Ok(sent) => sent,
-            Err(_) => return self.end(Reason::PeerReset, cx),
+            Err(error) => return self.end(reason_of(&error), cx),
         };
         unsent.sent += sent;
         if unsent.sent < unsent.bytes.len() {
@@ -289,27 +294,30 @@ impl<S: Service> Connection<S> {
     }
 
     fn linger(&mut self, read_bytes_left: &mut usize, cx: &mut Context<'_>) -> Next {
-        self.state = State::Lingering;
         if *read_bytes_left == 0 {
+            self.state = State::Lingering;
             return Next::Yield(Flow::Again);
         }
         match self.source.read(&mut cx.scratch.input) {
-            Ok(0) => Next::Yield(Flow::Done),
-            Ok(bytes) => {
+            Ok(bytes @ 1..) => {
                 *read_bytes_left = read_bytes_left.saturating_sub(bytes);
+                self.state = State::Lingering;
                 Next::Step
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.source.want(Readiness::READABLE);
+                self.state = State::Lingering;
                 Next::Yield(Flow::Wait)
             }
-            Err(_) => Next::Yield(Flow::Done),
+            // The peer has closed too, or is gone: the answer is as safe as it can be.
+            Ok(0) | Err(_) => Next::Yield(Flow::Done),
         }
     }
 
-    /// The end without ceremony: the socket is closed when the task is dropped.
+    /// The end without ceremony.
     fn end(&mut self, reason: Reason, cx: &Context<'_>) -> Next {
         self.tell_ending(reason, cx);
+        self.state = State::Closed;
         Next::Yield(Flow::Done)
     }
 
@@ -327,103 +335,8 @@ impl<S: Service> Connection<S> {
             (State::Answering { .. }, _) => "answering",
             (State::Flushing { .. }, _) => "flushing",
             (State::Lingering, _) => "lingering",
+            (State::Closed, _) => "closed",
         }
-    }
-}
-
-/// Deadlines. They are lazy: while a connection lives, one field is written, and no timer is touched
-/// until it fires or until something is due earlier.
-impl<S: Service> Connection<S> {
-    fn waiting(&self) -> Waiting {
-        match (&self.state, self.exchange.stage()) {
-            (State::Flushing { .. }, _) => Waiting::PeerToRead,
-            (State::Lingering, _) => Waiting::PeerToClose,
-            (_, Stage::Body) => Waiting::RestOfBody,
-            (_, Stage::Head) => Waiting::RestOfHead,
-            _ => Waiting::NextRequest,
-        }
-    }
-
-    fn time_limit(&self) -> Duration {
-        let limits = &self.shared.limits;
-        match self.waiting() {
-            Waiting::NextRequest => limits.idle_timeout,
-            Waiting::RestOfHead => limits.head_timeout,
-            Waiting::RestOfBody => limits.body_progress_timeout,
-            Waiting::PeerToRead => limits.write_progress_timeout,
-            Waiting::PeerToClose => limits.linger_timeout,
-        }
-    }
-
-    /// True, once a window, if a body or an answer has moved by enough to deserve another window.
-    fn take_progress(&mut self) -> bool {
-        let enough = u32::try_from(self.shared.limits.progress_bytes_min).unwrap_or(u32::MAX);
-        match &mut self.state {
-            State::Receiving { progress, .. } if self.exchange.stage() != Stage::Body => {
-                // A head has one limit from its first byte to its last, however it dribbles.
-                *progress = 0;
-                false
-            }
-            State::Receiving { progress, .. } | State::Flushing { progress, .. } => {
-                let moved = *progress >= enough;
-                if moved {
-                    *progress = 0;
-                }
-                moved
-            }
-            _ => false,
-        }
-    }
-
-    /// Nothing came in time, and the kernel was asked once more.
-    fn time_is_up(&mut self, cx: &mut Context<'_>) -> Flow {
-        let next = match self.waiting() {
-            Waiting::NextRequest => self.end(Reason::IdleTimeout, cx),
-            Waiting::RestOfHead => self.refuse(Error::HeadTimeout, cx),
-            Waiting::RestOfBody => self.refuse(Error::BodyTimeout, cx),
-            Waiting::PeerToRead => {
-                // It would not read anything else either: free the kernel's buffers at once.
-                self.source.socket().abort_on_close();
-                self.end(Reason::WriteTimeout, cx)
-            }
-            Waiting::PeerToClose => Next::Yield(Flow::Done),
-        };
-        match next {
-            Next::Step => self.run(cx),
-            Next::Yield(flow) => flow,
-        }
-    }
-
-    fn refuse(&mut self, error: Error, cx: &mut Context<'_>) -> Next {
-        let (task, now, answered) = (cx.task(), cx.now(), self.exchange.requests());
-        let who = Who { peer: self.peer.address(), task, now, answered };
-        let output = &mut cx.scratch.output;
-        let want = self.shared.with_bridge(who, |bridge, response| {
-            self.exchange.refuse(error, output, response, bridge)
-        });
-        self.deliver(want, None, 0, cx)
-    }
-
-    /// Makes sure that a timer looks at `due`, or earlier.
-    fn arm(&mut self, cx: &Context<'_>) {
-        let fired = self.timer.deadline() <= cx.now();
-        if !fired && self.timer.deadline() > self.due {
-            cx.handle().cancel(self.timer);
-        }
-        if fired || self.timer.deadline() > self.due {
-            self.timer = cx.handle().at(self.due, cx.task());
-        }
-    }
-
-    /// The server is stopped, or a drain took too long.
-    fn cut(&mut self, cx: &Context<'_>) -> Flow {
-        if !matches!(self.state, State::Idle | State::Lingering) {
-            self.shared.status.count(|report| report.cut += 1);
-        }
-        if !matches!(self.state, State::Lingering) {
-            self.tell_ending(Reason::Cut, cx);
-        }
-        Flow::Done
     }
 }
 
@@ -445,7 +358,7 @@ impl<S: Service> Task for Connection<S> {
         let after = (self.waiting(), self.exchange.requests());
 
         if flow == Flow::Wait && phase == Phase::ClosingIdle && matches!(self.state, State::Idle) {
-            self.tell_ending(Reason::Draining, cx);
+            self.watched(cx, |this, cx| this.end(Reason::Shutdown, cx));
             return Flow::Done;
         }
         if self.take_progress() || before != after {
@@ -475,6 +388,17 @@ impl<S> Drop for Connection<S> {
 impl Peer {
     fn address(self) -> SocketAddr {
         SocketAddr::new(self.ip, self.port)
+    }
+}
+
+/// Which of the two things that can go wrong with a socket went wrong.
+fn reason_of(error: &io::Error) -> Reason {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::NotConnected => Reason::PeerReset,
+        _ => Reason::IoError,
     }
 }
 
@@ -511,7 +435,10 @@ mod tests {
     #[test]
     fn a_connection_is_small() {
         type Closure = fn(&crate::http::Request<'_>, &mut crate::http::Response);
-        assert!(size_of::<Connection<Closure>>() <= 128, "{}", size_of::<Connection<Closure>>());
+        // In debug builds mio's sockets remember their poller, in one more word.
+        let debug_bytes = if cfg!(debug_assertions) { size_of::<usize>() } else { 0 };
+        let bytes = size_of::<Connection<Closure>>();
+        assert!(bytes <= 128 + debug_bytes, "{bytes} bytes");
         assert!(size_of::<State>() <= 16);
     }
 

@@ -1,0 +1,122 @@
+//! What a connection waits for, for how long, and what happens then.
+//!
+//! Deadlines are lazy: while a connection lives, one field is written, and no timer is touched until
+//! it fires or until something is due earlier.
+
+use std::time::Duration;
+
+use super::{Connection, Next, State, Who};
+use crate::event_loop::{Context, Flow};
+use crate::http::{Error, Reason, Stage};
+use crate::server::Service;
+
+/// What a connection waits for: each has its own time limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    NextRequest,
+    RestOfHead,
+    RestOfBody,
+    PeerToRead,
+    PeerToClose,
+}
+
+impl<S: Service> Connection<S> {
+    pub(super) fn waiting(&self) -> Waiting {
+        match (&self.state, self.exchange.stage()) {
+            (State::Flushing { .. }, _) => Waiting::PeerToRead,
+            (State::Lingering, _) => Waiting::PeerToClose,
+            (_, Stage::Body) => Waiting::RestOfBody,
+            (_, Stage::Head) => Waiting::RestOfHead,
+            _ => Waiting::NextRequest,
+        }
+    }
+
+    pub(super) fn time_limit(&self) -> Duration {
+        let limits = &self.shared.limits;
+        match self.waiting() {
+            Waiting::NextRequest => limits.idle_timeout,
+            Waiting::RestOfHead => limits.head_timeout,
+            Waiting::RestOfBody => limits.body_progress_timeout,
+            Waiting::PeerToRead => limits.write_progress_timeout,
+            Waiting::PeerToClose => limits.linger_timeout,
+        }
+    }
+
+    /// True, once a window, if a body or an answer has moved by enough to deserve another window.
+    pub(super) fn take_progress(&mut self) -> bool {
+        let enough = u32::try_from(self.shared.limits.progress_bytes_min).unwrap_or(u32::MAX);
+        match &mut self.state {
+            State::Receiving { progress, .. } if self.exchange.stage() != Stage::Body => {
+                // A head has one limit from its first byte to its last, however it dribbles.
+                *progress = 0;
+                false
+            }
+            State::Receiving { progress, .. } | State::Flushing { progress, .. } => {
+                let moved = *progress >= enough;
+                if moved {
+                    *progress = 0;
+                }
+                moved
+            }
+            _ => false,
+        }
+    }
+
+    /// Nothing came in time, and the kernel was asked once more.
+    pub(super) fn time_is_up(&mut self, cx: &mut Context<'_>) -> Flow {
+        let next = self.watched(cx, |this, cx| match this.waiting() {
+            Waiting::NextRequest => this.end(Reason::IdleTimeout, cx),
+            Waiting::RestOfHead => this.refuse(Error::HeadTimeout, cx),
+            Waiting::RestOfBody => this.refuse(Error::BodyTimeout, cx),
+            Waiting::PeerToRead => {
+                // It would not read anything else either: free the kernel's buffers at once.
+                this.source.socket().abort_on_close();
+                this.end(Reason::WriteTimeout, cx)
+            }
+            Waiting::PeerToClose => {
+                this.state = State::Closed;
+                Next::Yield(Flow::Done)
+            }
+        });
+        match next {
+            Next::Step => self.run(cx),
+            Next::Yield(flow) => flow,
+        }
+    }
+
+    fn refuse(&mut self, error: Error, cx: &mut Context<'_>) -> Next {
+        let (task, now, answered) = (cx.task(), cx.now(), self.exchange.requests());
+        let who = Who { peer: self.peer.address(), task, now, answered };
+        let output = &mut cx.scratch.output;
+        let want = self.shared.with_bridge(who, |bridge, response| {
+            self.exchange.refuse(error, output, response, bridge)
+        });
+        self.deliver(want, None, 0, cx)
+    }
+
+    /// Makes sure that a timer looks at `due`, or earlier.
+    pub(super) fn arm(&mut self, cx: &Context<'_>) {
+        let fired = self.timer.deadline() <= cx.now();
+        if !fired && self.timer.deadline() > self.due {
+            cx.handle().cancel(self.timer);
+        }
+        if fired || self.timer.deadline() > self.due {
+            self.timer = cx.handle().at(self.due, cx.task());
+        }
+    }
+
+    /// The server is stopped, or a drain took too long.
+    pub(super) fn cut(&mut self, cx: &mut Context<'_>) -> Flow {
+        let was_busy = !matches!(self.state, State::Idle | State::Lingering);
+        self.shared.status.count(|report| report.cut += u64::from(was_busy));
+        self.watched(cx, |this, cx| match this.state {
+            State::Idle => this.end(Reason::Shutdown, cx),
+            State::Lingering => {
+                this.state = State::Closed;
+                Next::Yield(Flow::Done)
+            }
+            _ => this.end(Reason::Cut, cx),
+        });
+        Flow::Done
+    }
+}
