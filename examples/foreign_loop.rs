@@ -52,5 +52,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// poll(2) may wake a little early for a rounded time; a millisecond more avoids a busy wait.
 fn round_up(pause: Duration) -> Timespec {
-    Timespec::try_from(pause + Duration::from_millis(1)).unwrap_or(Timespec { tv_sec: 60, tv_nsec: 0 })
+    Timespec::try_from(pause + Duration::from_millis(1))
+        .unwrap_or(Timespec { tv_sec: 60, tv_nsec: 0 })
 }

@@ -84,6 +84,39 @@ impl Handle {
         &self,
         make: impl FnOnce(TaskId) -> Result<Box<dyn Task>, E>,
     ) -> Result<TaskId, E> {
+        let task = self.place(make)?;
+        self.queue(task, Cause::SPAWNED);
+        Ok(task)
+    }
+
+    /// Gives the loop a task that is resumed for the first time when the clock has reached
+    /// `deadline`, with `Cause::TIMER`.
+    pub fn spawn_task_at(
+        &self,
+        deadline: Time,
+        make: impl FnOnce(TaskId) -> Box<dyn Task>,
+    ) -> (TaskId, TimerId) {
+        let made: Result<TaskId, Infallible> = self.place(|task| Ok(make(task)));
+        let Ok(task) = made;
+        (task, self.at(deadline, task))
+    }
+
+    /// Takes a task from the loop and drops it. Does nothing if it is gone, or is being resumed.
+    pub fn discard(&self, task: TaskId) {
+        let boxed = {
+            let core = &mut *self.shared.core.borrow_mut();
+            let boxed = core.tasks.get_mut(task).and_then(|slot| slot.boxed.take());
+            boxed.inspect(|_| drop(core.tasks.remove(task)))
+        };
+        // Not under the borrow: its drop may ask for things.
+        if let Some(boxed) = boxed {
+            let kind = boxed.kind();
+            drop(boxed);
+            self.watch().tell(|| Event::Finished { task, kind });
+        }
+    }
+
+    fn place<E>(&self, make: impl FnOnce(TaskId) -> Result<Box<dyn Task>, E>) -> Result<TaskId, E> {
         let reserved = Reserved { handle: self, task: self.reserve() };
         // Not under a borrow: making a task may register its sources.
         let boxed = make(reserved.task)?;
@@ -93,7 +126,6 @@ impl Handle {
             slot.boxed = Some(boxed);
         }
         self.watch().tell(|| Event::Spawned { task, kind });
-        self.queue(task, Cause::SPAWNED);
         Ok(task)
     }
 

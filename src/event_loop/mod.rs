@@ -26,6 +26,7 @@ use crate::observe::{Event, Observer};
 use crate::world::os::Os;
 use crate::world::{Readiness, Time, World};
 
+mod callback;
 mod core;
 mod handle;
 mod ready;
@@ -35,6 +36,7 @@ mod timers;
 mod turn;
 mod wake;
 
+pub use callback::Call;
 pub use handle::Handle;
 pub use source::Source;
 pub use task::{Cause, Context, Flow, Scratch, Task};

@@ -1,0 +1,105 @@
+//! Plain callbacks, asyncio's `call_soon`, `call_later` and `call_at`: each is a task that runs once.
+
+use std::time::Duration;
+
+use super::{Context, Flow, Handle, Task, TimerId};
+use crate::id::TaskId;
+use crate::world::Time;
+
+/// A callback that was handed to the loop, for taking it back. Dropping this changes nothing.
+#[derive(Debug)]
+pub struct Call {
+    handle: Handle,
+    task: TaskId,
+    /// Of a callback that waits for its time.
+    timer: Option<TimerId>,
+}
+
+impl Call {
+    /// The callback will not run. Does nothing if it has run.
+    pub fn cancel(self) {
+        if let Some(timer) = self.timer {
+            self.handle.cancel(timer);
+        }
+        self.handle.discard(self.task);
+    }
+
+    /// The moment for which it was scheduled; `None` for "soon".
+    pub fn when(&self) -> Option<Time> {
+        self.timer.map(TimerId::deadline)
+    }
+}
+
+impl Handle {
+    /// Runs `callback` in the next turn, behind everything that is queued.
+    pub fn call_soon(&self, callback: impl FnOnce(&Handle) + 'static) -> Call {
+        let task = self.spawn_task(|_| Box::new(Callback(Some(callback))));
+        Call { handle: self.clone(), task, timer: None }
+    }
+
+    /// Runs `callback` once `delay` has passed. Also a delay of zero goes through the timers, and so
+    /// behind what is ready in the next turn.
+    pub fn call_later(&self, delay: Duration, callback: impl FnOnce(&Handle) + 'static) -> Call {
+        self.call_at(self.now() + delay, callback)
+    }
+
+    /// Runs `callback` once the clock has reached `deadline`.
+    pub fn call_at(&self, deadline: Time, callback: impl FnOnce(&Handle) + 'static) -> Call {
+        let (task, timer) = self.spawn_task_at(deadline, |_| Box::new(Callback(Some(callback))));
+        Call { handle: self.clone(), task, timer: Some(timer) }
+    }
+}
+
+/// `None` once it has run.
+struct Callback<F>(Option<F>);
+
+impl<F: FnOnce(&Handle)> Task for Callback<F> {
+    fn resume(&mut self, cx: &mut Context<'_>) -> Flow {
+        if let Some(callback) = self.0.take() {
+            callback(cx.handle());
+        }
+        Flow::Done
+    }
+
+    fn kind(&self) -> &'static str {
+        "callback"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_loop::EventLoop;
+    use crate::world::sim::Sim;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    #[test]
+    fn callbacks_run_once_in_order_unless_cancelled() {
+        let mut event_loop = EventLoop::with_world(Box::new(Sim::new(1)));
+        let handle = event_loop.handle().clone();
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let says = |text: &'static str| {
+            let log = Rc::clone(&log);
+            move |handle: &Handle| log.borrow_mut().push((text, handle.turns()))
+        };
+        handle.call_later(Duration::ZERO, says("later"));
+        handle.call_soon(says("soon"));
+        handle.call_at(Time::ZERO, says("at"));
+        handle.call_soon(says("never")).cancel();
+        handle.call_later(Duration::from_secs(1), says("never")).cancel();
+        event_loop.run().unwrap();
+        assert_eq!(*log.borrow(), [("soon", 1), ("later", 1), ("at", 1)]);
+        assert_eq!(handle.task_count(), 0);
+    }
+
+    #[test]
+    fn a_cancelled_callback_is_dropped_at_once() {
+        let event_loop = EventLoop::with_world(Box::new(Sim::new(1)));
+        let held = Rc::new(());
+        let inside = Rc::clone(&held);
+        let call = event_loop.handle().call_soon(move |_| drop(inside));
+        call.cancel();
+        assert_eq!(Rc::strong_count(&held), 1);
+    }
+}
