@@ -70,6 +70,7 @@ impl Decoder {
         limits: &Limits,
         mut sink: impl FnMut(&[u8]),
     ) -> Result<Progress, Error> {
+        debug_assert!(self.state != State::Done, "the body has ended");
         while let Some((byte, rest)) = input.split_first() {
             if self.state == State::Data {
                 sink(self.data(input));

@@ -194,8 +194,6 @@ pub enum Reason {
     Shutdown,
     /// Still busy when the drain timed out.
     Cut,
-    /// The peer went on sending for `linger_timeout` after the last answer.
-    LingerTimeout,
 }
 
 impl Reason {
@@ -218,7 +216,6 @@ impl Reason {
             Reason::IoError => "reading or writing failed",
             Reason::Shutdown => "the server shut down while the connection was idle",
             Reason::Cut => "still busy when the drain timed out",
-            Reason::LingerTimeout => "the peer went on sending after the last answer",
         }
     }
 
@@ -244,8 +241,7 @@ impl Reason {
             | Reason::PeerReset
             | Reason::IoError
             | Reason::Shutdown
-            | Reason::Cut
-            | Reason::LingerTimeout => false,
+            | Reason::Cut => false,
         }
     }
 }

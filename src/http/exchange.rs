@@ -1,13 +1,15 @@
 //! The server side of one connection: requests in, answers out, in order.
 //!
 //! ```text
-//!           head complete, body not whole
-//!    Head ─────────────────────────────────▶ Body
-//!     ▲ │ ◀───────────────────────────────── │ │
-//!     └─┘        body whole, answered        │ │
-//!   answered                                 │ │
-//!       └──────────── Closed ◀───────────────┘ │   wrong, last, or end of input
-//!                       ▲──────────────────────┘
+//!               head complete, body not whole
+//!      ┌──────┐ ────────────────────────────▶ ┌──────┐
+//!  ┌──▶│ Head │                               │ Body │
+//!  │   └──────┘ ◀──────────────────────────── └──────┘
+//!  │    │    │        body whole, answered        │
+//!  └────┘    │                                    │
+//!  answered  │            ┌────────┐              │
+//!            └──────────▶ │ Closed │ ◀────────────┘
+//!                         └────────┘  wrong, or the last answer, or end of input
 //! ```
 //!
 //! # Flush before want
@@ -16,8 +18,15 @@
 //! before it acts on the [`Want`] that it was given. So the machine never waits for a write, an
 //! answer is never overtaken by a close, and a peer that does not read is not read from either.
 
+mod body;
+mod desk;
+#[cfg(test)]
+mod tests;
+
+use self::body::{Body, Coming};
+use self::desk::Desk;
 use super::chunked::{Decoder, Progress};
-use super::encode::{CONTINUE, Connection, encode};
+use super::encode::CONTINUE;
 use super::framing::{Directives, Framing, Persistence};
 use super::head::LineCheck;
 use super::{Error, Reason, Request, Response, Status};
@@ -36,6 +45,7 @@ pub struct Exchange {
 /// What the machine needs next. *Flush before want*: the driver writes all pending output before it
 /// acts on any of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "flush, then do what is wanted"]
 pub enum Want {
     /// More input: call again with what is left of the input and more behind it, or with `eof`.
     Read,
@@ -61,7 +71,7 @@ pub enum Stage {
 
 /// What the driver supplies while the machine advances. None of it does I/O.
 pub trait Handler {
-    /// The limits to enforce. They must not change within one request.
+    /// The limits to enforce. Where they change, a request under way may be judged by both.
     fn limits(&self) -> &Limits;
 
     /// The value of the `Date` field now; see [`DateCache`](super::DateCache).
@@ -122,32 +132,6 @@ enum State {
     /// In a box, because most requests have no body and every idle connection has a state.
     Body(Box<Body>),
     Closed(Reason),
-}
-
-/// A request whose body is under way.
-#[derive(Debug)]
-struct Body {
-    /// The complete head, kept because the input that it came in is reused.
-    head: Vec<u8>,
-    /// The finished check of `head`.
-    check: LineCheck,
-    persistence: Persistence,
-    policy: BodyPolicy,
-    /// The peer waits for a final answer and not for us to read: see `BodyPolicy::Discard`.
-    is_answer_due: bool,
-    coming: Coming,
-    /// The content so far; stays empty under `BodyPolicy::Discard`.
-    content: Vec<u8>,
-    /// Bytes of content so far, whether kept or not.
-    received_bytes: u64,
-}
-
-/// What is still to come of a body.
-#[derive(Debug)]
-enum Coming {
-    /// So many bytes.
-    Bytes(u64),
-    Chunks(Decoder),
 }
 
 /// What a step of the machine came to.
@@ -221,7 +205,7 @@ impl Exchange {
         let reason = match &self.state {
             State::Closed(reason) => return Want::Close(*reason),
             State::Head(check) => desk.refuse(None, check.is_head(), error),
-            State::Body(body) => body.refuse(error, &mut desk),
+            State::Body(body) => refuse_body(body, error, &mut desk),
         };
         self.close_answered(reason);
         Want::Close(reason)
@@ -297,7 +281,7 @@ impl Exchange {
         };
         let coming = match directives.framing {
             Framing::None | Framing::Length(0) => {
-                return self.respond(&request, directives.persistence, desk);
+                return self.respond(&request, directives.persistence, None, desk);
             }
             Framing::Length(bytes) if bytes > desk.handler.limits().body_bytes_max => {
                 return self.refuse_request(&request, Error::BodyTooLong, desk);
@@ -308,7 +292,8 @@ impl Exchange {
         let policy = desk.handler.body_policy(&request);
         if let Some(content) = coming.whole(input) {
             let body = if policy == BodyPolicy::Collect { content } else { b"" };
-            return self.respond(&Request { body, ..request }, directives.persistence, desk);
+            let request = Request { body, ..request };
+            return self.respond(&request, directives.persistence, None, desk);
         }
         let is_waiting = directives.expects_continue;
         if is_waiting && policy == BodyPolicy::Collect && input.is_empty() && !eof {
@@ -335,30 +320,21 @@ impl Exchange {
         let State::Body(body) = std::mem::take(&mut self.state) else { unreachable!("see above") };
         match outcome {
             Err(error) => {
-                let reason = body.refuse(error, desk);
+                let reason = refuse_body(&body, error, desk);
                 self.close_answered(reason);
             }
             Ok(progress) => {
                 let unread = (progress == Progress::More).then_some(Reason::UnreadBody);
                 body.with_request(desk.handler.peer(), |request| {
-                    self.respond_or_close(request, body.persistence, unread, desk);
+                    self.respond(request, body.persistence, unread, desk);
                 });
             }
         }
         Step::Onward
     }
 
-    fn respond<H: Handler>(
-        &mut self,
-        request: &Request<'_>,
-        persistence: Persistence,
-        desk: &mut Desk<'_, H>,
-    ) {
-        self.respond_or_close(request, persistence, None, desk);
-    }
-
     /// Has the service answer; `unread` is set if the body was not waited for.
-    fn respond_or_close<H: Handler>(
+    fn respond<H: Handler>(
         &mut self,
         request: &Request<'_>,
         persistence: Persistence,
@@ -401,129 +377,11 @@ impl Default for State {
     }
 }
 
-impl Coming {
-    /// A body of known length that is whole in `input` is taken from there without a copy.
-    fn whole<'a>(&self, input: &mut &'a [u8]) -> Option<&'a [u8]> {
-        let Coming::Bytes(bytes) = self else { return None };
-        let (content, rest) = input.split_at_checked(usize::try_from(*bytes).ok()?)?;
-        *input = rest;
-        Some(content)
-    }
-}
-
-impl Body {
-    /// Takes what `input` has of the body.
-    fn receive(&mut self, input: &mut &[u8], limits: &Limits) -> Result<Progress, Error> {
-        let Body { content, received_bytes, policy, coming, .. } = self;
-        let mut keep = |data: &[u8]| {
-            *received_bytes += data.len() as u64;
-            if *policy == BodyPolicy::Collect {
-                content.extend_from_slice(data);
-            }
-        };
-        match coming {
-            Coming::Chunks(decoder) => decoder.decode(input, limits, keep),
-            Coming::Bytes(bytes) => {
-                let here = usize::try_from(*bytes).map_or(input.len(), |n| n.min(input.len()));
-                let (data, rest) = input.split_at(here);
-                keep(data);
-                *input = rest;
-                *bytes -= data.len() as u64;
-                Ok(if *bytes == 0 { Progress::Done } else { Progress::More })
-            }
-        }
-    }
-
-    /// Shows the request with the content that there is.
-    fn with_request<R>(&self, peer: Option<SocketAddr>, show: impl FnOnce(&Request<'_>) -> R) -> R {
-        self.check.with_request(&self.head, |request| {
-            let request = request.expect("this head was parsed before its body began");
-            show(&Request { body: &self.content, peer, ..request })
-        })
-    }
-
-    fn refuse<H: Handler>(&self, error: Error, desk: &mut Desk<'_, H>) -> Reason {
-        self.with_request(desk.handler.peer(), |request| {
-            desk.refuse(Some(request), request.method() == "HEAD", error)
-        })
-    }
-}
-
-/// Where answers are written: what the driver lends for one call.
-struct Desk<'a, H> {
-    output: &'a mut Vec<u8>,
-    response: &'a mut Response,
-    handler: &'a mut H,
-}
-
-impl<H: Handler> Desk<'_, H> {
-    /// Whether the next request must wait: for the peer to read, or for other connections.
-    fn is_full(&self, requests: u32) -> bool {
-        let limits = self.handler.limits();
-        self.output.len() >= limits.output_bytes_max
-            || requests as usize >= limits.requests_per_resume_max
-    }
-
-    /// Has the service answer `request`, the `number`-th of its connection. Gives the reason to
-    /// close after it, if there is one.
-    fn respond(
-        &mut self,
-        request: &Request<'_>,
-        persistence: Persistence,
-        unread: Option<Reason>,
-        number: u32,
-    ) -> Option<Reason> {
-        self.response.clear();
-        let reason = match self.handler.respond(request, self.response) {
-            Handled::Done => unread.or_else(|| self.reason_to_close(persistence, number)),
-            Handled::Panicked => {
-                self.response.clear();
-                self.response.status(Status::INTERNAL_SERVER_ERROR).text("the service failed\n");
-                Some(Reason::ServicePanicked)
-            }
-        };
-        let connection = match (reason, persistence) {
-            (Some(_), _) => Connection::Close,
-            (None, Persistence::Echoed) => Connection::KeepAlive,
-            (None, _) => Connection::Implied,
-        };
-        self.send(Some(request), request.method() == "HEAD", connection, reason);
-        reason
-    }
-
-    /// The request's own wish first, because it is what a reader of logs looks for.
-    fn reason_to_close(&self, persistence: Persistence, number: u32) -> Option<Reason> {
-        let requests_max = self.handler.limits().requests_per_connection_max;
-        match persistence {
-            Persistence::CloseAsked => Some(Reason::Asked),
-            Persistence::CloseHttp10 => Some(Reason::Http10),
-            _ if self.response.close => Some(Reason::ServiceAsked),
-            _ if requests_max.is_some_and(|most| number >= most) => Some(Reason::RequestLimit),
-            _ if self.handler.draining() => Some(Reason::Draining),
-            Persistence::Implied | Persistence::Echoed => None,
-        }
-    }
-
-    fn refuse(&mut self, request: Option<&Request<'_>>, is_head: bool, error: Error) -> Reason {
-        let reason = Reason::Refused(error);
-        self.response.clear();
-        self.response.status(error.status()).text(format_args!("{error}\n"));
-        self.send(request, is_head, Connection::Close, Some(reason));
-        reason
-    }
-
-    fn send(
-        &mut self,
-        request: Option<&Request<'_>>,
-        is_head: bool,
-        connection: Connection,
-        closes: Option<Reason>,
-    ) {
-        let date = self.handler.date();
-        let body_bytes = encode(self.response, is_head, connection, date, self.output);
-        let status = self.response.status;
-        self.handler.answered(&Answer { request, status, body_bytes, closes });
-    }
+/// Answers to what is wrong within a body, or with waiting for it.
+fn refuse_body<H: Handler>(body: &Body, error: Error, desk: &mut Desk<'_, H>) -> Reason {
+    body.with_request(desk.handler.peer(), |request| {
+        desk.refuse(Some(request), request.method() == "HEAD", error)
+    })
 }
 
 /// A connection that waits costs its driver this much and no buffer.

@@ -202,7 +202,7 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Headers, Target};
+    use super::super::Headers;
     use super::*;
 
     /// The directives of a request with these field lines (`name: value`, one per line).
@@ -212,15 +212,8 @@ mod tests {
             .map(|line| line.split_once(':').expect("a test field has a colon"))
             .map(|(name, value)| httparse::Header { name, value: trim(value.as_bytes()) })
             .collect();
-        Directives::read(&Request {
-            method: "POST",
-            target_text: "/",
-            target: Target::Origin { path: "/", query: None },
-            version,
-            headers: Headers { fields: &fields },
-            body: b"",
-            peer: None,
-        })
+        let request = Request::new("POST", "/").expect("a good target");
+        Directives::read(&Request { version, headers: Headers { fields: &fields }, ..request })
     }
 
     /// The framing of an HTTP/1.1 request with a good `Host` and these lines.

@@ -11,7 +11,7 @@
 use super::grammar::is_token_byte;
 use super::{Error, Headers, Request, Target, Version};
 use crate::limits::{FIELDS_MAX_CEILING, Limits};
-use memchr::{memchr, memchr2};
+use memchr::memchr2;
 
 /// How far the lines of a head have been checked. Belongs to one head, which must begin at the same
 /// byte in every call; `LineCheck::default()` has seen nothing.
@@ -19,6 +19,8 @@ use memchr::{memchr, memchr2};
 pub(super) struct LineCheck {
     /// Bytes `..scanned` are checked. A CR at `scanned` may be waiting for its LF.
     scanned: u32,
+    /// Position of the space behind the method; 0 until `Part::Target`.
+    method_end: u32,
     /// Position behind the CRLF of the request line; 0 until `Part::Fields`.
     request_line_end: u32,
     /// Complete field lines.
@@ -119,8 +121,9 @@ impl LineCheck {
         head: &'a [u8],
         fields: &'a mut [httparse::Header<'a>],
     ) -> Result<Request<'a>, Error> {
+        debug_assert!(self.part == Part::Fields && head.ends_with(b"\r\n"), "a complete head");
         let (line, lines) = head.split_at(self.request_line_end as usize);
-        let (method, target_text, version) = request_line(line)?;
+        let (method, target_text, version) = self.request_line(line)?;
         let target = Target::parse(method, target_text)?;
         let headers = Headers { fields: parse_fields(lines, fields)? };
         Ok(Request { method, target_text, target, version, headers, body: b"", peer: None })
@@ -144,11 +147,11 @@ impl LineCheck {
 
     /// The method byte by byte as it comes, because a TLS hello never has a line end.
     fn scan_method(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, Error> {
-        let window = window(bytes, limits.request_line_bytes_max);
-        let from = self.scanned as usize;
+        let window = window(bytes, line_bytes_max(limits));
+        let from = (self.scanned as usize).min(window.len());
         let Some(length) = window[from..].iter().position(|byte| !is_token_byte(*byte)) else {
             self.scanned = position(window.len());
-            return starved(window, bytes, limits.request_line_bytes_max);
+            return starved(window, bytes, limits);
         };
         let (begin, end) = (begin(bytes), from + length);
         match window[end] {
@@ -158,6 +161,7 @@ impl LineCheck {
             b'\r' => return Err(Error::RequestLine),
             _ => return Err(Error::Method),
         }
+        self.method_end = position(end);
         self.scanned = position(end + 1);
         self.part = Part::Target;
         self.scan_target(bytes, limits)
@@ -165,14 +169,14 @@ impl LineCheck {
 
     /// The rest of the request line, judged as soon as its CRLF is there.
     fn scan_target(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, Error> {
-        let window = window(bytes, limits.request_line_bytes_max);
+        let window = window(bytes, line_bytes_max(limits));
         match line_end(window, self.scanned as usize)? {
             LineEnd::NotBefore(scanned) => {
                 self.scanned = position(scanned);
-                starved(window, bytes, limits.request_line_bytes_max)
+                starved(window, bytes, limits)
             }
             LineEnd::At(end) => {
-                let (method, target, _) = request_line(&bytes[..end])?;
+                let (method, target, _) = self.request_line(&bytes[..end])?;
                 Target::parse(method, target)?;
                 self.is_head = method == "HEAD";
                 self.request_line_end = position(end);
@@ -207,6 +211,27 @@ impl LineCheck {
             self.fields += 1;
         }
     }
+
+    /// Takes apart `method SP target SP HTTP/d.d CRLF`, whose method is known to be a token. The
+    /// target still has to be checked.
+    fn request_line<'a>(&self, line: &'a [u8]) -> Result<(&'a str, &'a str, Version), Error> {
+        let (method, rest) = line[begin(line)..].split_at(self.method_end as usize - begin(line));
+        let Some((target, end)) = rest[1..].split_last_chunk::<11>() else {
+            return Err(Error::RequestLine);
+        };
+        let [b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r', b'\n'] = end else {
+            return Err(Error::RequestLine);
+        };
+        let version = match (major, minor) {
+            (b'1', b'0') => Version::Http10,
+            (b'1', b'1'..=b'9') => Version::Http11,
+            (b'0'..=b'9', b'0'..=b'9') => return Err(Error::Version),
+            _ => return Err(Error::RequestLine),
+        };
+        let method = str::from_utf8(method).map_err(|_| Error::Method)?;
+        let target = str::from_utf8(target).map_err(|_| Error::TargetByte)?;
+        Ok((method, target, version))
+    }
 }
 
 /// Fields that the small array holds. Browsers send 10 to 15.
@@ -217,42 +242,25 @@ fn begin(bytes: &[u8]) -> usize {
     if bytes.first() == Some(&b'\r') { 2 } else { 0 }
 }
 
-/// Takes apart `method SP target SP HTTP/d.d CRLF`, whose method is known to be a token. The
-/// target still has to be checked.
-fn request_line(line: &[u8]) -> Result<(&str, &str, Version), Error> {
-    let line = &line[begin(line)..];
-    let space = memchr(b' ', line).ok_or(Error::RequestLine)?;
-    let (method, rest) = (&line[..space], &line[space + 1..]);
-    let Some((target, end)) = rest.split_last_chunk::<11>() else {
-        return Err(Error::RequestLine);
-    };
-    let [b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r', b'\n'] = end else {
-        return Err(Error::RequestLine);
-    };
-    let version = match (major, minor) {
-        (b'1', b'0') => Version::Http10,
-        (b'1', b'1'..=b'9') => Version::Http11,
-        (b'0'..=b'9', b'0'..=b'9') => return Err(Error::Version),
-        _ => return Err(Error::RequestLine),
-    };
-    let method = str::from_utf8(method).map_err(|_| Error::Method)?;
-    let target = str::from_utf8(target).map_err(|_| Error::TargetByte)?;
-    Ok((method, target, version))
-}
-
 /// The bytes that a limit on what begins at [`begin`] lets us look at.
 fn window(bytes: &[u8], bytes_max: usize) -> &[u8] {
     &bytes[..bytes.len().min(begin(bytes).saturating_add(bytes_max)).min(u32::MAX as usize)]
 }
 
+/// A request line is part of its head, whatever `Limits::check` has been told.
+fn line_bytes_max(limits: &Limits) -> usize {
+    limits.request_line_bytes_max.min(limits.head_bytes_max)
+}
+
 /// The request line does not end in `window`: wait for more, unless the limit is reached.
-fn starved(window: &[u8], bytes: &[u8], bytes_max: usize) -> Result<bool, Error> {
-    let is_full = window.len() - begin(bytes) == bytes_max;
+fn starved(window: &[u8], bytes: &[u8], limits: &Limits) -> Result<bool, Error> {
+    let is_full = window.len() - begin(bytes) == line_bytes_max(limits);
     if is_full { Err(Error::RequestLineTooLong) } else { Ok(false) }
 }
 
 /// Finds the CRLF behind `from`; on the way there must be neither a bare CR nor a bare LF.
 fn line_end(window: &[u8], from: usize) -> Result<LineEnd, Error> {
+    let from = from.min(window.len());
     let Some(length) = memchr2(b'\r', b'\n', &window[from..]) else {
         return Ok(LineEnd::NotBefore(window.len()));
     };
@@ -281,4 +289,68 @@ fn parse_fields<'a>(
 /// A position in a window, which [`window`] keeps within 32 bits.
 fn position(at: usize) -> u32 {
     u32::try_from(at).expect("a window has no position above 32 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::grammar::{is_field_value_byte, is_token_byte};
+    use super::*;
+
+    /// The verdict on the complete head `bytes`, and its fields as text.
+    fn fields(bytes: &[u8]) -> Result<Vec<String>, Error> {
+        let mut check = LineCheck::default();
+        let length = check.scan(bytes, &Limits::default())?;
+        assert_eq!(length, Some(bytes.len()), "complete");
+        check.with_request(bytes, |request| {
+            let line = |(name, value): (&str, &[u8])| format!("{name}={}", value.escape_ascii());
+            Ok(request?.headers().iter().map(line).collect())
+        })
+    }
+
+    #[test]
+    fn httparse_and_our_grammar_agree_about_every_byte() {
+        for byte in 0..=u8::MAX {
+            let name = [b"GET / HTTP/1.1\r\nA", &[byte][..], b"B: c\r\n\r\n"].concat();
+            let is_name = is_token_byte(byte) || byte == b':';
+            assert_eq!(fields(&name).is_ok(), is_name, "{byte:#x} in a name");
+            let value = [b"GET / HTTP/1.1\r\nA: b", &[byte][..], b"c\r\n\r\n"].concat();
+            assert_eq!(fields(&value).is_ok(), is_field_value_byte(byte), "{byte:#x} in a value");
+        }
+    }
+
+    #[test]
+    fn values_are_trimmed_and_may_be_empty() {
+        let head = b"GET / HTTP/1.1\r\nA:\t b c \t\r\nA:\r\nD: \r\n\r\n";
+        assert_eq!(fields(head), Ok(vec!["A=b c".into(), "A=".into(), "D=".into()]));
+    }
+
+    #[test]
+    fn a_dripped_head_is_scanned_once() {
+        let head = b"\r\nGET /abc HTTP/1.1\r\nHost: a\r\nA: b\r\n\r\n";
+        let mut check = LineCheck::default();
+        for seen in 1..head.len() {
+            assert_eq!(check.scan(&head[..seen], &Limits::default()), Ok(None));
+            let waits_for_lf = head[seen - 1] == b'\r';
+            assert_eq!(check.scanned as usize, seen - usize::from(waits_for_lf));
+        }
+        assert_eq!(check.scan(head, &Limits::default()), Ok(Some(head.len())));
+    }
+
+    #[test]
+    fn limits_that_shrink_or_contradict_refuse_and_do_not_panic() {
+        let head = b"GET /abcdefgh HTTP/1.1\r\nHost: a\r\nA: b";
+        let small = Limits { head_bytes_max: 3, ..Limits::default() };
+        for seen in 1..head.len() {
+            let mut check = LineCheck::default();
+            assert_eq!(check.scan(&head[..seen], &Limits::default()), Ok(None));
+            let after = check.scan(&head[..seen], &small);
+            let error = if seen < 24 { Error::RequestLineTooLong } else { Error::HeadTooLong };
+            assert_eq!(after, if seen < 3 { Ok(None) } else { Err(error) }, "{seen}");
+        }
+    }
+
+    #[test]
+    fn the_check_is_small_enough_to_wait_in_every_connection() {
+        assert!(size_of::<LineCheck>() <= 16);
+    }
 }

@@ -7,6 +7,55 @@
 //! Reading order: [`Exchange`] is the server side of one connection and uses everything else. Below
 //! it, a request comes in through `head`, `target`, `framing` and `chunked` and is shown to a
 //! service as a [`Request`]; an answer goes out as a [`Response`] through `encode`.
+//!
+//! A driver in a nutshell, without a socket:
+//!
+//! ```
+//! use helloop::http::*;
+//! use helloop::limits::Limits;
+//! use std::net::SocketAddr;
+//! use std::time::SystemTime;
+//!
+//! struct Hello(Limits, DateCache);
+//!
+//! impl Handler for Hello {
+//!     fn limits(&self) -> &Limits {
+//!         &self.0
+//!     }
+//!     fn date(&mut self) -> &[u8; 29] {
+//!         self.1.at(0, SystemTime::now)
+//!     }
+//!     fn draining(&self) -> bool {
+//!         false
+//!     }
+//!     fn peer(&self) -> Option<SocketAddr> {
+//!         None
+//!     }
+//!     fn body_policy(&mut self, _head: &Request<'_>) -> BodyPolicy {
+//!         BodyPolicy::Discard
+//!     }
+//!     fn respond(&mut self, request: &Request<'_>, response: &mut Response) -> Handled {
+//!         response.text(format_args!("Hello from {}!\n", request.path()));
+//!         Handled::Done
+//!     }
+//!     fn answered(&mut self, answer: &Answer<'_>) {
+//!         assert_eq!(answer.status, Status::OK);
+//!     }
+//! }
+//!
+//! let mut hello = Hello(Limits::default(), DateCache::new());
+//! let (mut exchange, mut response, mut output) = (Exchange::new(), Response::new(), Vec::new());
+//!
+//! // One request and the beginning of the next.
+//! let mut input = &b"GET /here HTTP/1.1\r\nHost: a\r\n\r\nGET /th"[..];
+//! let want = exchange.advance(&mut input, false, &mut output, &mut response, &mut hello);
+//! assert!(output.ends_with(b"\r\n\r\nHello from /here!\n"));
+//!
+//! // First the output is written; then, because more input is wanted, what is left is kept.
+//! assert_eq!(want, Want::Read);
+//! assert_eq!(input, b"GET /th");
+//! assert_eq!(exchange.stage(), Stage::Head);
+//! ```
 
 mod exchange;
 mod head;

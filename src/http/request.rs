@@ -1,6 +1,6 @@
 //! What a service sees of a request.
 
-use super::Target;
+use super::{Error, Target};
 use std::net::SocketAddr;
 
 /// A complete request, borrowed from the input: nothing is copied.
@@ -34,6 +34,24 @@ pub struct Headers<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// An HTTP/1.1 request with neither fields nor body, for calling a service without a
+    /// connection.
+    ///
+    /// # Errors
+    /// Those of a bad target: [`Error::TargetByte`], [`Error::TargetForm`],
+    /// [`Error::TargetAuthority`].
+    pub fn new(method: &'a str, target: &'a str) -> Result<Request<'a>, Error> {
+        Ok(Request {
+            method,
+            target_text: target,
+            target: Target::parse(method, target)?,
+            version: Version::Http11,
+            headers: Headers { fields: &[] },
+            body: b"",
+            peer: None,
+        })
+    }
+
     /// The method, a token with its case as sent: `GET`.
     pub fn method(&self) -> &'a str {
         self.method
@@ -127,6 +145,14 @@ impl<'a> Headers<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_for_calling_a_service() {
+        let request = Request::new("GET", "/a%20b?c").expect("a good target");
+        assert_eq!((request.path(), request.query()), ("/a%20b", Some("c")));
+        assert!(request.headers().is_empty() && request.body().is_empty());
+        assert_eq!(Request::new("GET", "*").err(), Some(Error::TargetForm));
+    }
 
     #[test]
     fn names_compare_without_case_and_order_is_kept() {

@@ -67,7 +67,7 @@ impl Response {
     }
 
     /// Back to `Response::new()`; memory is kept, up to
-    /// [`BUFFER_BYTES_KEPT_MAX`](crate::limits::BUFFER_BYTES_KEPT_MAX) per buffer.
+    /// [`BUFFER_BYTES_KEPT_MAX`] per buffer.
     pub fn clear(&mut self) {
         self.status = Status::OK;
         self.close = false;

@@ -113,8 +113,9 @@ impl<'a> Target<'a> {
 /// assert!(decode_segment("100%").is_err());
 /// ```
 pub fn decode_segment(segment: &str) -> Result<Cow<'_, str>, DecodeError> {
-    let mut escapes = segment.split('%').skip(1);
-    if !escapes.all(|escape| matches!(escape.as_bytes(), [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())) {
+    let is_escape =
+        |rest: &str| rest.len() >= 2 && rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
+    if !segment.split('%').skip(1).all(is_escape) {
         return Err(DecodeError::Percent);
     }
     let text = percent_decode_str(segment).decode_utf8().map_err(|_| DecodeError::Utf8)?;
@@ -151,10 +152,8 @@ pub(super) fn is_authority(bytes: &[u8]) -> bool {
 
 /// CONNECT has no default port (RFC 9112 section 3.2.3).
 fn is_authority_with_port(text: &str) -> bool {
-    is_authority(text.as_bytes()) && text.ends_with(|last: char| last.is_ascii_digit()) && {
-        let (_, port) = text.rsplit_once(':').unwrap_or_default();
-        !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
-    }
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    is_authority(text.as_bytes()) && text.rsplit_once(':').is_some_and(|(_, port)| is_port(port))
 }
 
 fn is_host(host: &[u8]) -> bool {

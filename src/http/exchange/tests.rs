@@ -1,0 +1,564 @@
+//! The metamorphic test first: however the input is cut, the outcome is the same. What the outcome
+//! is, the other tests say.
+
+use super::*;
+use crate::http::Version;
+
+const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
+
+/// A driver's side that answers with what it was asked, and writes down what it was told.
+#[derive(Default)]
+struct Echo {
+    limits: Limits,
+    draining: bool,
+    /// One line per answer.
+    answers: Vec<String>,
+}
+
+/// All that a peer and a driver can see of one connection.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    output: String,
+    /// `None`: the connection is still open.
+    end: Option<Reason>,
+    answers: Vec<String>,
+    requests: u32,
+}
+
+impl Handler for Echo {
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn date(&mut self) -> &[u8; 29] {
+        DATE
+    }
+
+    fn draining(&self) -> bool {
+        self.draining
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        Some(([127, 0, 0, 1], 4000).into())
+    }
+
+    fn body_policy(&mut self, head: &Request<'_>) -> BodyPolicy {
+        assert!(head.body().is_empty());
+        if head.path() == "/discard" { BodyPolicy::Discard } else { BodyPolicy::Collect }
+    }
+
+    fn respond(&mut self, request: &Request<'_>, response: &mut Response) -> Handled {
+        assert_eq!(request.peer(), self.peer());
+        let is_clear = response.current_status() == Status::OK && response.current_body() == b"";
+        assert!(is_clear, "nothing of the last answer is left");
+        match request.path() {
+            "/panic" => {
+                response.header("X-Half", "an ans").expect("a good field").text("half an ans");
+                return Handled::Panicked;
+            }
+            "/close" => _ = response.close(),
+            "/empty" => _ = response.status(Status::NO_CONTENT),
+            _ => {}
+        }
+        let body = String::from_utf8_lossy(request.body());
+        response.text(format_args!("{} {} [{body}]\n", request.method(), request.target()));
+        Handled::Done
+    }
+
+    fn answered(&mut self, answer: &Answer<'_>) {
+        let request = answer.request.map_or("-".to_owned(), |request| {
+            format!("{} {} {}", request.method(), request.target(), request.headers().len())
+        });
+        let Answer { status, body_bytes, closes, .. } = answer;
+        self.answers.push(format!("{request}: {} {body_bytes} {closes:?}", status.code()));
+    }
+}
+
+impl Echo {
+    fn with(change: impl FnOnce(&mut Limits)) -> Echo {
+        let mut echo = Echo::default();
+        change(&mut echo.limits);
+        echo
+    }
+
+    /// Plays the driver for input that comes in `pieces`, and then ends if `eof`.
+    fn serve(mut self, pieces: &[&[u8]], eof: bool) -> Outcome {
+        let (mut exchange, mut response) = (Exchange::new(), Response::new());
+        let (mut kept, mut written) = (Vec::new(), Vec::new());
+        let mut end = None;
+        for (number, piece) in pieces.iter().enumerate() {
+            kept.extend_from_slice(piece);
+            let is_eof = eof && number + 1 == pieces.len();
+            loop {
+                let (mut input, mut output) = (&kept[..], Vec::new());
+                let want =
+                    exchange.advance(&mut input, is_eof, &mut output, &mut response, &mut self);
+                kept = input.to_vec();
+                written.extend_from_slice(&output);
+                match want {
+                    Want::Flush => {
+                        assert_eq!(exchange.stage(), Stage::Head);
+                        assert!(!kept.is_empty(), "a flush is for what is left");
+                    }
+                    Want::Close(reason) => {
+                        assert!(end.is_none_or(|end| end == reason), "a close is for ever");
+                        end = Some(reason);
+                    }
+                    Want::Read => match exchange.stage() {
+                        Stage::Idle | Stage::Body => assert!(kept.is_empty(), "all is consumed"),
+                        Stage::Head => assert!(!kept.is_empty(), "a partial head is left"),
+                        Stage::Closed => panic!("closed, and wants to read"),
+                    },
+                }
+                if want != Want::Flush {
+                    break;
+                }
+            }
+        }
+        let output = String::from_utf8(written).expect("answers are text");
+        Outcome { output, end, answers: self.answers, requests: exchange.requests() }
+    }
+}
+
+impl Outcome {
+    /// The status codes of the answers, as they are on the wire.
+    fn codes(&self) -> Vec<&str> {
+        let lines = self.output.split("HTTP/1.1 ").skip(1);
+        lines.map(|line| &line[..3]).collect()
+    }
+}
+
+fn serve(input: &str) -> Outcome {
+    Echo::default().serve(&[input.as_bytes()], false)
+}
+
+/// Request streams for the cut tests: good, bad and mixed. No expectations: whether a 100 is sent
+/// depends on what has come, and that is right.
+const STREAMS: &[&str] = &[
+    "GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
+    "\r\nGET /a?b HTTP/1.0\r\n\r\nGET /unseen HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET /a HTTP/1.1\r\nHost: a\r\n\r\nHEAD /b HTTP/1.1\r\nHost: a\r\n\r\n\
+     \r\nGET /c HTTP/1.1\r\nhost:a\r\nConnection: close\r\n\r\n",
+    "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n\
+     helloGET /b HTTP/1.1\r\nHost: a\r\n\r\n",
+    "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+     5;x\r\nhello\r\n1\r\n!\r\n0\r\nA: b\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n",
+    "POST /discard HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n\
+     helloGET /b HTTP/1.1\r\nHost: a\r\n\r\nG",
+    "POST /discard HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+     1\r\na\r\n0\r\n\r\nGET /close HTTP/1.1\r\nHost: a\r\n\r\nGET",
+    "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n\
+     GET /b HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+    "GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /panic HTTP/1.1\r\nHost: a\r\n\r\n\
+     GET /b HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost : a\r\n\r\n\
+     GET /c HTTP/1.1\r\nHost: a\r\n\r\n",
+    "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n",
+    "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\nhello",
+    "HEAD / HTTP/1.1\r\nHost: a\r\nA:\0\r\n\r\n",
+    "HEAD / HTTP/1.1\r\nHost: a\r\nA: b\n\r\n",
+    "HEAD / HTTP/2.0\r\n\r\n",
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0",
+    "SSH-2.0-OpenSSH_9.9\r\n",
+    "GET /\r\n",
+    "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET /\rHTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
+    "GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nC: 3\r\nHost: a\r\n\r\n",
+    "GET /a-rather-long-target-for-a-small-limit-of-the-line HTTP/1.1\r\nHost: a\r\n\r\n",
+    "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n",
+];
+
+/// Ways to set up a server, for the cut tests.
+const SETUPS: &[fn(&mut Limits)] = &[
+    |_| {},
+    |limits| (limits.output_bytes_max, limits.body_bytes_max) = (1, 4),
+    |limits| (limits.requests_per_resume_max, limits.fields_max) = (1, 2),
+    |limits| (limits.request_line_bytes_max, limits.head_bytes_max) = (34, 64),
+    |limits| (limits.requests_per_connection_max, limits.chunk_overhead_bytes_max) = (Some(2), 2),
+];
+
+#[test]
+fn every_cut_gives_the_same() {
+    for (stream, setup) in
+        STREAMS.iter().flat_map(|stream| SETUPS.iter().map(move |setup| (stream, setup)))
+    {
+        let bytes = stream.as_bytes();
+        for eof in [false, true] {
+            let whole = Echo::with(setup).serve(&[bytes, b""], eof);
+            for first in 0..=bytes.len() {
+                for second in first..=bytes.len() {
+                    let pieces = [&bytes[..first], &bytes[first..second], &bytes[second..]];
+                    let cut = Echo::with(setup).serve(&pieces, eof);
+                    assert_eq!(cut, whole, "{stream:?} cut at {first} and {second}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn damaged_input_is_judged_the_same_whole_or_dripped() {
+    let mut random = fastrand::Rng::with_seed(0x68656c6c6f);
+    for _ in 0..20_000 {
+        let stream = STREAMS[random.usize(..STREAMS.len())];
+        let mut bytes = stream.as_bytes().to_vec();
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(..bytes.len());
+            match random.u8(..4) {
+                0 => bytes[at] = b"\r\n \t:,;0\0\xff/GH"[random.usize(..13)],
+                1 => _ = bytes.splice(at..at, bytes[at / 2..at].to_vec()),
+                2 if bytes.len() > 1 => _ = bytes.remove(at),
+                _ => bytes.insert(at, b"\r\n \t:,;0\0\xff/GH"[random.usize(..13)]),
+            }
+        }
+        let setup = SETUPS[random.usize(..SETUPS.len())];
+        let whole = Echo::with(setup).serve(&[&bytes], true);
+        let drops: Vec<&[u8]> = bytes.chunks(1).chain([&b""[..]]).collect();
+        let dripped = Echo::with(setup).serve(&drops, true);
+        assert_eq!(dripped, whole, "{:?}", String::from_utf8_lossy(&bytes));
+    }
+}
+
+#[test]
+fn the_usual_request_is_answered_byte_for_byte() {
+    let outcome = serve("GET /World?x HTTP/1.1\r\nHost: localhost:8080\r\nAccept: */*\r\n\r\n");
+    assert_eq!(
+        outcome.output,
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 16\r\n\
+         Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\nGET /World?x []\n"
+    );
+    assert_eq!(outcome.answers, ["GET /World?x 2: 200 16 None"]);
+    assert_eq!((outcome.end, outcome.requests), (None, 1));
+}
+
+#[test]
+fn the_usual_request_allocates_nothing() {
+    struct Quiet(Limits);
+    impl Handler for Quiet {
+        fn limits(&self) -> &Limits {
+            &self.0
+        }
+        fn date(&mut self) -> &[u8; 29] {
+            DATE
+        }
+        fn draining(&self) -> bool {
+            false
+        }
+        fn peer(&self) -> Option<SocketAddr> {
+            None
+        }
+        fn body_policy(&mut self, _: &Request<'_>) -> BodyPolicy {
+            BodyPolicy::Collect
+        }
+        fn respond(&mut self, request: &Request<'_>, response: &mut Response) -> Handled {
+            assert_eq!(request.version(), Version::Http11);
+            response.text(format_args!("Hello, {}!\n", &request.path()[1..]));
+            Handled::Done
+        }
+        fn answered(&mut self, _: &Answer<'_>) {}
+    }
+    let (mut exchange, mut response, mut output) = (Exchange::new(), Response::new(), Vec::new());
+    let mut handler = Quiet(Limits::default());
+    let mut once = || {
+        output.clear();
+        let mut input = &b"GET /World HTTP/1.1\r\nHost: a\r\n\r\n\
+            PUT /b HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"[..];
+        let want = exchange.advance(&mut input, false, &mut output, &mut response, &mut handler);
+        assert_eq!(want, Want::Read);
+    };
+    once();
+    let info = allocation_counter::measure(once);
+    assert_eq!(info.count_total, 0);
+}
+
+#[test]
+fn the_protocol_rows_of_the_table() {
+    // Field lines behind a good `Host`, and what they are refused with.
+    for (lines, error) in [
+        ("Host: a\r\n", Error::HostRepeated),
+        ("A : b\r\n", Error::FieldName),
+        (": b\r\n", Error::FieldName),
+        ("A\r\n", Error::FieldName),
+        ("A: b\r\n c\r\n", Error::Folding),
+        ("\tA: b\r\n", Error::Folding),
+        ("A: b\rc\r\n", Error::BareCr),
+        ("A: b\nC: d\r\n", Error::BareLf),
+        ("A: \0\r\n", Error::FieldValue),
+        ("A: \x7f\r\n", Error::FieldValue),
+        ("A\0: b\r\n", Error::FieldName),
+        ("Content-Length: +5\r\n", Error::ContentLength),
+        ("Content-Length: 5, 5\r\n", Error::ContentLength),
+        ("Content-Length: 18446744073709551616\r\n", Error::ContentLength),
+        ("Content-Length: 5\r\nContent-Length: 6\r\n", Error::ContentLengthRepeated),
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", Error::LengthAndEncoding),
+        ("Transfer-Encoding: gzip, chunked\r\n", Error::TransferCoding),
+        ("Transfer-Encoding: chunked, chunked\r\n", Error::TransferEncoding),
+        ("Transfer-Encoding: \x0bchunked\r\n", Error::FieldValue),
+        ("Content-Length: 1048577\r\n", Error::BodyTooLong),
+        ("Expect: tea\r\n", Error::Expectation),
+    ] {
+        let outcome = serve(&format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\nGET / HTTP/1.1\r\n"));
+        assert_eq!(outcome.end, Some(Reason::Refused(error)), "{lines:?}");
+        assert_eq!(outcome.codes(), [error.status().code().to_string()], "{lines:?}");
+        assert!(outcome.output.contains("\r\nConnection: close\r\n"), "{lines:?}");
+        assert!(outcome.output.ends_with(&format!("\r\n\r\n{error}\n")), "{lines:?}");
+    }
+}
+
+#[test]
+fn a_bad_request_line_is_refused_at_once() {
+    for (input, error) in [
+        ("\u{16}", Error::Method),
+        (" ", Error::Method),
+        ("GE(", Error::Method),
+        ("\n", Error::BareLf),
+        ("\rG", Error::BareCr),
+        ("\r\n\r", Error::EmptyLines),
+        ("GET\r", Error::RequestLine),
+        ("SSH-2.0-Go\r", Error::RequestLine),
+        ("GET /\r\n", Error::RequestLine),
+        ("GET / HTTP/1.1 \r\n", Error::RequestLine),
+        ("GET / http/1.1\r\n", Error::RequestLine),
+        ("GET / HTTP/1.10\r\n", Error::RequestLine),
+        ("GET / HTTP/2\r\n", Error::RequestLine),
+        ("GET HTTP/1.1\r\n", Error::RequestLine),
+        ("GET / HTTP/2.0\r\n", Error::Version),
+        ("GET / HTTP/0.9\r\n", Error::Version),
+        ("PRI * HTTP/2.0\r\n", Error::Version),
+        ("GET  / HTTP/1.1\r\n", Error::TargetByte),
+        ("GET /  HTTP/1.1\r\n", Error::TargetByte),
+        ("GET /a b HTTP/1.1\r\n", Error::TargetByte),
+        ("GET /ü HTTP/1.1\r\n", Error::TargetByte),
+        ("GET /#a HTTP/1.1\r\n", Error::TargetByte),
+        ("GET  HTTP/1.1\r\n", Error::TargetForm),
+        ("GET * HTTP/1.1\r\n", Error::TargetForm),
+        ("GET http://u@a/ HTTP/1.1\r\n", Error::TargetAuthority),
+    ] {
+        let outcome = serve(input);
+        assert_eq!(outcome.end, Some(Reason::Refused(error)), "{input:?}");
+        assert_eq!(outcome.answers.len(), 1, "{input:?}");
+        assert!(outcome.answers[0].starts_with("-: "), "{input:?}");
+        let but_last = &input.as_bytes()[..input.len() - 1];
+        assert_eq!(Echo::default().serve(&[but_last], false).end, None, "{input:?}: not earlier");
+    }
+    let no_tunnel = serve("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(
+        (no_tunnel.codes(), no_tunnel.end),
+        (vec!["501"], Some(Reason::Refused(Error::Connect)))
+    );
+}
+
+#[test]
+fn every_minor_version_is_1_1() {
+    for minor in 1..=9 {
+        assert_eq!(serve(&format!("GET / HTTP/1.{minor}\r\nHost: a\r\n\r\n")).codes(), ["200"]);
+    }
+    assert_eq!(serve("GET / HTTP/1.1\r\n\r\n").end, Some(Reason::Refused(Error::HostMissing)));
+}
+
+#[test]
+fn limits_are_exact_and_named() {
+    let check = |input: &str, expected: Option<Error>| {
+        let echo = Echo::with(|limits| {
+            (limits.request_line_bytes_max, limits.head_bytes_max, limits.fields_max) = (20, 64, 2);
+        });
+        let end = echo.serve(&[input.as_bytes()], false).end;
+        assert_eq!(end, expected.map(Reason::Refused), "{input:?}");
+    };
+    check("GET /5678 HTTP/1.1\r\nHost: a\r\n\r\n", None);
+    check("\r\nGET /5678 HTTP/1.1\r\nHost: a\r\n\r\n", None);
+    check("GET /56789 HTTP/1.1\r", Some(Error::RequestLineTooLong));
+    check("GET /56789012345678", None);
+    check("GET /567890123456789", Some(Error::RequestLineTooLong));
+    check("ATOKENTHATHASNOLIMIT", Some(Error::RequestLineTooLong));
+    let fill = |bytes| format!("GET / HTTP/1.1\r\nHost: a\r\nA: {}\r\n\r\n", "x".repeat(bytes));
+    check(&fill(64 - 32), None);
+    check(&fill(64 - 31), Some(Error::HeadTooLong));
+    check("GET / HTTP/1.1\r\nA: 1\r\nHost: a\r\n\r\n", None);
+    check("GET / HTTP/1.1\r\nA: 1\r\nHost: a\r\nB:\r\n", Some(Error::TooManyFields));
+}
+
+#[test]
+fn as_many_fields_as_the_limit_allows() {
+    let request = |fields: usize| {
+        format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "A: b\r\n".repeat(fields - 1))
+    };
+    for fields in [1, 15, 16, 17, 63, 64] {
+        assert_eq!(serve(&request(fields)).answers, [format!("GET / {fields}: 200 9 None")]);
+    }
+    assert_eq!(serve(&request(65)).end, Some(Reason::Refused(Error::TooManyFields)));
+    let most =
+        Echo::with(|limits| limits.fields_max = 1000).serve(&[request(129).as_bytes()], false);
+    assert_eq!(most.end, Some(Reason::Refused(Error::TooManyFields)));
+}
+
+#[test]
+fn good_requests_before_a_bad_one_are_answered_and_nothing_after_it() {
+    let good = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let outcome = serve(&format!("{good}{good}GET / HTTP/3.0\r\n{good}"));
+    assert_eq!(outcome.codes(), ["200", "200", "505"]);
+    assert_eq!((outcome.end, outcome.requests), (Some(Reason::Refused(Error::Version)), 3));
+}
+
+#[test]
+fn who_closes_is_named() {
+    let close = |lines: &str, version: &str, expected: Option<Reason>, said: &str| {
+        let request = format!("GET / HTTP/{version}\r\nHost: a\r\n{lines}\r\n");
+        let outcome = serve(&format!("{request}{request}"));
+        assert_eq!(outcome.end, expected, "{lines:?}");
+        assert_eq!(outcome.requests, if expected.is_some() { 1 } else { 2 }, "{lines:?}");
+        assert_eq!(outcome.output.contains("\r\nConnection: "), !said.is_empty(), "{lines:?}");
+        assert!(outcome.output.contains(said), "{lines:?}");
+    };
+    close("", "1.1", None, "");
+    close("Connection: upgrade, Close\r\n", "1.1", Some(Reason::Asked), "Connection: close");
+    close("Connection: closed\r\n", "1.1", None, "");
+    close("Connection: keep-alive\r\n", "1.1", None, "");
+    close("", "1.0", Some(Reason::Http10), "Connection: close");
+    close("Connection: Keep-Alive\r\n", "1.0", None, "Connection: keep-alive");
+
+    let twice = b"GET /close HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let asked = Echo::default().serve(&[twice], false);
+    assert_eq!((asked.end, asked.requests), (Some(Reason::ServiceAsked), 1));
+    let draining = Echo { draining: true, ..Echo::default() }.serve(&[&twice[32..]], false);
+    assert_eq!((draining.end, draining.requests), (Some(Reason::Draining), 1));
+    let limited = Echo::with(|limits| limits.requests_per_connection_max = Some(1));
+    assert_eq!(limited.serve(&[&twice[32..]], false).end, Some(Reason::RequestLimit));
+}
+
+#[test]
+fn a_panic_is_answered_with_nothing_of_the_half_answer() {
+    let outcome = serve("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((outcome.codes(), outcome.end), (vec!["500"], Some(Reason::ServicePanicked)));
+    assert!(outcome.output.ends_with("Connection: close\r\n\r\nthe service failed\n"));
+    assert!(!outcome.output.contains("X-Half"));
+}
+
+#[test]
+fn head_is_get_without_the_body() {
+    let get = serve("GET /a HTTP/1.1\r\nHost: a\r\n\r\n").output;
+    let head = serve("HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n").output;
+    let (get_head, _) = get.split_at(get.find("\r\n\r\n").expect("an empty line") + 4);
+    assert_eq!(head, get_head.replace("Content-Length: 10", "Content-Length: 11"));
+    let refused = serve("HEAD /a HTTP/1.1\r\nHost: a\r\nA\r\n\r\n");
+    assert!(refused.output.ends_with("\r\n\r\n"), "the request line was good, so HEAD is known");
+    assert_eq!(refused.answers, ["-: 400 0 Some(Refused(FieldName))"]);
+    assert!(serve("POST /empty HTTP/1.1\r\nHost: a\r\n\r\n").output.ends_with("GMT\r\n\r\n"));
+}
+
+#[test]
+fn a_waiting_peer_is_told_to_go_on_only_if_its_body_is_wanted() {
+    let head = |path: &str, more: &str| {
+        format!("POST {path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n{more}\r\n")
+    };
+    let serve = |head: &str, pieces: [&str; 2]| {
+        let first = format!("{head}{}", pieces[0]);
+        let outcome = Echo::default().serve(&[first.as_bytes(), pieces[1].as_bytes()], false);
+        (outcome.codes().join(" "), outcome.end)
+    };
+    let (length, chunks) = ("Content-Length: 2\r\n", "Transfer-Encoding: chunked\r\n");
+    for path in ["/collect", "/discard"] {
+        assert_eq!(serve(&head(path, length), ["ab", ""]), ("200".into(), None));
+        assert_eq!(serve(&head(path, chunks), ["0\r\n\r\n", ""]), ("200".into(), None));
+        assert_eq!(serve(&head(path, ""), ["", ""]), ("200".into(), None));
+        assert_eq!(serve(&head(path, "Content-Length: 0\r\n"), ["", ""]), ("200".into(), None));
+    }
+    assert_eq!(serve(&head("/", length), ["", "ab"]), ("100 200".into(), None));
+    assert_eq!(serve(&head("/", chunks), ["", "1\r\na\r\n0\r\n\r\n"]), ("100 200".into(), None));
+    assert_eq!(serve(&head("/", length), ["a", "b"]), ("200".into(), None));
+    assert_eq!(
+        serve(&head("/discard", length), ["", "ab"]),
+        ("200".into(), Some(Reason::UnreadBody))
+    );
+    assert_eq!(
+        serve(&head("/discard", length), ["a", "b"]),
+        ("200".into(), Some(Reason::UnreadBody))
+    );
+    let too_long = Some(Reason::Refused(Error::BodyTooLong));
+    assert_eq!(
+        serve(&head("/", "Content-Length: 9999999\r\n"), ["", ""]),
+        ("413".into(), too_long)
+    );
+    let old = head("/", "Content-Length: 2\r\n").replace("1.1", "1.0");
+    assert_eq!(serve(&old, ["", "ab"]), ("200".into(), Some(Reason::Http10)));
+}
+
+#[test]
+fn the_end_of_input_is_no_close_of_the_answer() {
+    let finish = |input: &str| {
+        let outcome = Echo::default().serve(&[input.as_bytes()], true);
+        (outcome.requests, outcome.end, outcome.output.contains("close"))
+    };
+    let in_request = Some(Reason::PeerFinishedInRequest);
+    assert_eq!(finish(""), (0, Some(Reason::PeerFinished), false));
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(finish(request), (1, Some(Reason::PeerFinished), false));
+    assert_eq!(finish(&format!("{request}G")), (1, in_request, false));
+    assert_eq!(finish(&format!("{request}\r")), (1, in_request, false));
+    assert_eq!(
+        finish("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab"),
+        (0, in_request, false)
+    );
+}
+
+#[test]
+fn a_peer_that_pipelines_is_stopped_at_the_output_cap() {
+    let requests = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000);
+    let mut echo = Echo::with(|limits| limits.output_bytes_max = 1000);
+    let (mut exchange, mut response, mut output) = (Exchange::new(), Response::new(), Vec::new());
+    let mut input = &requests[..];
+    let want = exchange.advance(&mut input, false, &mut output, &mut response, &mut echo);
+    assert_eq!(want, Want::Flush);
+    assert!((1000..1200).contains(&output.len()), "{}", output.len());
+    let left = input.len();
+    let want = exchange.advance(&mut input, false, &mut output, &mut response, &mut echo);
+    assert_eq!((want, input.len()), (Want::Flush, left), "not flushed: nothing happens");
+    echo.limits = Limits::default();
+    output.clear();
+    let before = exchange.requests();
+    let want = exchange.advance(&mut input, false, &mut output, &mut response, &mut echo);
+    assert_eq!(want, Want::Flush);
+    assert_eq!(exchange.requests() - before, 64, "the budget of a resume");
+}
+
+#[test]
+fn stages_tell_the_driver_which_timeout_applies() {
+    let mut echo = Echo::default();
+    let (mut exchange, mut response, mut output) = (Exchange::new(), Response::new(), Vec::new());
+    let mut stage_after = |exchange: &mut Exchange, mut input: &[u8]| {
+        let _ = exchange.advance(&mut input, false, &mut output, &mut response, &mut echo);
+        (exchange.stage(), exchange.body_bytes())
+    };
+    assert_eq!(stage_after(&mut exchange, b""), (Stage::Idle, 0));
+    assert_eq!(stage_after(&mut exchange, b"\r"), (Stage::Head, 0));
+    assert_eq!(stage_after(&mut exchange, b"\r\n"), (Stage::Head, 0));
+    let request = b"\r\nPUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab";
+    assert_eq!(stage_after(&mut exchange, request), (Stage::Body, 2));
+    assert_eq!(stage_after(&mut exchange, b"c"), (Stage::Idle, 0));
+    assert_eq!(stage_after(&mut exchange, b"\0"), (Stage::Closed, 0));
+}
+
+#[test]
+fn a_timeout_is_answered_once() {
+    let check = |input: &[u8], error, expected: &str, has_body| {
+        let mut echo = Echo::default();
+        let (mut exchange, mut response, mut output) =
+            (Exchange::new(), Response::new(), Vec::new());
+        let mut rest = input;
+        let _ = exchange.advance(&mut rest, false, &mut output, &mut response, &mut echo);
+        for _ in 0..2 {
+            let want = exchange.refuse(error, &mut output, &mut response, &mut echo);
+            assert_eq!(want, Want::Close(Reason::Refused(error)));
+        }
+        assert_eq!(echo.answers, [expected]);
+        assert_eq!(output.ends_with(b"in time\n"), has_body);
+    };
+    let head = Error::HeadTimeout;
+    check(b"GET / HT", head, "-: 408 27 Some(Refused(HeadTimeout))", true);
+    check(b"HEAD / HTTP/1.1\r\nA", head, "-: 408 0 Some(Refused(HeadTimeout))", false);
+    let body = b"PUT /b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab";
+    check(body, Error::BodyTimeout, "PUT /b 2: 408 27 Some(Refused(BodyTimeout))", true);
+}
