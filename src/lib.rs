@@ -3,6 +3,7 @@
 
 pub mod greeting;
 pub mod server;
+pub mod coroutine;
 pub mod event_loop;
 pub mod observe;
 pub mod world;

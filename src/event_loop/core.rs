@@ -1,6 +1,9 @@
 //! What a loop knows: its tasks, sources, timers, and the queue. Only [`Handle`](super::Handle)
 //! touches it, one short borrow at a time.
 
+use std::any::Any;
+use std::rc::Rc;
+
 use slotmap::{Key, SlotMap};
 
 use super::ready::ReadyQueue;
@@ -21,6 +24,10 @@ pub(super) struct Core {
     pub(super) turn: u64,
     /// The task that is being resumed; null between resumes.
     pub(super) current: TaskId,
+    /// Coroutines ever spawned: the next one is called `Task-` and one more.
+    pub(super) coroutines: u64,
+    /// One value of each type, for what is built on the loop; see [`Handle::local`](super::Handle).
+    pub(super) locals: Vec<Rc<dyn Any>>,
 }
 
 pub(super) struct TaskSlot {
@@ -64,6 +71,8 @@ impl Core {
             now: Time::ZERO,
             turn: 0,
             current: TaskId::null(),
+            coroutines: 0,
+            locals: Vec::new(),
         }
     }
 

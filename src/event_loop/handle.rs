@@ -1,5 +1,6 @@
 //! How tasks ask the loop for things.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::fmt;
@@ -9,6 +10,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::SystemTime;
+
+use slotmap::Key;
 
 use super::core::{Core, SourceSlot, TaskSlot};
 use super::task::{Cause, Task};
@@ -208,6 +211,34 @@ impl Handle {
     #[inline]
     pub fn tell(&self, event: impl FnOnce() -> Event) {
         self.shared.watch.tell(event);
+    }
+}
+
+/// For what is built on the loop.
+impl Handle {
+    /// The loop's one value of type `T`; made when it is first asked for, dropped with the loop.
+    /// This is what others use globals and thread-locals for.
+    pub(crate) fn local<T: 'static>(&self, make: impl FnOnce() -> T) -> Rc<T> {
+        let find = |core: &Core| core.locals.iter().find_map(|any| Rc::clone(any).downcast().ok());
+        let found = find(&self.shared.core.borrow());
+        found.unwrap_or_else(|| {
+            let made = Rc::new(make());
+            self.shared.core.borrow_mut().locals.push(Rc::clone(&made) as Rc<dyn Any>);
+            made
+        })
+    }
+
+    /// Counts coroutines, for their names.
+    pub(crate) fn count_coroutine(&self) -> u64 {
+        let core = &mut *self.shared.core.borrow_mut();
+        core.coroutines += 1;
+        core.coroutines
+    }
+
+    /// The task that is being resumed; `None` outside phase 4.
+    pub fn current_task(&self) -> Option<TaskId> {
+        let current = self.shared.core.borrow().current;
+        Some(current).filter(|task| !task.is_null())
     }
 }
 

@@ -21,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::id::{SourceId, TaskId};
-use crate::limits::INPUT_BUFFER_BYTES;
+use crate::limits::{INPUT_BUFFER_BYTES, SLOW_CALLBACK};
 use crate::observe::{Event, Observer};
 use crate::world::os::Os;
 use crate::world::{Readiness, Time, World};
@@ -35,6 +35,9 @@ mod task;
 mod timers;
 mod turn;
 mod wake;
+
+use task::Described;
+use turn::Resume;
 
 pub use callback::Call;
 pub use handle::Handle;
@@ -69,6 +72,8 @@ pub use wake::Remote;
 pub struct EventLoop {
     handle: Handle,
     scratch: Scratch,
+    /// See [`SLOW_CALLBACK`].
+    slow_callback: Duration,
     /// What the last wait reported; empty between turns, kept for its memory.
     arrived: Vec<(SourceId, Readiness)>,
     /// Made when a host program first asks for it.
@@ -89,6 +94,7 @@ impl EventLoop {
         EventLoop {
             handle: Handle::new(world),
             scratch: Scratch::new(INPUT_BUFFER_BYTES),
+            slow_callback: SLOW_CALLBACK,
             arrived: Vec::new(),
             descriptor: OnceCell::new(),
         }
@@ -107,6 +113,12 @@ impl EventLoop {
     /// Installs an observer in the place of the present one, which is returned.
     pub fn observe(&mut self, observer: Option<Box<dyn Observer>>) -> Option<Box<dyn Observer>> {
         self.handle.watch().install(observer)
+    }
+
+    /// Sets how long a resume may take before it is reported at WARN; zero: for ever. At first it is
+    /// [`SLOW_CALLBACK`].
+    pub fn set_slow_callback(&mut self, duration: Duration) {
+        self.slow_callback = duration;
     }
 
     /// Turns until [`Handle::shutdown`] or [`Remote::shutdown`] is called (the turn in which that
@@ -168,7 +180,7 @@ impl EventLoop {
         let timeout = self.handle.begin_turn(limit);
 
         // Phase 2: ask the world, then read the clock, once.
-        self.handle.wait(timeout, &mut self.arrived)?;
+        self.handle.wait_for_world(timeout, &mut self.arrived)?;
 
         // Phase 3: queue what happened: readiness, due timers, wakes from other threads.
         self.handle.queue_readiness(&mut self.arrived);
@@ -176,15 +188,17 @@ impl EventLoop {
         let batch = self.handle.queue_wakes_and_begin_resuming();
 
         // Phase 4: resume what was queued when this phase began, first come, first served.
+        let mut began = self.handle.now();
         for _ in 0..batch {
-            self.resume_next();
+            began = self.resume_next(began);
         }
         self.handle.end_resuming();
         Ok(batch)
     }
 
-    fn resume_next(&mut self) {
-        let Some(mut resume) = self.handle.take_next() else { return };
+    /// Resumes the first of the queue. `began` is when the one before it ended; gives when this did.
+    fn resume_next(&mut self, began: Time) -> Time {
+        let Some(mut resume) = self.handle.take_next() else { return began };
         let mut cx = Context {
             handle: &self.handle,
             now: resume.now,
@@ -195,11 +209,35 @@ impl EventLoop {
         let flow = catch_unwind(AssertUnwindSafe(|| resume.boxed.resume(&mut cx)));
         // What a task left in the output buffer is not the next task's to send.
         self.scratch.output.clear();
+        let ended = self.notice_slow(&resume, began);
         match flow {
             Ok(Flow::Done) => self.finish(resume.task, resume.boxed),
             Ok(flow) => self.handle.put_back(resume.task, resume.boxed, flow),
             Err(panic) => self.bury(resume.task, resume.boxed, panic.as_ref()),
         }
+        ended
+    }
+
+    /// Reports a resume that held everybody up, in asyncio's words. Gives the time.
+    fn notice_slow(&self, resume: &Resume, began: Time) -> Time {
+        if self.slow_callback.is_zero() {
+            return began;
+        }
+        let ended = self.handle.clock();
+        let took = ended.since(began);
+        if took >= self.slow_callback {
+            self.report_slow(resume, took);
+        }
+        ended
+    }
+
+    #[cold]
+    fn report_slow(&self, resume: &Resume, took: Duration) {
+        let (task, kind, waiting) = (resume.task, resume.boxed.kind(), self.handle.ready_count());
+        let what = Described(resume.boxed.as_ref());
+        let seconds = took.as_secs_f64();
+        log::warn!("Executing <{what}> took {seconds:.3} seconds; {waiting} ready tasks waited");
+        self.handle.watch().tell(|| Event::Stall { task, kind, took, waiting });
     }
 
     /// Removes a task. Its drop closes its sources, and may ask the handle for things.
@@ -207,7 +245,10 @@ impl EventLoop {
         let kind = boxed.kind();
         self.handle.forget(task);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(boxed))) {
-            log::error!("task {task} ({kind}) panicked while it was dropped: {}", said(&*panic));
+            log::error!(
+                "task {task} ({kind}) panicked while it was dropped: {}",
+                panic_text(&*panic)
+            );
         }
         self.handle.watch().tell(|| Event::Finished { task, kind });
         self.handle.queue_wakes();
@@ -215,14 +256,14 @@ impl EventLoop {
 
     fn bury(&self, task: TaskId, boxed: Box<dyn Task>, panic: &(dyn Any + Send)) {
         let kind = boxed.kind();
-        log::error!("task {task} ({kind}) panicked and was removed: {}", said(panic));
+        log::error!("task {task} ({kind}) panicked and was removed: {}", panic_text(panic));
         self.handle.watch().tell(|| Event::Panicked { task, kind });
         self.finish(task, boxed);
     }
 }
 
 /// What a panic said.
-fn said(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&'static str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words")
 }
@@ -245,6 +286,7 @@ impl Drop for EventLoop {
         while let Some((task, boxed)) = self.handle.take_any_task() {
             self.finish(task, boxed);
         }
+        self.handle.drop_locals();
     }
 }
 

@@ -1,5 +1,6 @@
 //! What runs on the loop.
 
+use std::fmt;
 use std::task::Waker;
 
 use super::Handle;
@@ -20,6 +21,23 @@ pub trait Task {
 
     /// What this is, for logs and observers: `"connection"`.
     fn kind(&self) -> &'static str;
+
+    /// Which one this is, and where it is, for reports to people: `"connection (idle)"`.
+    ///
+    /// # Errors
+    /// Those of the formatter.
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())
+    }
+}
+
+/// A task as its description.
+pub(super) struct Described<'a>(pub(super) &'a dyn Task);
+
+impl fmt::Display for Described<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.describe(f)
+    }
 }
 
 /// What a task is given when it is resumed.

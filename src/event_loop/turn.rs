@@ -42,6 +42,10 @@ impl Handle {
         &self.shared.watch
     }
 
+    pub(super) fn ready_count(&self) -> usize {
+        self.shared.core.borrow().ready.len()
+    }
+
     pub(super) fn has_tasks(&self) -> bool {
         self.task_count() > 0
     }
@@ -82,7 +86,7 @@ impl Handle {
     }
 
     /// Phase 2.
-    pub(super) fn wait(
+    pub(super) fn wait_for_world(
         &self,
         timeout: Timeout,
         arrived: &mut Vec<(SourceId, Readiness)>,
@@ -189,6 +193,12 @@ impl Handle {
         let task = core.tasks.keys().next()?;
         let boxed = core.tasks.remove(task)?.boxed?;
         Some((task, boxed))
+    }
+
+    /// Not under the borrow: what they hold may hold handles.
+    pub(super) fn drop_locals(&self) {
+        let locals = std::mem::take(&mut self.shared.core.borrow_mut().locals);
+        drop(locals);
     }
 
     pub(super) fn descriptor(&self) -> io::Result<OwnedFd> {

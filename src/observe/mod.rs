@@ -70,6 +70,8 @@ pub enum Event {
     Request { task: TaskId, number: u32, line: Excerpt },
     /// A request was answered; the bytes of the body are counted.
     Response { task: TaskId, number: u32, status: u16, body_bytes: usize },
+    /// A resume took so long that it is worth a report; so many ready tasks waited meanwhile.
+    Stall { task: TaskId, kind: &'static str, took: Duration, waiting: usize },
     /// Why a connection ends: one sentence.
     Ending { task: TaskId, why: &'static str },
 }

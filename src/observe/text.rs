@@ -58,6 +58,11 @@ impl Display for Event {
                 f,
                 "task {task}: request {number} is answered {status} with {body_bytes} bytes"
             ),
+            Event::Stall { task, kind, took, waiting } => write!(
+                f,
+                "task {task} ({kind}) held the loop up for {:.3} ms; {waiting} ready tasks waited",
+                took.as_secs_f64() * 1e3
+            ),
             Event::Ending { task, why } => write!(f, "task {task} ends its connection: {why}"),
         }
     }

@@ -19,6 +19,7 @@
 //! **An idle connection owns no buffer.** Reads go into the loop's input buffer, answers into its
 //! output buffer; what is left over is copied here, and released when it is used up.
 
+use std::fmt;
 use std::io;
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
@@ -375,6 +376,10 @@ impl<S: Service> Task for Connection<S> {
 
     fn kind(&self) -> &'static str {
         "connection"
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "connection from {} ({})", self.peer.address(), self.state_name())
     }
 }
 

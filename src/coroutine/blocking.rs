@@ -1,0 +1,159 @@
+//! Work that blocks, on helper threads: asyncio's `run_in_executor`.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread::{self, available_parallelism};
+
+use super::spawn::JoinError;
+use crate::event_loop::{Handle, panic_text};
+
+/// Helper threads of one loop: as many as asyncio's default executor has at most.
+fn threads_max() -> usize {
+    available_parallelism().map_or(4, |cores| cores.get() + 4).min(32)
+}
+
+impl Handle {
+    /// Runs `work` on a helper thread of the loop; the value comes back through the waker. There are
+    /// at most `min(32, cores + 4)` such threads, made when they are needed; more work waits. They
+    /// are waited for when the loop is dropped.
+    ///
+    /// A thread cannot be cancelled: when the returned future is dropped, the work runs on, and its
+    /// value is lost. In a simulated world, which knows no threads, nobody waits for the value.
+    pub fn run_blocking<T, F>(&self, work: F) -> Blocking<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let slot = Arc::new(Mutex::new(Slot { result: None, waker: None }));
+        let place = Arc::clone(&slot);
+        let job = Box::new(move || {
+            let result = catch_unwind(AssertUnwindSafe(work));
+            let result =
+                result.map_err(|panic| JoinError::Panicked(panic_text(&*panic).to_owned()));
+            let waker = {
+                let mut slot = lock(&place);
+                slot.result = Some(result);
+                slot.waker.take()
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        });
+        let pool = self.local(Pool::new);
+        if let Err(error) = pool.submit(job) {
+            log::error!("cannot start a helper thread: {error}");
+            lock(&slot).result = Some(Err(JoinError::Cancelled));
+        }
+        Blocking { slot }
+    }
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+struct Pool {
+    /// `None` while the pool is dropped.
+    jobs: Option<Sender<Job>>,
+    queue: Arc<Mutex<Receiver<Job>>>,
+    /// Jobs that were given minus jobs that were finished.
+    unfinished: Arc<AtomicUsize>,
+    threads: RefCell<Vec<thread::JoinHandle<()>>>,
+}
+
+impl Pool {
+    fn new() -> Pool {
+        let (jobs, queue) = channel();
+        Pool {
+            jobs: Some(jobs),
+            queue: Arc::new(Mutex::new(queue)),
+            unfinished: Arc::default(),
+            threads: RefCell::default(),
+        }
+    }
+
+    /// Queues a job, behind a new thread if all are busy and more are allowed.
+    fn submit(&self, job: Job) -> io::Result<()> {
+        let unfinished = self.unfinished.fetch_add(1, Ordering::AcqRel) + 1;
+        let mut threads = self.threads.borrow_mut();
+        if unfinished > threads.len() && threads.len() < threads_max() {
+            match self.start_thread(threads.len()) {
+                Ok(thread) => threads.push(thread),
+                // Fewer threads are slower, and enough.
+                Err(_) if !threads.is_empty() => {}
+                Err(error) => {
+                    self.unfinished.fetch_sub(1, Ordering::AcqRel);
+                    return Err(error);
+                }
+            }
+        }
+        let jobs = self.jobs.as_ref().expect("it is taken only by drop");
+        jobs.send(job).expect("the queue lives as long as the pool");
+        Ok(())
+    }
+
+    fn start_thread(&self, number: usize) -> io::Result<thread::JoinHandle<()>> {
+        let (queue, unfinished) = (Arc::clone(&self.queue), Arc::clone(&self.unfinished));
+        thread::Builder::new().name(format!("helloop-blocking-{number}")).spawn(move || {
+            loop {
+                // The lock is held while waiting, and given to the next with the job.
+                let job = lock(&queue).recv();
+                let Ok(job) = job else { return };
+                job();
+                unfinished.fetch_sub(1, Ordering::AcqRel);
+            }
+        })
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.take() {
+            // Jobs catch their panics.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A panic while holding one of these locks leaves nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Slot<T> {
+    result: Option<Result<T, JoinError>>,
+    waker: Option<Waker>,
+}
+
+/// See [`Handle::run_blocking`].
+#[must_use = "the value comes to whoever awaits this"]
+pub struct Blocking<T> {
+    slot: Arc<Mutex<Slot<T>>>,
+}
+
+impl<T> Future for Blocking<T> {
+    /// [`JoinError::Panicked`] if the work panicked, [`JoinError::Cancelled`] if the system gave no thread.
+    type Output = Result<T, JoinError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut slot = lock(&self.slot);
+        if let Some(result) = slot.result.take() {
+            return Poll::Ready(result);
+        }
+        slot.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl<T> fmt::Debug for Blocking<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blocking").field("done", &lock(&self.slot).result.is_some()).finish()
+    }
+}

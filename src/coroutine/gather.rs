@@ -1,0 +1,228 @@
+//! Many coroutines at once, results in the order of the arguments.
+//!
+//! As in asyncio, the end of a child is a callback on the loop, and the last callback wakes whoever
+//! awaits: two turns from the last child's end to the awaiter.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::promise::{Done, Promise};
+use super::spawn::{JoinError, JoinHandle};
+use crate::event_loop::Handle;
+
+impl Handle {
+    /// Spawns every coroutine, in order, now; gives the results in the same order when all have
+    /// ended. A failure is a value in its place: asyncio's `gather(…, return_exceptions=True)`.
+    ///
+    /// Dropped while it is awaited, it cancels those that have not ended.
+    #[track_caller]
+    pub fn gather<F>(&self, coroutines: impl IntoIterator<Item = F>) -> Gather<F::Output>
+    where
+        F: Future<Output: 'static> + 'static,
+    {
+        let children = Children::spawn(self, coroutines);
+        children.when_each_ends(|children, _| children.end_if_all_ended());
+        Gather { children, done: None }
+    }
+
+    /// As [`gather`](Handle::gather), for coroutines that can fail: the first failure, in time, is
+    /// the result at once. The others are not cancelled; they run on, and what they give is lost.
+    /// A panic and a cancellation are failures, too.
+    #[track_caller]
+    pub fn try_gather<F, T, E>(&self, coroutines: impl IntoIterator<Item = F>) -> TryGather<T, E>
+    where
+        F: Future<Output = Result<T, E>> + 'static,
+        T: 'static,
+        E: From<JoinError> + 'static,
+    {
+        let children = Children::spawn(self, coroutines);
+        let first_failure = Rc::new(Cell::new(None));
+        let failure = Rc::clone(&first_failure);
+        children.when_each_ends(move |children, index| {
+            if let Some(error) = children.failure(index)
+                && !children.ended.is_done()
+            {
+                failure.set(Some(error));
+                children.end();
+            }
+            children.end_if_all_ended();
+        });
+        TryGather { children, first_failure, done: None }
+    }
+}
+
+/// Tasks that are awaited together.
+struct Children<T> {
+    tasks: RefCell<Vec<JoinHandle<T>>>,
+    /// Children whose end was not yet noticed.
+    left: Cell<usize>,
+    /// Set when there is a result.
+    ended: Promise<()>,
+}
+
+impl<T: 'static> Children<T> {
+    #[track_caller]
+    fn spawn<F>(handle: &Handle, coroutines: impl IntoIterator<Item = F>) -> Rc<Children<T>>
+    where
+        F: Future<Output = T> + 'static,
+    {
+        // Not `map`: the caller that is tracked would be the closure.
+        let mut tasks = Vec::new();
+        for coroutine in coroutines {
+            tasks.push(handle.spawn(coroutine));
+        }
+        let left = Cell::new(tasks.len());
+        let ended = handle.promise();
+        if tasks.is_empty() {
+            ended.set(()).expect("it is new");
+        }
+        Rc::new(Children { tasks: RefCell::new(tasks), left, ended })
+    }
+
+    /// Calls `then` with each child's place when that child has ended.
+    fn when_each_ends(self: &Rc<Self>, then: impl Fn(&Self, usize) + 'static) {
+        let then = Rc::new(then);
+        for (index, task) in self.tasks.borrow().iter().enumerate() {
+            let (children, then) = (Rc::clone(self), Rc::clone(&then));
+            task.add_done_callback(move |_| {
+                children.left.set(children.left.get() - 1);
+                then(&children, index);
+            });
+        }
+    }
+
+    fn end_if_all_ended(&self) {
+        if self.left.get() == 0 {
+            self.end();
+        }
+    }
+
+    fn end(&self) {
+        // A failure may have ended it before.
+        let _ = self.ended.set(());
+    }
+
+    fn results(&self) -> Vec<Result<T, JoinError>> {
+        let mut tasks = self.tasks.borrow_mut();
+        tasks.iter_mut().map(|task| task.take().unwrap_or(Err(JoinError::Cancelled))).collect()
+    }
+
+    fn cancel(&self) {
+        for task in self.tasks.borrow().iter() {
+            task.cancel();
+        }
+    }
+}
+
+impl<T: 'static, E: From<JoinError> + 'static> Children<Result<T, E>> {
+    /// Takes the failure of a child that has ended; leaves a value where it is.
+    fn failure(&self, index: usize) -> Option<E> {
+        let mut tasks = self.tasks.borrow_mut();
+        if !tasks[index].has_failed(Result::is_ok) {
+            return None;
+        }
+        match tasks[index].take()? {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(error),
+            Err(error) => Some(error.into()),
+        }
+    }
+}
+
+/// Awaits `children`; true when they have a result.
+fn poll_children<T>(
+    children: &Children<T>,
+    done: &mut Option<Done<()>>,
+    cx: &mut Context<'_>,
+) -> bool {
+    let waiting = done.get_or_insert_with(|| children.ended.done());
+    let is_ready = Pin::new(waiting).poll(cx).is_ready();
+    if is_ready {
+        *done = None;
+    }
+    is_ready
+}
+
+/// See [`Handle::gather`].
+pub struct Gather<T: 'static> {
+    children: Rc<Children<T>>,
+    /// Set while it is awaited.
+    done: Option<Done<()>>,
+}
+
+impl<T> Gather<T> {
+    /// True when all have ended, and that was noticed.
+    pub fn is_done(&self) -> bool {
+        self.children.ended.is_done()
+    }
+}
+
+impl<T> Future for Gather<T> {
+    type Output = Vec<Result<T, JoinError>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if !poll_children(&this.children, &mut this.done, cx) {
+            return Poll::Pending;
+        }
+        Poll::Ready(this.children.results())
+    }
+}
+
+impl<T> Drop for Gather<T> {
+    fn drop(&mut self) {
+        if self.done.take().is_some() {
+            self.children.cancel();
+        }
+    }
+}
+
+/// See [`Handle::try_gather`].
+pub struct TryGather<T: 'static, E: From<JoinError> + 'static> {
+    children: Rc<Children<Result<T, E>>>,
+    first_failure: Rc<Cell<Option<E>>>,
+    /// Set while it is awaited.
+    done: Option<Done<()>>,
+}
+
+impl<T, E: From<JoinError>> Future for TryGather<T, E> {
+    type Output = Result<Vec<T>, E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if !poll_children(&this.children, &mut this.done, cx) {
+            return Poll::Pending;
+        }
+        if let Some(error) = this.first_failure.take() {
+            return Poll::Ready(Err(error));
+        }
+        let results = this.children.results().into_iter();
+        Poll::Ready(
+            results.map(|result| result.unwrap_or_else(|error| Err(error.into()))).collect(),
+        )
+    }
+}
+
+impl<T, E: From<JoinError>> Drop for TryGather<T, E> {
+    fn drop(&mut self) {
+        if self.done.take().is_some() {
+            self.children.cancel();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Gather<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gather").field("left", &self.children.left.get()).finish_non_exhaustive()
+    }
+}
+
+impl<T, E: From<JoinError>> fmt::Debug for TryGather<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TryGather").field("left", &self.children.left.get()).finish_non_exhaustive()
+    }
+}

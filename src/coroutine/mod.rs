@@ -1,0 +1,103 @@
+//! Coroutines on the loop: asyncio's words, in Rust.
+//!
+//! | asyncio | here | where |
+//! |---|---|---|
+//! | event loop | [`EventLoop`] | `event_loop/mod.rs` |
+//! | coroutine (`async def`) | an `async` block or function: any [`Future`](std::future::Future) | the compiler |
+//! | `Task`, `create_task` | [`JoinHandle`], [`Handle::spawn`] | `coroutine/spawn.rs` |
+//! | `Future` (a value that somebody sets) | [`Promise`] | `coroutine/promise.rs` |
+//! | `call_soon`, `call_later`, `call_at` | the same on [`Handle`] | `event_loop/callback.rs` |
+//! | `call_soon_threadsafe` | [`Remote::wake`](crate::event_loop::Remote::wake), any `Waker` | `event_loop/wake.rs` |
+//! | `sleep(d)`, `sleep(0)` | [`Handle::sleep`], [`yield_now`] | `coroutine/sleep.rs` |
+//! | `wait_for`, `timeout` | [`Handle::timeout`] | `coroutine/timeout.rs` |
+//! | `gather` | [`Handle::gather`], [`Handle::try_gather`] | `coroutine/gather.rs` |
+//! | `wait`, `as_completed` | [`Handle::wait`], [`as_completed`] | `coroutine/wait.rs` |
+//! | `TaskGroup` | [`Handle::task_group`] | `coroutine/group.rs` |
+//! | `shield` | [`JoinHandle::shield`] | `coroutine/spawn.rs` |
+//! | `Semaphore`, `Event`, `Queue` | [`Semaphore`], [`Event`], [`Queue`] | `coroutine/sync.rs`, `queue.rs` |
+//! | `run_in_executor`, `to_thread` | [`Handle::run_blocking`] | `coroutine/blocking.rs` |
+//! | `asyncio.run` | [`run`] | here |
+//!
+//! The trait [`Future`](std::future::Future) is what asyncio calls an awaitable: a thing that the
+//! awaiting coroutine runs itself. asyncio's class `Future` is a *value that is not there yet*; here
+//! that is a [`Promise`].
+//!
+//! **Cancellation** is dropping. [`JoinHandle::cancel`] drops the coroutine at its next step, so that
+//! the destructors of everything that it holds run there; what it awaits is dropped with it, and a
+//! [`JoinHandle`] that is dropped while it is being awaited cancels its task, as asyncio hands a
+//! cancellation down. A coroutine cannot catch its cancellation, and cannot await while it is cleaned up.
+
+use std::future::Future;
+use std::io;
+
+use crate::event_loop::{EventLoop, Handle};
+
+mod blocking;
+mod gather;
+mod group;
+mod promise;
+mod queue;
+mod sleep;
+mod spawn;
+mod sync;
+mod timeout;
+mod wait;
+
+pub use blocking::Blocking;
+pub use gather::{Gather, TryGather};
+pub use group::{GroupError, TaskGroup};
+pub use promise::{Cancelled, InvalidState, Promise};
+pub use queue::{Full, Queue};
+pub use sleep::{Sleep, yield_now};
+pub use spawn::{JoinError, JoinHandle, Shield};
+pub use sync::{Event, Permit, Semaphore};
+pub use timeout::{Elapsed, Timeout};
+pub use wait::{AsCompleted, ReturnWhen, as_completed};
+
+/// Runs a coroutine on a loop of its own, to its end: asyncio's `run`. What it leaves behind is
+/// cancelled then, in the order of spawning; helper threads are waited for.
+///
+/// ```
+/// use std::time::Duration;
+/// use helloop::coroutine;
+///
+/// let text = coroutine::run(|handle| async move {
+///     let hello = handle.spawn(async { "Hello" });
+///     handle.sleep(Duration::from_millis(1)).await;
+///     hello.await.expect("it does not panic")
+/// })?;
+/// assert_eq!(text, "Hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// When the process has no descriptor for a poller, when the coroutine panicked, and when the loop
+/// was told to shut down before the coroutine had ended.
+pub fn run<F: Future + 'static>(main: impl FnOnce(Handle) -> F) -> io::Result<F::Output> {
+    let mut event_loop = EventLoop::new()?;
+    let main = main(event_loop.handle().clone());
+    event_loop.run_until_complete(main)
+}
+
+impl EventLoop {
+    /// Turns until a coroutine has ended, and gives its value. Other tasks stay on the loop.
+    ///
+    /// # Errors
+    /// What [`turn`](EventLoop::turn) says; when the coroutine panicked; and when the loop was told
+    /// to shut down before the coroutine had ended (it is cancelled then).
+    pub fn run_until_complete<F: Future + 'static>(&mut self, main: F) -> io::Result<F::Output> {
+        let mut task = self.handle().spawn(main);
+        let ended = self.run_until(|| task.is_finished())?;
+        match task.take() {
+            Some(result) => result.map_err(io::Error::other),
+            None => {
+                debug_assert!(!ended);
+                task.cancel();
+                Err(io::Error::new(io::ErrorKind::Interrupted, "the loop was shut down"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

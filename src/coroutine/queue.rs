@@ -1,0 +1,183 @@
+//! A bounded queue between coroutines.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::rc::Rc;
+
+use super::promise::Promise;
+use super::sync::Event;
+use crate::event_loop::Handle;
+
+/// A queue that makes whoever puts wait while it is full, and whoever gets wait while it is empty;
+/// both are served first come, first served. Clones are the same queue.
+pub struct Queue<T> {
+    inner: Rc<Inner<T>>,
+}
+
+struct Inner<T> {
+    handle: Handle,
+    state: RefCell<State<T>>,
+    /// Set while everything that was put was also done.
+    all_done: Event,
+}
+
+struct State<T> {
+    items: VecDeque<T>,
+    /// `items` is never longer.
+    bound: usize,
+    /// Items that were put and not reported as done.
+    unfinished: usize,
+    getters: VecDeque<Promise<()>>,
+    putters: VecDeque<Promise<()>>,
+}
+
+/// The queue is full; this is the item that was to be put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full<T>(pub T);
+
+impl<T> fmt::Display for Full<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the queue is full")
+    }
+}
+
+impl<T: fmt::Debug> std::error::Error for Full<T> {}
+
+impl<T> Queue<T> {
+    /// A queue for at most `bound` items.
+    ///
+    /// # Panics
+    /// If `bound` is zero: nothing could ever be put.
+    pub fn new(handle: &Handle, bound: usize) -> Queue<T> {
+        assert!(bound > 0, "a queue has room for at least one item");
+        let state = State {
+            items: VecDeque::new(),
+            bound,
+            unfinished: 0,
+            getters: VecDeque::new(),
+            putters: VecDeque::new(),
+        };
+        let all_done = Event::new(handle);
+        all_done.set();
+        let inner = Inner { handle: handle.clone(), state: RefCell::new(state), all_done };
+        Queue { inner: Rc::new(inner) }
+    }
+
+    /// Puts an item; waits while the queue is full.
+    pub async fn put(&self, item: T) {
+        let mut item = item;
+        while let Err(Full(back)) = self.put_nowait(item) {
+            item = back;
+            self.wait_in(|state| &mut state.putters).await;
+        }
+    }
+
+    /// Puts an item at once.
+    ///
+    /// # Errors
+    /// [`Full`], with the item.
+    pub fn put_nowait(&self, item: T) -> Result<(), Full<T>> {
+        let mut state = self.inner.state.borrow_mut();
+        if state.items.len() >= state.bound {
+            return Err(Full(item));
+        }
+        state.items.push_back(item);
+        state.unfinished += 1;
+        self.inner.all_done.clear();
+        wake_oldest(&mut state.getters);
+        Ok(())
+    }
+
+    /// Takes the oldest item; waits while there is none.
+    pub async fn get(&self) -> T {
+        loop {
+            if let Some(item) = self.get_nowait() {
+                return item;
+            }
+            self.wait_in(|state| &mut state.getters).await;
+        }
+    }
+
+    /// Takes the oldest item, if there is one.
+    pub fn get_nowait(&self) -> Option<T> {
+        let mut state = self.inner.state.borrow_mut();
+        let item = state.items.pop_front()?;
+        wake_oldest(&mut state.putters);
+        Some(item)
+    }
+
+    /// Says that an item which was taken is done with.
+    ///
+    /// # Panics
+    /// If it is said more often than items were put.
+    pub fn task_done(&self) {
+        let mut state = self.inner.state.borrow_mut();
+        assert!(state.unfinished > 0, "task_done() called too many times");
+        state.unfinished -= 1;
+        if state.unfinished == 0 {
+            self.inner.all_done.set();
+        }
+    }
+
+    /// Waits until every item that was put is done with.
+    pub async fn join(&self) {
+        self.inner.all_done.wait().await;
+    }
+
+    /// Items in the queue.
+    pub fn len(&self) -> usize {
+        self.inner.state.borrow().items.len()
+    }
+
+    /// True if there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    async fn wait_in(&self, queue: fn(&mut State<T>) -> &mut VecDeque<Promise<()>>) {
+        let turn = self.inner.handle.promise();
+        queue(&mut self.inner.state.borrow_mut()).push_back(turn.clone());
+        let waiting = Waiting { inner: &self.inner, queue, turn };
+        waiting.turn.done().await;
+        std::mem::forget(waiting);
+    }
+}
+
+fn wake_oldest(waiters: &mut VecDeque<Promise<()>>) {
+    if let Some(oldest) = waiters.pop_front() {
+        oldest.set(()).expect("a waiter in the queue was not woken");
+    }
+}
+
+/// A place in a queue of waiters that is given up when its coroutine is cancelled; if it was woken
+/// meanwhile, the next is woken instead.
+struct Waiting<'a, T> {
+    inner: &'a Inner<T>,
+    queue: fn(&mut State<T>) -> &mut VecDeque<Promise<()>>,
+    turn: Promise<()>,
+}
+
+impl<T> Drop for Waiting<'_, T> {
+    fn drop(&mut self) {
+        let waiters = &mut *self.inner.state.borrow_mut();
+        let waiters = (self.queue)(waiters);
+        if self.turn.is_done() {
+            return wake_oldest(waiters);
+        }
+        self.turn.cancel();
+        waiters.retain(|waiter| !waiter.is_cancelled());
+    }
+}
+
+impl<T> Clone for Queue<T> {
+    fn clone(&self) -> Queue<T> {
+        Queue { inner: Rc::clone(&self.inner) }
+    }
+}
+
+impl<T> fmt::Debug for Queue<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("len", &self.len()).finish_non_exhaustive()
+    }
+}

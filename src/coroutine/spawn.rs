@@ -1,0 +1,289 @@
+//! Coroutines as tasks: spawning, joining, cancelling.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context as PollContext, Poll, Waker};
+
+use super::promise::{Done, Promise};
+use crate::event_loop::{Context, Flow, Handle, Task, panic_text};
+use crate::id::TaskId;
+
+/// Why a task has no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JoinError {
+    /// It was cancelled, or its loop is gone.
+    Cancelled,
+    /// It panicked, with these words.
+    Panicked(String),
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JoinError::Cancelled => f.write_str("the task was cancelled"),
+            JoinError::Panicked(words) => write!(f, "the task panicked: {words}"),
+        }
+    }
+}
+
+impl std::error::Error for JoinError {}
+
+/// What the task and its handle share.
+struct Join<T> {
+    handle: Handle,
+    task: Cell<TaskId>,
+    name: String,
+    /// The task is to be dropped at its next step.
+    cancelled: Cell<bool>,
+    result: Promise<Result<T, JoinError>>,
+}
+
+impl<T> Join<T> {
+    fn cancel(&self) -> bool {
+        if self.result.is_done() {
+            return false;
+        }
+        self.cancelled.set(true);
+        self.handle.wake(self.task.get());
+        true
+    }
+}
+
+/// A task whose value does not matter to whoever looks after it.
+pub(super) trait Member {
+    fn cancel(&self) -> bool;
+    fn is_finished(&self) -> bool;
+    /// What it said if it panicked, and nobody has taken that.
+    fn panic(&self) -> Option<String>;
+}
+
+impl<T> Member for Join<T> {
+    fn cancel(&self) -> bool {
+        Join::cancel(self)
+    }
+
+    fn is_finished(&self) -> bool {
+        self.result.is_done()
+    }
+
+    fn panic(&self) -> Option<String> {
+        self.result.look(|result| match result {
+            Some(Err(JoinError::Panicked(words))) => Some(words.clone()),
+            _ => None,
+        })
+    }
+}
+
+/// A coroutine on the loop: the state machine that the compiler writes, as a [`Task`].
+struct Coroutine<F: Future> {
+    /// `None` once it has ended.
+    future: Option<Pin<Box<F>>>,
+    /// Made at the first step, then the same for all.
+    waker: Option<Waker>,
+    join: Rc<Join<F::Output>>,
+    /// Where it was spawned.
+    site: &'static Location<'static>,
+}
+
+impl<F: Future> Coroutine<F> {
+    fn end(&mut self, result: Result<F::Output, JoinError>) -> Flow {
+        self.future = None;
+        // Only a task that has ended sets it, and a task ends once.
+        let _ = self.join.result.set(result);
+        Flow::Done
+    }
+}
+
+impl<F: Future> Task for Coroutine<F> {
+    fn resume(&mut self, cx: &mut Context<'_>) -> Flow {
+        if self.join.cancelled.get() {
+            return self.end(Err(JoinError::Cancelled));
+        }
+        let Some(future) = &mut self.future else { return Flow::Done };
+        let waker = self.waker.get_or_insert_with(|| cx.waker());
+        let mut poll_context = PollContext::from_waker(waker);
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut poll_context)));
+        match polled {
+            Ok(Poll::Pending) => Flow::Wait,
+            Ok(Poll::Ready(value)) => self.end(Ok(value)),
+            Err(panic) => {
+                self.end(Err(JoinError::Panicked(panic_text(panic.as_ref()).to_owned())));
+                // The loop logs it, and removes the task.
+                resume_unwind(panic)
+            }
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        "coroutine"
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "coroutine {} spawned at {}", self.join.name, self.site)
+    }
+}
+
+impl<F: Future> Drop for Coroutine<F> {
+    fn drop(&mut self) {
+        if self.future.is_some() {
+            self.end(Err(JoinError::Cancelled));
+        }
+    }
+}
+
+impl Handle {
+    /// Makes a task of a coroutine; it takes its first step in the next turn. It is called `Task-1`,
+    /// `Task-2`, … in the order of spawning.
+    #[track_caller]
+    pub fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
+        let name = format!("Task-{}", self.count_coroutine());
+        self.spawn_at(name, future, Location::caller())
+    }
+
+    /// As [`spawn`](Handle::spawn), with a name for logs and observers.
+    #[track_caller]
+    pub fn spawn_named<F: Future + 'static>(
+        &self,
+        name: impl Into<String>,
+        future: F,
+    ) -> JoinHandle<F::Output> {
+        self.spawn_at(name.into(), future, Location::caller())
+    }
+
+    fn spawn_at<F: Future + 'static>(
+        &self,
+        name: String,
+        future: F,
+        site: &'static Location<'static>,
+    ) -> JoinHandle<F::Output> {
+        let join = Rc::new(Join {
+            handle: self.clone(),
+            task: Cell::default(),
+            name,
+            cancelled: Cell::new(false),
+            result: self.promise(),
+        });
+        let (future, inside) = (Some(Box::pin(future)), Rc::clone(&join));
+        let task =
+            self.spawn_task(|_| Box::new(Coroutine { future, waker: None, join: inside, site }));
+        join.task.set(task);
+        JoinHandle { join, done: None, shielded: false }
+    }
+}
+
+/// A task that was spawned: awaiting it gives its value.
+///
+/// Dropped before it was awaited, it lets the task go on by itself. Dropped *while* it is awaited
+/// (because the awaiting coroutine is cancelled, or a timeout is over), it cancels the task.
+#[must_use = "a task that nobody awaits keeps its value, and its panic, to itself"]
+pub struct JoinHandle<T> {
+    join: Rc<Join<T>>,
+    /// Set while it is awaited.
+    done: Option<Done<Result<T, JoinError>>>,
+    shielded: bool,
+}
+
+impl<T> JoinHandle<T> {
+    /// Asks the task to end: at its next step it is dropped, and its awaiter gets
+    /// [`JoinError::Cancelled`]. False if it has ended already.
+    pub fn cancel(&self) -> bool {
+        self.join.cancel()
+    }
+
+    /// True once the task has ended, in whatever way.
+    pub fn is_finished(&self) -> bool {
+        self.join.result.is_done()
+    }
+
+    /// Its name: `Task-2`, or what it was given.
+    pub fn name(&self) -> &str {
+        &self.join.name
+    }
+
+    /// Its id on the loop.
+    pub fn id(&self) -> TaskId {
+        self.join.task.get()
+    }
+
+    /// Hands `callback` to the loop when the task has ended.
+    pub fn add_done_callback(&self, callback: impl FnOnce(&Handle) + 'static) {
+        self.join.result.add_done_callback(callback);
+    }
+
+    /// Lets the task go on when this is dropped while it is awaited: asyncio's `shield`.
+    pub fn shield(mut self) -> Shield<T> {
+        self.shielded = true;
+        Shield(self)
+    }
+
+    pub(super) fn member(&self) -> Rc<dyn Member>
+    where
+        T: 'static,
+    {
+        Rc::clone(&self.join) as Rc<dyn Member>
+    }
+
+    /// True if it has ended, without a value that `is_value` accepts.
+    pub(super) fn has_failed(&self, is_value: impl FnOnce(&T) -> bool) -> bool {
+        self.join.result.look(|result| match result {
+            Some(Ok(value)) => !is_value(value),
+            Some(Err(_)) => true,
+            None => false,
+        })
+    }
+
+    /// The value, if the task has ended and nobody has taken it.
+    pub fn take(&mut self) -> Option<Result<T, JoinError>> {
+        let taken = self.join.result.take()?;
+        Some(taken.unwrap_or(Err(JoinError::Cancelled)))
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    /// # Panics
+    /// If the value was taken before.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let done = this.done.get_or_insert_with(|| this.join.result.done());
+        match Pin::new(done).poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(()) => {
+                this.done = None;
+                Poll::Ready(this.take().expect("a task is not awaited again after its value"))
+            }
+        }
+    }
+}
+
+impl<T> Drop for JoinHandle<T> {
+    fn drop(&mut self) {
+        if self.done.take().is_some() && !self.shielded {
+            self.join.cancel();
+        }
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = if self.is_finished() { "finished" } else { "pending" };
+        write!(f, "<Task {state} name='{}'>", self.name())
+    }
+}
+
+/// A task that outlives whoever awaits it.
+#[derive(Debug)]
+pub struct Shield<T>(JoinHandle<T>);
+
+impl<T> Future for Shield<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}

@@ -1,0 +1,105 @@
+use super::*;
+use crate::world::sim::Sim;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+fn simulated<T: 'static, F: Future<Output = T> + 'static>(main: impl FnOnce(Handle) -> F) -> T {
+    let mut event_loop = EventLoop::with_world(Box::new(Sim::new(1)));
+    let main = main(event_loop.handle().clone());
+    event_loop.run_until_complete(main).unwrap()
+}
+
+#[test]
+fn a_new_task_takes_two_turns_and_a_gather_three() {
+    simulated(|handle| async move {
+        let begin = handle.turns();
+        handle.spawn(async {}).await.unwrap();
+        assert_eq!(handle.turns() - begin, 2);
+        let begin = handle.turns();
+        let results = handle.gather([async { 1 }]).await;
+        assert_eq!((results, handle.turns() - begin), (vec![Ok(1)], 3));
+    });
+}
+
+#[test]
+fn a_dropped_timeout_cancels_what_it_awaits() {
+    simulated(|handle| async move {
+        let task = handle.spawn(std::future::pending::<()>());
+        let id = task.id();
+        let result = handle.timeout(Duration::from_millis(5), task).await;
+        assert_eq!(result, Err(Elapsed { after: Duration::from_millis(5) }));
+        yield_now().await;
+        yield_now().await;
+        handle.wake(id);
+        assert_eq!(handle.task_count(), 1, "only this one is left");
+    });
+}
+
+#[test]
+fn a_panic_is_an_error_value_and_the_loop_goes_on() {
+    simulated(|handle| async move {
+        let task = handle.spawn(async { panic!("planted") });
+        let result: Result<(), JoinError> = task.await;
+        assert_eq!(result, Err(JoinError::Panicked("planted".into())));
+    });
+}
+
+#[test]
+fn a_cancelled_waiter_passes_its_permit_on() {
+    let order = simulated(|handle| async move {
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let semaphore = Semaphore::new(&handle, 0);
+        let waiter = |name: &'static str| {
+            let (order, semaphore) = (Rc::clone(&order), semaphore.clone());
+            handle.spawn(async move {
+                let permit = semaphore.acquire().await;
+                order.borrow_mut().push(name);
+                std::mem::forget(permit);
+            })
+        };
+        let (first, second) = (waiter("first"), waiter("second"));
+        yield_now().await;
+        // The first is handed the permit, and cancelled before it runs.
+        semaphore.release();
+        first.cancel();
+        second.await.unwrap();
+        assert_eq!(first.await, Err(JoinError::Cancelled));
+        order.take()
+    });
+    assert_eq!(order, ["second"]);
+}
+
+#[test]
+fn a_group_ends_with_all_failures_and_no_task_left() {
+    simulated(|handle| async move {
+        let inner = handle.clone();
+        let result: Result<(), GroupError<String>> = handle
+            .task_group(async |group: &TaskGroup<String>| {
+                let _idle = group.spawn(std::future::pending::<Result<(), String>>());
+                for text in ["one", "two"] {
+                    let handle = inner.clone();
+                    let _bad = group.spawn(async move {
+                        handle.sleep(Duration::from_millis(1)).await;
+                        Err::<(), _>(text.to_owned())
+                    });
+                }
+                std::future::pending().await
+            })
+            .await;
+        assert_eq!(result.unwrap_err().failures, ["one", "two"]);
+        assert_eq!(handle.task_count(), 1);
+    });
+}
+
+impl From<JoinError> for String {
+    fn from(error: JoinError) -> String {
+        error.to_string()
+    }
+}
+
+#[test]
+fn blocking_work_comes_back_through_the_waker() {
+    let value = run(|handle| async move { handle.run_blocking(|| 6 * 7).await }).unwrap();
+    assert_eq!(value, Ok(42));
+}
