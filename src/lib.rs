@@ -9,6 +9,7 @@ pub mod observe;
 pub mod world;
 pub mod limits;
 pub mod http;
+pub mod signals;
 mod id;
 
 pub use id::{SourceId, TaskId};
