@@ -12,9 +12,11 @@ use std::time::Duration;
 use crate::id::{SourceId, TaskId};
 use crate::world::{Clock, Readiness, Time};
 
+mod narrate;
 mod recorder;
 mod text;
 
+pub use narrate::{Narrator, Palette};
 pub use recorder::Recorder;
 
 /// Something that happened on the loop. Flat, `Copy`, and a sentence when displayed.

@@ -3,21 +3,25 @@
 use std::fmt::{self, Display};
 
 use super::{Cause, Event, Flow, Operation, Timeout};
-use crate::world::Readiness;
+use crate::world::{Readiness, Time};
 
 impl Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Event::TurnBegan { turn, ready, timers } => {
-                write!(f, "turn {turn} begins: {ready} ready, {timers} timers")
+                let timers = Count(timers, "timer");
+                write!(f, "turn {turn} begins: {} ready, {timers}", Count(ready, "task"))
             }
             Event::Waiting { timeout } => write!(f, "wait {timeout}"),
-            Event::Waited { sources } => write!(f, "the world reports {sources} sources"),
+            Event::Waited { sources: 0 } => write!(f, "the world reports nothing"),
+            Event::Waited { sources } => {
+                write!(f, "the world reports {}", Count(sources, "source"))
+            }
             Event::Ready { source, readiness } => {
                 write!(f, "source {source} is {}", Bits(readiness))
             }
             Event::TimerFired { task, deadline } => {
-                write!(f, "the timer of task {task} for {deadline} fires")
+                write!(f, "the timer of task {task} for {} ms fires", Millis(deadline))
             }
             Event::Queued { task, cause } => write!(f, "task {task} is queued: {cause}"),
             Event::Resumed { task, kind, cause } => {
@@ -29,22 +33,24 @@ impl Display for Event {
             Event::Panicked { task, kind } => write!(f, "task {task} ({kind}) panicked"),
             Event::State { task, from, to } => write!(f, "task {task} goes from {from} to {to}"),
             Event::TimerSet { task, deadline } => {
-                write!(f, "task {task} sets a timer for {deadline}")
+                write!(f, "task {task} sets a timer for {} ms", Millis(deadline))
             }
             Event::TimerCancelled { task, deadline } => {
-                write!(f, "the timer of task {task} for {deadline} is cancelled")
+                write!(f, "the timer of task {task} for {} ms is cancelled", Millis(deadline))
             }
             Event::Opened { source, task } => write!(f, "source {source} is opened by task {task}"),
             Event::Accepted { source } => write!(f, "source {source} accepts a connection"),
-            Event::Read { source, bytes } => write!(f, "source {source}: read {bytes} bytes"),
+            Event::Read { source, bytes } => {
+                write!(f, "source {source}: read {}", Count(bytes, "byte"))
+            }
             Event::ReadEnd { source } => {
                 write!(f, "source {source}: the peer has finished sending")
             }
             Event::Wrote { source, bytes, of } if bytes == of => {
-                write!(f, "source {source}: wrote all {bytes} bytes")
+                write!(f, "source {source}: wrote {}, all of it", Count(bytes, "byte"))
             }
             Event::Wrote { source, bytes, of } => {
-                write!(f, "source {source}: wrote {bytes} of {of} bytes")
+                write!(f, "source {source}: wrote {bytes} of {}", Count(of, "byte"))
             }
             Event::WouldBlock { source, operation } => {
                 write!(f, "source {source}: {operation} would block")
@@ -54,15 +60,14 @@ impl Display for Event {
             Event::Request { task, number, line } => {
                 write!(f, "task {task}: request {number} is {}", line.as_str())
             }
-            Event::Response { task, number, status, body_bytes } => write!(
-                f,
-                "task {task}: request {number} is answered {status} with {body_bytes} bytes"
-            ),
-            Event::Stall { task, kind, took, waiting } => write!(
-                f,
-                "task {task} ({kind}) held the loop up for {:.3} ms; {waiting} ready tasks waited",
-                took.as_secs_f64() * 1e3
-            ),
+            Event::Response { task, number, status, body_bytes } => {
+                let body = Count(body_bytes, "byte");
+                write!(f, "task {task}: request {number} is answered {status} with {body}")
+            }
+            Event::Stall { task, kind, took, waiting } => {
+                let (took, waiting) = (Millis(Time::ZERO + took), Count(waiting, "ready task"));
+                write!(f, "task {task} ({kind}) held the loop up for {took} ms; {waiting} waited")
+            }
             Event::Ending { task, why } => write!(f, "task {task} ends its connection: {why}"),
         }
     }
@@ -72,7 +77,9 @@ impl Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Timeout::Zero => write!(f, "not at all"),
-            Timeout::Until(duration) => write!(f, "at most {:.3} ms", duration.as_secs_f64() * 1e3),
+            Timeout::Until(duration) => {
+                write!(f, "at most {} ms", Millis(Time::ZERO + *duration))
+            }
             Timeout::Forever => write!(f, "for ever"),
         }
     }
@@ -101,6 +108,26 @@ impl Display for Operation {
 impl Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         list(f, self.iter_names().map(|(name, _)| name))
+    }
+}
+
+/// `1 byte`, `2 bytes`.
+pub(super) struct Count(pub(super) usize, pub(super) &'static str);
+
+impl Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0 == 1 { "" } else { "s" };
+        write!(f, "{} {}{plural}", self.0, self.1)
+    }
+}
+
+/// A moment as the milliseconds since the loop began: `12.345`.
+pub(super) struct Millis(pub(super) Time);
+
+impl Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let micros = self.0.as_nanos() / 1_000;
+        f.pad(&format!("{}.{:03}", micros / 1_000, micros % 1_000))
     }
 }
 
@@ -134,8 +161,11 @@ mod tests {
         let shows = |event: Event, text: &str| assert_eq!(event.to_string(), text);
         let readiness = Readiness::READABLE | Readiness::READ_CLOSED;
         shows(Event::Ready { source, readiness }, "source 4 is readable, read closed");
-        shows(Event::Wrote { source, bytes: 3, of: 3 }, "source 4: wrote all 3 bytes");
+        shows(Event::Wrote { source, bytes: 3, of: 3 }, "source 4: wrote 3 bytes, all of it");
         shows(Event::Wrote { source, bytes: 1, of: 3 }, "source 4: wrote 1 of 3 bytes");
+        shows(Event::Read { source, bytes: 1 }, "source 4: read 1 byte");
+        let deadline = Time::from_nanos(30_001_234_567);
+        assert!(Event::TimerSet { task, deadline }.to_string().ends_with("for 30001.234 ms"));
         let cause = Cause::TIMER | Cause::WOKEN;
         assert!(Event::Queued { task, cause }.to_string().ends_with("is queued: timer, woken"));
         assert_eq!(Cause::empty().to_string(), "nothing");
