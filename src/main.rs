@@ -1,7 +1,20 @@
-//! The `helloop` command.
-use helloop::{greeting::Greeting, server::Server};
-fn main() {
-    let server = Server::builder().bind("localhost:8080").unwrap();
-    eprintln!("Server started at http://localhost:{}/", server.local_addrs()[0].port());
-    println!("{:?}", server.serve(Greeting));
+//! The `helloop` command: exit codes and nothing else.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+#[cfg(not(feature = "cli"))]
+use bare as command;
+#[cfg(feature = "cli")]
+use cli as command;
+
+#[cfg(feature = "cli")]
+mod cli;
+#[cfg(not(feature = "cli"))]
+mod bare;
+mod run;
+mod addresses;
+
+fn main() -> ExitCode {
+    command::main()
 }

@@ -1,0 +1,99 @@
+//! The command without clap: everything by environment variables, for the smallest binary.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use helloop::limits::DRAIN_TIMEOUT;
+use helloop::server::Server;
+
+use crate::addresses;
+use crate::run::{Plan, complain, run};
+
+const HELP: &str = "\
+Greets over HTTP: GET /World is answered `Hello, World!`.
+
+This helloop was built without its command line (`--no-default-features`). Environment:
+  HELLOOP_LISTEN  addresses to listen on, HOST:PORT, separated by commas
+  PORT            without HELLOOP_LISTEN: listens on [::]:PORT
+Without both it listens on localhost:8080. SIGINT and SIGTERM end it gracefully, within 25 s; a
+second one ends it now.
+";
+
+/// What the arguments ask for.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    Serve,
+    Help,
+    Version,
+    /// Something that only the full command knows.
+    Unknown(String),
+}
+
+/// Runs the command.
+pub(crate) fn main() -> ExitCode {
+    match asked(std::env::args_os().skip(1)) {
+        Asked::Serve => serve(),
+        Asked::Help => say(HELP),
+        Asked::Version => say(concat!("helloop ", env!("CARGO_PKG_VERSION"), "\n")),
+        Asked::Unknown(argument) => usage(&format!(
+            "{argument:?} is not understood: this helloop was built without its command line and \
+             is told everything by environment variables, see --help"
+        )),
+    }
+}
+
+fn asked(mut arguments: impl Iterator<Item = OsString>) -> Asked {
+    let Some(argument) = arguments.next() else { return Asked::Serve };
+    match argument.to_str() {
+        Some("--help" | "-h") => Asked::Help,
+        Some("--version" | "-V") => Asked::Version,
+        _ => Asked::Unknown(argument.to_string_lossy().into_owned()),
+    }
+}
+
+fn serve() -> ExitCode {
+    match listen() {
+        Ok(addresses) => run(Plan {
+            addresses,
+            builder: Server::builder(),
+            drain_timeout: DRAIN_TIMEOUT,
+            run_for: None,
+            observer: None,
+        })
+        .conclude(),
+        Err(error) => usage(&error),
+    }
+}
+
+fn listen() -> Result<Vec<String>, String> {
+    match std::env::var_os("HELLOOP_LISTEN") {
+        Some(list) => Ok(list.to_string_lossy().split(',').map(str::to_owned).collect()),
+        None => addresses::from_environment().map(|address| vec![address]),
+    }
+}
+
+fn usage(text: &str) -> ExitCode {
+    complain(format_args!("{text}"));
+    ExitCode::from(2)
+}
+
+/// Where standard output is closed, nobody wants to know.
+fn say(text: &str) -> ExitCode {
+    let _ = io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_help_and_version_are_understood() {
+        let of = |arguments: &[&str]| asked(arguments.iter().map(OsString::from));
+        assert_eq!(of(&[]), Asked::Serve);
+        assert_eq!(of(&["--help"]), Asked::Help);
+        assert_eq!(of(&["--version"]), Asked::Version);
+        assert_eq!(of(&["serve"]), Asked::Unknown("serve".into()));
+    }
+}

@@ -1,0 +1,75 @@
+//! The command line: one file for each subcommand.
+//!
+//! What was typed is one type (`Arguments`, which clap fills), what it means another (the plan that
+//! [`crate::run`] takes). Usage errors, clap's and ours, look alike and exit with 2.
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
+
+mod serve;
+mod limits;
+mod units;
+mod access_log;
+mod line_writer;
+mod explain;
+mod logging;
+
+/// An event loop that can be watched, and a greeting HTTP server on it.
+#[derive(Parser, Debug)]
+#[command(version, max_term_width = 100, infer_long_args = false)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Serve(Box<serve::Arguments>),
+}
+
+/// Runs the command.
+pub(crate) fn main() -> ExitCode {
+    let done = Cli::try_parse().and_then(|cli| match cli.command {
+        Command::Serve(arguments) => serve::main(&arguments),
+    });
+    done.unwrap_or_else(|error| {
+        // Help and version come here, too. Where the output is closed, nobody wants to know.
+        let _ = error.print();
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    })
+}
+
+/// A usage error of the subcommand `name` that clap could not see.
+fn usage(name: &str, text: impl std::fmt::Display) -> clap::Error {
+    let mut cli = Cli::command();
+    cli.build();
+    let command = cli.find_subcommand_mut(name).expect("the caller names itself");
+    command.error(ErrorKind::ValueValidation, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn everything_has_an_environment_variable_except_the_verbosity() {
+        let mut cli = Cli::command();
+        cli.build();
+        let serve = cli.find_subcommand("serve").unwrap();
+        let ours = |id: &str| !["help", "version", "verbose"].contains(&id);
+        for argument in serve.get_arguments().filter(|argument| ours(argument.get_id().as_str())) {
+            let flag = argument.get_long().unwrap();
+            let expected = format!("HELLOOP_{}", flag.to_uppercase().replace('-', "_"));
+            let variable = argument.get_env().map(|name| name.to_string_lossy().into_owned());
+            assert_eq!(variable, Some(expected), "--{flag}");
+        }
+    }
+}

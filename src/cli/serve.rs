@@ -1,0 +1,142 @@
+//! `helloop serve`.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Args};
+use helloop::limits::DRAIN_TIMEOUT;
+use helloop::server::{Access, Builder, Server};
+use jiff::Timestamp;
+
+use super::access_log::{Entry, Format};
+use super::limits::LimitArguments;
+use super::line_writer::{LineWriter, standard_output};
+use super::units::Span;
+use super::{explain, logging, usage};
+use crate::addresses;
+use crate::run::{Outcome, Plan, run};
+
+const AFTER_HELP: &str = "\
+Durations and sizes have a unit: 25s, 500ms, 1h 30m; 512B, 16KiB, 1MB.
+The limit of open descriptors is raised as far as the system allows.
+
+Examples:
+  helloop serve                              greet on http://localhost:8080/
+  helloop serve --listen [::]:80             on every address of this machine, port 80
+  helloop serve --listen localhost:0         on a port that the system chooses
+  helloop serve --explain                    and watch the loop while `curl` asks
+  helloop serve --access-log combined >log   and keep a log
+
+Exit codes:
+  0  drained: every request was answered
+  1  something broke while it ran
+  2  usage
+  3  cannot listen
+  4  the drain took longer than --drain-timeout, and busy connections were cut
+  5  a second SIGINT or SIGTERM ended the drain";
+
+/// Greet over HTTP: GET /World is answered `Hello, World!`
+///
+/// SIGINT and SIGTERM drain: nothing new is accepted, what was asked is answered, then it ends. A
+/// second one ends it at once.
+#[derive(Args, Debug)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// Listen here; may be repeated, or a list with commas [default: localhost:8080, or [::]:$PORT
+    /// if only the environment variable PORT is set]
+    #[arg(short, long, env = "HELLOOP_LISTEN", value_name = "HOST:PORT", value_delimiter = ',')]
+    listen: Vec<String>,
+
+    /// Drain by itself after this time [default: run until a signal comes]
+    #[arg(long, env = "HELLOOP_RUN_FOR", value_name = "DURATION")]
+    run_for: Option<Span>,
+
+    /// A drain may take this long; then what is still busy is cut
+    #[arg(long, env = "HELLOOP_DRAIN_TIMEOUT", value_name = "DURATION")]
+    #[arg(default_value_t = Span(DRAIN_TIMEOUT))]
+    drain_timeout: Span,
+
+    /// Write a line to standard output for each answer
+    #[arg(long, env = "HELLOOP_ACCESS_LOG", value_name = "FORMAT", default_value = "off")]
+    access_log: Format,
+
+    /// Tell on standard error what the event loop does, turn by turn
+    #[arg(long, env = "HELLOOP_EXPLAIN")]
+    explain: bool,
+
+    /// Log more: -v is debug, -vv trace [default: info, or what RUST_LOG says]
+    #[arg(short, long, action = ArgAction::Count)]
+    verbose: u8,
+
+    #[command(flatten)]
+    limits: LimitArguments,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When what was typed makes no sense; everything else is an exit code.
+pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
+    logging::install(arguments.verbose);
+    let addresses = arguments.addresses().map_err(|text| usage("serve", text))?;
+    let limits = arguments.limits.limits().map_err(|text| usage("serve", text))?;
+    let log = AccessLog::start(arguments.access_log);
+    let outcome = match log {
+        Err(error) => Outcome::Failed(error),
+        Ok(log) => {
+            let outcome = run(Plan {
+                addresses,
+                builder: log.attach(Server::builder().limits(limits)),
+                drain_timeout: arguments.drain_timeout.0,
+                run_for: arguments.run_for.map(|span| span.0),
+                observer: arguments.explain.then(explain::narrator),
+            });
+            log.finish();
+            outcome
+        }
+    };
+    Ok(outcome.conclude())
+}
+
+impl Arguments {
+    fn addresses(&self) -> Result<Vec<String>, String> {
+        match self.listen.as_slice() {
+            [] => addresses::from_environment().map(|address| vec![address]),
+            listen => Ok(listen.to_vec()),
+        }
+    }
+}
+
+/// The access log on standard output, or none.
+struct AccessLog {
+    format: Format,
+    /// `None` if the log is off.
+    writer: Option<LineWriter>,
+}
+
+impl AccessLog {
+    fn start(format: Format) -> io::Result<AccessLog> {
+        let writer = match format {
+            Format::Off => None,
+            _ => Some(LineWriter::spawn(standard_output()?)?),
+        };
+        Ok(AccessLog { format, writer })
+    }
+
+    fn attach(&self, builder: Builder) -> Builder {
+        let Some(writer) = self.writer.clone() else { return builder };
+        let (format, mut line) = (self.format, String::new());
+        builder.access_log(move |access: &Access<'_>| {
+            line.clear();
+            Entry::new(Timestamp::now(), access).write(format, &mut line);
+            writer.put(&line);
+        })
+    }
+
+    fn finish(self) {
+        match self.writer.map_or(0, LineWriter::finish) {
+            0 => {}
+            lines => log::warn!("the access log lacks {lines} lines"),
+        }
+    }
+}

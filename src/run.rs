@@ -1,0 +1,197 @@
+//! Running the server as a program: what the command line and its bare version have in common.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use helloop::event_loop::{EventLoop, Handle};
+use helloop::greeting::Greeting;
+use helloop::observe::Observer;
+use helloop::server::{Attached, BindError, Builder, ServerHandle};
+use helloop::signals::{SIGINT, SIGTERM, on_signal};
+
+use crate::addresses;
+
+/// What is to be run.
+pub(crate) struct Plan {
+    /// `HOST:PORT`, at least one.
+    pub(crate) addresses: Vec<String>,
+    /// The server, with its limits and its access log.
+    pub(crate) builder: Builder,
+    pub(crate) drain_timeout: Duration,
+    /// After this time a drain begins by itself.
+    pub(crate) run_for: Option<Duration>,
+    /// Who watches the loop.
+    pub(crate) observer: Option<Box<dyn Observer>>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Everything that was asked was answered.
+    Drained,
+    /// The drain's deadline came, and so many connections were still busy.
+    Cut { connections: u64, drain_timeout: Duration },
+    /// A second signal came during the drain, when so many connections were still busy.
+    Forced { connections: u64 },
+    /// It could not begin: none of the addresses is listened on.
+    CannotBind(BindError),
+    /// It broke.
+    Failed(io::Error),
+}
+
+impl Outcome {
+    /// The exit codes of the command. 2 is that of every usage error, clap's included.
+    fn exit_code(&self) -> u8 {
+        match self {
+            Outcome::Drained => 0,
+            Outcome::Failed(_) => 1,
+            Outcome::CannotBind(error) if error.is_not_an_address() => 2,
+            Outcome::CannotBind(_) => 3,
+            Outcome::Cut { .. } => 4,
+            Outcome::Forced { .. } => 5,
+        }
+    }
+
+    /// Says on standard error what is to be said, and gives the exit code.
+    pub(crate) fn conclude(&self) -> ExitCode {
+        if !matches!(self, Outcome::Drained) {
+            complain(format_args!("{self}"));
+        }
+        ExitCode::from(self.exit_code())
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Drained => write!(f, "drained"),
+            Outcome::Cut { connections, drain_timeout } => {
+                let were = were_cut(*connections);
+                write!(f, "the drain took longer than {drain_timeout:?}: {were}")
+            }
+            Outcome::Forced { connections } => {
+                write!(f, "a second signal ended the drain: {}", were_cut(*connections))
+            }
+            Outcome::CannotBind(error) if error.is_in_use() => write!(
+                f,
+                "{error}\nEnd that program, or listen on another port; port 0 lets the system \
+                 choose a free one."
+            ),
+            Outcome::CannotBind(error) => write!(f, "{error}"),
+            Outcome::Failed(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+fn were_cut(connections: u64) -> String {
+    match connections {
+        0 => "no busy connection was cut".into(),
+        1 => "1 busy connection was cut".into(),
+        _ => format!("{connections} busy connections were cut"),
+    }
+}
+
+/// Writes `helloop: <text>` to standard error; where that is closed, nobody is told.
+pub(crate) fn complain(text: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "helloop: {text}");
+}
+
+/// Listens, serves, and returns once the server has ended: after a signal, or after its time.
+pub(crate) fn run(plan: Plan) -> Outcome {
+    raise_descriptor_limit();
+    serve(plan).unwrap_or_else(|outcome| outcome)
+}
+
+/// `Err` is an end as well, that of a run which did not come far.
+fn serve(plan: Plan) -> Result<Outcome, Outcome> {
+    let addresses: Vec<&str> = plan.addresses.iter().map(String::as_str).collect();
+    // Before the signals are caught: the name of a host may take long to resolve, and until then
+    // Ctrl-C does what it always does.
+    let server = plan.builder.bind_all(&addresses).map_err(Outcome::CannotBind)?;
+    let mut event_loop = EventLoop::new().map_err(Outcome::Failed)?;
+    event_loop.observe(plan.observer);
+    let handle = event_loop.handle().clone();
+    let attached = server.attach(&handle, Greeting).map_err(Outcome::Failed)?;
+    let ending = Ending::new(attached.handle(), plan.drain_timeout);
+    ending.arrange(&handle, plan.run_for).map_err(Outcome::Failed)?;
+    announce(&addresses, &attached);
+    let ran = event_loop.run_until(|| attached.is_finished());
+    // What is left on the loop is dropped now, and no story.
+    event_loop.observe(None);
+    ran.map_err(Outcome::Failed)?;
+    Ok(ending.outcome(&attached))
+}
+
+/// Where to greet: one line for each URL, once the sockets listen.
+fn announce(listen: &[&str], attached: &Attached) {
+    for url in addresses::urls(listen, attached.local_addrs()) {
+        let _ = writeln!(io::stderr(), "Server started at {url}");
+    }
+}
+
+/// How the server comes to its end.
+struct Ending {
+    server: ServerHandle,
+    drain_timeout: Duration,
+    /// SIGINTs and SIGTERMs so far: the first drains, another one stops.
+    signals: Cell<u32>,
+}
+
+impl Ending {
+    fn new(server: &ServerHandle, drain_timeout: Duration) -> Rc<Ending> {
+        Rc::new(Ending { server: server.clone(), drain_timeout, signals: Cell::new(0) })
+    }
+
+    /// From now on signals, and the time, end the server.
+    fn arrange(self: &Rc<Self>, handle: &Handle, run_for: Option<Duration>) -> io::Result<()> {
+        for (signal, name) in [(SIGINT, "SIGINT"), (SIGTERM, "SIGTERM")] {
+            let ending = Rc::clone(self);
+            on_signal(handle, signal, move || ending.signal(name))?;
+        }
+        if let Some(run_for) = run_for {
+            let ending = Rc::clone(self);
+            handle.call_later(run_for, move |_| ending.drain(format_args!("{run_for:?} are over")));
+        }
+        Ok(())
+    }
+
+    fn signal(&self, name: &str) {
+        self.signals.set(self.signals.get().saturating_add(1));
+        if self.signals.get() == 1 {
+            self.drain(format_args!("{name}"));
+        } else {
+            log::warn!("{name} again: stopping now");
+            self.server.shutdown();
+        }
+    }
+
+    fn drain(&self, why: fmt::Arguments<'_>) {
+        log::info!("{why}: draining for at most {:?}", self.drain_timeout);
+        self.server.drain(self.drain_timeout);
+    }
+
+    fn outcome(&self, attached: &Attached) -> Outcome {
+        let report = attached.report();
+        let (requests, connections) = (report.requests, report.connections);
+        log::info!("answered {requests} requests on {connections} connections");
+        match report.cut {
+            connections if self.signals.get() > 1 => Outcome::Forced { connections },
+            0 => Outcome::Drained,
+            connections => Outcome::Cut { connections, drain_timeout: self.drain_timeout },
+        }
+    }
+}
+
+/// Raises the soft limit of open descriptors to the hard one. Every connection needs one, and soft
+/// limits are low for the sake of select(2), which nobody uses here. A program may decide this, a
+/// library may not.
+fn raise_descriptor_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => log::debug!("the limit of open descriptors is {limit}"),
+        Err(error) => log::debug!("the limit of open descriptors stays as it is: {error}"),
+    }
+}
