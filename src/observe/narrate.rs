@@ -38,7 +38,8 @@ pub struct Narrator<W> {
     /// Tasks ready and timers set, when the present turn began.
     ready: usize,
     timers: usize,
-    /// When phase 2 of the present turn began.
+    /// What phase 1 of the present turn came to, and when phase 2 began.
+    timeout: Timeout,
     wait_began: Time,
     /// The line that is being made; empty in between, kept for its memory.
     line: String,
@@ -55,11 +56,17 @@ pub struct Palette {
     pub time: String,
     /// Before the name of a phase.
     pub phase: String,
-    /// Before the sentence of a request, an answer, or the end of a connection: what the loop is for.
+    /// Before the sentence of a request, an answer, or the end of a connection: what it is all for.
     pub purpose: String,
     /// After each of them.
     pub reset: String,
 }
+
+/// Told below the first heading.
+const LEGEND: &str =
+    "  A task is a state machine on the loop; a source is a socket that it waits for.
+  Times are milliseconds since the loop began.
+";
 
 /// The parts of the story: what happens before the first turn, and the phases of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +125,7 @@ impl<W: io::Write> Narrator<W> {
             is_resuming: false,
             ready: 0,
             timers: 0,
+            timeout: Timeout::Zero,
             wait_began: Time::ZERO,
             line: String::new(),
             is_deaf: false,
@@ -132,10 +140,11 @@ impl<W: io::Write> Narrator<W> {
                 (self.ready, self.timers) = (*ready, *timers);
                 return self.heading(format_args!("turn {turn}"));
             }
-            Event::Waiting { .. } => self.wait_began = at,
+            Event::Waiting { timeout } => (self.timeout, self.wait_began) = (*timeout, at),
             Event::Suspended { .. } | Event::Finished { .. } => self.is_resuming = false,
             _ if self.chapter == Chapter::Preparing && before == Chapter::Blank => {
-                self.heading(format_args!("before the first turn (times are in milliseconds)"))?;
+                self.heading(format_args!("before the first turn"))?;
+                self.line.push_str(LEGEND);
             }
             _ => {}
         }
@@ -165,9 +174,11 @@ impl<W: io::Write> Narrator<W> {
         let line = &mut self.line;
         let _ = match event {
             Event::Waiting { timeout } => write_timeout(line, *timeout, self.ready, self.timers),
-            Event::Waited { .. } => {
+            Event::Waited { sources } => {
                 let waited = Millis(Time::ZERO + at.since(self.wait_began));
-                write!(line, "{event}, after {waited} ms")
+                let ended_otherwise = *sources == 0 && self.timeout != Timeout::Zero;
+                let how = if ended_otherwise { ": a deadline, a wake or a signal" } else { "" };
+                write!(line, "{event}{how}, after {waited} ms")
             }
             Event::Request { .. } | Event::Response { .. } | Event::Ending { .. } => {
                 write!(line, "{purpose}{event}{reset}")
@@ -269,9 +280,9 @@ turn 7
     fn what_happens_before_the_first_turn_has_a_heading_of_its_own() {
         let spawned = Event::Spawned { task: TaskId::default(), kind: "acceptor" };
         let told = story(Palette::default(), &[spawned, spawned]);
-        assert!(told.starts_with("before the first turn"), "{told}");
+        assert!(told.starts_with("before the first turn\n  A task is"), "{told}");
         assert_eq!(told.matches("before the first turn").count(), 1);
-        assert_eq!(told.lines().count(), 3);
+        assert_eq!(told.lines().count(), 1 + LEGEND.lines().count() + 2);
     }
 
     #[test]
@@ -283,7 +294,10 @@ turn 7
         ];
         let told = story(Palette::default(), &nothing);
         assert_eq!(told.lines().count(), 3);
-        assert!(told.ends_with("2 wait     the world reports nothing, after 1.000 ms\n"), "{told}");
+        assert!(
+            told.ends_with("nothing: a deadline, a wake or a signal, after 1.000 ms\n"),
+            "{told}"
+        );
     }
 
     #[test]
