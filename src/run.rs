@@ -154,7 +154,8 @@ impl Ending {
         }
         if let Some(run_for) = run_for {
             let ending = Rc::clone(self);
-            handle.call_later(run_for, move |_| ending.drain(format_args!("{run_for:?} are over")));
+            let why = format!("the time to run ({run_for:?}) is over");
+            handle.call_later(run_for, move |_| ending.drain(&why));
         }
         Ok(())
     }
@@ -162,14 +163,14 @@ impl Ending {
     fn signal(&self, name: &str) {
         self.signals.set(self.signals.get().saturating_add(1));
         if self.signals.get() == 1 {
-            self.drain(format_args!("{name}"));
+            self.drain(name);
         } else {
             log::warn!("{name} again: stopping now");
             self.server.shutdown();
         }
     }
 
-    fn drain(&self, why: fmt::Arguments<'_>) {
+    fn drain(&self, why: &str) {
         log::info!("{why}: draining for at most {:?}", self.drain_timeout);
         self.server.drain(self.drain_timeout);
     }
@@ -177,7 +178,7 @@ impl Ending {
     fn outcome(&self, attached: &Attached) -> Outcome {
         let report = attached.report();
         let (requests, connections) = (report.requests, report.connections);
-        log::info!("answered {requests} requests on {connections} connections");
+        log::info!("requests answered: {requests}, connections: {connections}");
         match report.cut {
             connections if self.signals.get() > 1 => Outcome::Forced { connections },
             0 => Outcome::Drained,

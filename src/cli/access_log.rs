@@ -79,7 +79,7 @@ impl<'a> Entry<'a> {
         line.push('\n');
     }
 
-    /// `host ident user [time] "request" status bytes`. Nobody is identified here; no bytes are `-`.
+    /// `host ident user [time] "request" status bytes`. Nobody is identified; no bytes are `-`.
     fn write_common(&self, line: &mut String) {
         let (ip, time) = (self.peer.ip(), self.time.strftime("%d/%b/%Y:%H:%M:%S +0000"));
         push(line, format_args!("{ip} - - [{time}] \""));
@@ -136,8 +136,7 @@ fn push(line: &mut String, text: std::fmt::Arguments<'_>) {
 fn push_escaped(line: &mut String, bytes: &[u8]) {
     for &byte in bytes {
         match byte {
-            b'"' | b'\\' => push(line, format_args!("\\x{byte:02x}")),
-            b' '..=b'~' => line.push(char::from(byte)),
+            b' '..=b'~' if !matches!(byte, b'"' | b'\\') => line.push(char::from(byte)),
             _ => push(line, format_args!("\\x{byte:02x}")),
         }
     }

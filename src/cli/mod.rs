@@ -18,7 +18,7 @@ mod logging;
 
 /// An event loop that can be watched, and a greeting HTTP server on it.
 #[derive(Parser, Debug)]
-#[command(version, max_term_width = 100, infer_long_args = false)]
+#[command(version, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]

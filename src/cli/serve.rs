@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args};
 use helloop::limits::DRAIN_TIMEOUT;
 use helloop::server::{Access, Builder, Server};
@@ -17,6 +18,7 @@ use crate::addresses;
 use crate::run::{Outcome, Plan, run};
 
 const AFTER_HELP: &str = "\
+Each option but -v can be set by its environment variable, too; the command line wins.
 Durations and sizes have a unit: 25s, 500ms, 1h 30m; 512B, 16KiB, 1MB.
 The limit of open descriptors is raised as far as the system allows.
 
@@ -61,7 +63,7 @@ pub(crate) struct Arguments {
     access_log: Format,
 
     /// Tell on standard error what the event loop does, turn by turn
-    #[arg(long, env = "HELLOOP_EXPLAIN")]
+    #[arg(long, env = "HELLOOP_EXPLAIN", value_parser = FalseyValueParser::new())]
     explain: bool,
 
     /// Log more: -v is debug, -vv trace [default: info, or what RUST_LOG says]
