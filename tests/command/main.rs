@@ -1,0 +1,15 @@
+//! The built command from outside, as a user meets it: its words, its exit codes, its signals.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+mod program;
+
+#[cfg(not(feature = "cli"))]
+mod bare;
+#[cfg(feature = "cli")]
+mod access_log;
+#[cfg(feature = "cli")]
+mod ending;
+#[cfg(feature = "cli")]
+mod explain;
+#[cfg(feature = "cli")]
+mod usage;

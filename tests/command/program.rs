@@ -1,0 +1,143 @@
+//! A running `helloop`, and what can be done to it. Nothing here sleeps for luck: it waits for what
+//! the program says, and gives up after a time that no test should need.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// At the limit a test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The program with these arguments, and none of our environment that it would look at.
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_helloop"));
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in names.filter(|name| name.starts_with("HELLOOP_") || name.contains("COLOR")) {
+        command.env_remove(name);
+    }
+    command.env_remove("PORT").env_remove("RUST_LOG").args(arguments);
+    command
+}
+
+/// A program that is expected to end by itself: exit code, standard output, standard error.
+pub(crate) fn run(command: &mut Command) -> (Option<i32>, String, String) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// A server. Dropping it kills it.
+pub(crate) struct Program {
+    child: Child,
+    /// Lines of standard error that nobody has looked at.
+    lines: Receiver<String>,
+    /// Lines of standard error so far.
+    pub(crate) said: Vec<String>,
+    /// What stood in the startup line.
+    pub(crate) url: String,
+    pub(crate) port: u16,
+}
+
+impl Program {
+    /// Starts it and waits for the startup line.
+    #[track_caller]
+    pub(crate) fn start(command: &mut Command) -> Program {
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        let mut program = Program { child, lines, said: Vec::new(), url: String::new(), port: 0 };
+        let line = program.wait_for("Server started at ");
+        program.url = line.trim_start_matches("Server started at ").to_owned();
+        let port = program.url.trim_end_matches('/').rsplit_once(':').unwrap().1;
+        program.port = port.parse().unwrap();
+        program
+    }
+
+    /// Reads standard error until a line contains `text`, and returns that line.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                panic!("it never said {text:?}, but:\n{}", self.said.join("\n"));
+            };
+            self.said.push(line.clone());
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// A connection to it.
+    #[track_caller]
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// Sends `request`, which must ask to close, and returns everything that comes back.
+    #[track_caller]
+    pub(crate) fn ask(&self, request: &[u8]) -> String {
+        let mut stream = self.connect();
+        stream.write_all(request).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Asks for a greeting, and checks it.
+    #[track_caller]
+    pub(crate) fn greet(&self) {
+        let answer = self.ask(b"GET /World HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(answer.ends_with("\r\n\r\nHello, World!\n"), "{answer}");
+    }
+
+    /// Sends it the signal `name`, `TERM` or `INT`.
+    #[track_caller]
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Waits until it has ended, and returns its exit code and its standard output, if that is a
+    /// pipe; `said` is then everything that it said.
+    #[track_caller]
+    pub(crate) fn end(&mut self) -> (Option<i32>, String) {
+        let status = self.wait();
+        self.said.extend(self.lines.iter());
+        let mut output = String::new();
+        if let Some(stdout) = &mut self.child.stdout {
+            stdout.read_to_string(&mut output).unwrap();
+        }
+        (status.code(), output)
+    }
+
+    #[track_caller]
+    fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it did not end; {:?}", self.said);
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,60 @@
+//! What a user meets who types something else than is understood.
+
+use crate::program::{Program, command, run};
+
+/// Checks that these arguments are a usage error, and that it says all of `texts`.
+#[track_caller]
+fn refused(arguments: &[&str], texts: &[&str]) {
+    let (code, output, said) = run(&mut command(arguments));
+    assert_eq!((code, output.as_str()), (Some(2), ""), "{said}");
+    for text in texts {
+        assert!(said.contains(text), "{text:?} is not in: {said}");
+    }
+}
+
+#[test]
+fn mistakes_are_explained() {
+    refused(&["serve", "--lisen", "localhost:0"], &["--lisen", "tip", "'--listen'"]);
+    refused(&["serve", "--drain-timeout", "25"], &["--drain-timeout", "for example 25s"]);
+    refused(&["serve", "--max-body-size", "100"], &["--max-body-size", "for example 100B"]);
+    refused(&["serve", "--idle-timeout", "0s"], &["--idle-timeout", "longer than nothing"]);
+    refused(&["serve", "--max-head-size", "10B"], &["--max-head-size is 10", "at least 64 bytes"]);
+    refused(&["serve", "--access-log", "apache"], &["common", "combined", "json"]);
+    refused(&["serve", "--listen", "8080"], &["`8080` is not an address", "localhost:8080"]);
+    refused(&["sevre"], &["'serve'"]);
+    refused(&[], &["Usage: helloop <COMMAND>", "serve"]);
+}
+
+#[test]
+fn a_mistake_in_the_environment_names_its_variable() {
+    let (code, _, said) = run(command(&["serve"]).env("PORT", "http"));
+    assert!(code == Some(2) && said.contains("PORT is \"http\""), "{said}");
+    let (code, _, said) = run(command(&["serve"]).env("HELLOOP_RUN_FOR", "1"));
+    assert!(code == Some(2) && said.contains("--run-for") && said.contains("1s"), "{said}");
+}
+
+#[test]
+fn the_environment_counts_where_the_command_line_is_silent() {
+    let port_alone = Program::start(command(&["serve"]).env("PORT", "0"));
+    port_alone.greet();
+    let both = Program::start(
+        command(&["serve"]).env("PORT", "http").env("HELLOOP_LISTEN", "127.0.0.1:0"),
+    );
+    assert_eq!(both.url, format!("http://127.0.0.1:{}/", both.port));
+    let flag = Program::start(
+        command(&["serve", "-l", "localhost:0"]).env("HELLOOP_LISTEN", "127.0.0.1:0"),
+    );
+    assert_eq!(flag.url, format!("http://localhost:{}/", flag.port));
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    let (code, help, _) = run(&mut command(&["serve", "--help"]));
+    assert_eq!(code, Some(0));
+    for text in ["--explain", "[env: HELLOOP_LISTEN=]", "Limits:", "[default: 25s]", "Exit codes:"]
+    {
+        assert!(help.contains(text), "{text:?} is not in: {help}");
+    }
+    let (code, version, _) = run(&mut command(&["--version"]));
+    assert_eq!((code, version), (Some(0), format!("helloop {}\n", env!("CARGO_PKG_VERSION"))));
+}
