@@ -1,15 +1,66 @@
-//! helloop (work in progress)
+//! A hand-written, single-threaded event loop on `mio`, and what lives on it: a greeting HTTP/1.1
+//! server whose connections are explicit state machines, and coroutines in the shape of asyncio's.
+//!
+//! # The tour
+//!
+//! The modules below are in reading order; an hour is enough for the first five.
+//!
+//! 1. [`event_loop`]: [`turn`](event_loop::EventLoop::turn) is one function with four numbered phases.
+//!    A [`Task`](event_loop::Task) is a state machine that says what it waits for.
+//! 2. [`world`]: what the loop needs from outside, as one trait. The operating system implements it,
+//!    and so does a simulation with a seed and a clock that jumps.
+//! 3. [`observe`]: everything that happens, as one vocabulary of events, and who listens.
+//! 4. [`server`]: acceptors, connections and a drainer, all of them tasks.
+//! 5. [`http`]: messages as bytes, without I/O.
+//! 6. [`coroutine`]: `async` on the same loop: spawn, sleep, gather, and asyncio's other words.
+//! 7. [`greeting`]: the service that says hello.
+//! 8. [`limits`]: every number that bounds something, with its reason.
+//!
+//! # A server in your program
+//!
+//! ```no_run
+//! use helloop::greeting::Greeting;
+//! use helloop::server::Server;
+//!
+//! let server = Server::builder().bind("localhost:8080")?;
+//! println!("Server started at http://{}/", server.local_addrs()[0]);
+//! server.serve(Greeting)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # A program of coroutines
+//!
+//! ```
+//! use helloop::coroutine;
+//! use std::time::Duration;
+//!
+//! let greetings = coroutine::run(|handle| async move {
+//!     let greet = |name: &'static str, pause| {
+//!         let handle = handle.clone();
+//!         async move {
+//!             handle.sleep(Duration::from_millis(pause)).await;
+//!             format!("Hello, {name}!")
+//!         }
+//!     };
+//!     handle.gather([greet("World", 2), greet("Jürgen", 1)]).await
+//! })?;
+//! assert_eq!(greetings, [Ok("Hello, World!".to_owned()), Ok("Hello, Jürgen!".to_owned())]);
+//! # Ok::<(), std::io::Error>(())
+//! ```
 #![forbid(unsafe_code)]
 
-pub mod greeting;
-pub mod server;
-pub mod coroutine;
+#[cfg(not(unix))]
+compile_error!("helloop needs a Unix: it is built on file descriptors");
+
 pub mod event_loop;
-pub mod observe;
 pub mod world;
-pub mod limits;
+pub mod observe;
+pub mod server;
 pub mod http;
+pub mod coroutine;
+pub mod greeting;
 pub mod signals;
+pub mod limits;
 mod id;
 
 pub use id::{SourceId, TaskId};

@@ -3,7 +3,7 @@
 //! | asyncio | here | where |
 //! |---|---|---|
 //! | event loop | [`EventLoop`] | `event_loop/mod.rs` |
-//! | coroutine (`async def`) | an `async` block or function: any [`Future`](std::future::Future) | the compiler |
+//! | coroutine (`async def`) | an `async` block or function: any [`Future`] | the compiler |
 //! | `Task`, `create_task` | [`JoinHandle`], [`Handle::spawn`] | `coroutine/spawn.rs` |
 //! | `Future` (a value that somebody sets) | [`Promise`] | `coroutine/promise.rs` |
 //! | `call_soon`, `call_later`, `call_at` | the same on [`Handle`] | `event_loop/callback.rs` |
@@ -18,7 +18,7 @@
 //! | `run_in_executor`, `to_thread` | [`Handle::run_blocking`] | `coroutine/blocking.rs` |
 //! | `asyncio.run` | [`run`] | here |
 //!
-//! The trait [`Future`](std::future::Future) is what asyncio calls an awaitable: a thing that the
+//! The trait [`Future`] is what asyncio calls an awaitable: a thing that the
 //! awaiting coroutine runs itself. asyncio's class `Future` is a *value that is not there yet*; here
 //! that is a [`Promise`].
 //!

@@ -15,7 +15,7 @@ pub struct SimStream {
 }
 
 impl SimStream {
-    /// See [`Stream::shutdown`].
+    /// See [`Stream::shutdown`](crate::world::Stream::shutdown).
     ///
     /// # Errors
     /// `NotConnected` after a reset.
@@ -178,7 +178,7 @@ impl SimListener {
         self.address
     }
 
-    /// See [`Listener::accept`].
+    /// See [`Listener::accept`](crate::world::Listener::accept).
     ///
     /// # Errors
     /// `WouldBlock`, or what [`Net::fail_accept`] ordered.
