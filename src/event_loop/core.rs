@@ -33,12 +33,8 @@ pub(super) struct Core {
 pub(super) struct TaskSlot {
     /// `None` while the task is being resumed.
     pub(super) boxed: Option<Box<dyn Task>>,
-    /// Who spawned it: null if it was not a task.
-    pub(super) parent: TaskId,
-    /// Why it will be resumed next; empty if and only if `queued` is false.
+    /// Why it will be resumed next; empty if and only if it is not in the ready queue.
     pub(super) cause: Cause,
-    /// True while it is in the ready queue.
-    pub(super) queued: bool,
 }
 
 pub(super) struct SourceSlot {
@@ -80,12 +76,11 @@ impl Core {
     /// put there; false as well if there is no such task.
     pub(super) fn queue(&mut self, task: TaskId, cause: Cause) -> bool {
         let Some(slot) = self.tasks.get_mut(task) else { return false };
+        let is_new = slot.cause.is_empty();
         slot.cause |= cause;
-        if slot.queued {
-            return false;
+        if is_new {
+            self.ready.push(task);
         }
-        slot.queued = true;
-        self.ready.push(task);
-        true
+        is_new
     }
 }

@@ -135,8 +135,7 @@ impl Handle {
     /// A slot for a task that is being made.
     fn reserve(&self) -> TaskId {
         let core = &mut *self.shared.core.borrow_mut();
-        let (parent, cause) = (core.current, Cause::empty());
-        core.tasks.insert(TaskSlot { boxed: None, parent, cause, queued: false })
+        core.tasks.insert(TaskSlot { boxed: None, cause: Cause::empty() })
     }
 
     /// Resumes a task in the next turn, with `Cause::WOKEN`. Does nothing if it is gone.
@@ -144,14 +143,15 @@ impl Handle {
         self.queue(task, Cause::WOKEN);
     }
 
-    /// Wakes every task that was spawned by `parent`, dead or alive. Looks at every task.
-    pub fn wake_children(&self, parent: TaskId) {
-        let children: Vec<TaskId> = {
+    /// Wakes every task of this kind. Looks at every task, so it is for rare occasions.
+    pub fn wake_kind(&self, kind: &str) {
+        let of_kind: Vec<TaskId> = {
             let core = self.shared.core.borrow();
-            let of_parent = core.tasks.iter().filter(|(_, slot)| slot.parent == parent);
-            of_parent.map(|(id, _)| id).collect()
+            let is_of_kind =
+                |slot: &TaskSlot| slot.boxed.as_ref().is_some_and(|t| t.kind() == kind);
+            core.tasks.iter().filter(|(_, slot)| is_of_kind(slot)).map(|(id, _)| id).collect()
         };
-        children.into_iter().for_each(|child| self.wake(child));
+        of_kind.into_iter().for_each(|task| self.wake(task));
     }
 
     /// A `std` waker for a task, callable from every thread.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::id::TaskId;
 
-/// First in, first out. That a task is in it at most once is kept by its slot's `queued` flag.
+/// First in, first out. A task is in it at most once: exactly while its slot has a cause.
 #[derive(Debug, Default)]
 pub(super) struct ReadyQueue {
     queue: VecDeque<TaskId>,

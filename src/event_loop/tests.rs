@@ -427,30 +427,23 @@ fn a_loop_that_is_dropped_drops_its_tasks() {
 }
 
 #[test]
-fn children_are_woken_by_the_parent_s_name() {
+fn tasks_of_a_kind_are_woken_together() {
     let (mut event_loop, _) = simulated();
     let log = Log::default();
-    let lines = log.clone();
-    let parent = spawn(event_loop.handle(), move |cx| {
-        for name in ["one", "two"] {
-            let lines = lines.clone();
-            spawn(cx.handle(), move |cx| {
-                if cx.cause() == Cause::SPAWNED {
-                    return Flow::Wait;
-                }
-                lines.line(cx, name);
-                Flow::Done
-            });
-        }
-        Flow::Done
-    });
-    spawn(event_loop.handle(), move |cx| {
-        if cx.handle().turns() < 3 {
-            return Flow::Again;
-        }
-        cx.handle().wake_children(parent);
-        Flow::Done
-    });
+    for name in ["one", "two"] {
+        let lines = log.clone();
+        spawn(event_loop.handle(), move |cx| {
+            if cx.cause() == Cause::SPAWNED {
+                return Flow::Wait;
+            }
+            lines.line(cx, name);
+            Flow::Done
+        });
+    }
+    event_loop.turn(None).unwrap();
+    event_loop.handle().wake_kind("another");
+    assert_eq!(event_loop.next_deadline(), None);
+    event_loop.handle().wake_kind("script");
     event_loop.run().unwrap();
-    assert_eq!(log.take(), ["one in turn 4", "two in turn 4"]);
+    assert_eq!(log.take(), ["one in turn 2", "two in turn 2"]);
 }

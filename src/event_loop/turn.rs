@@ -153,7 +153,6 @@ impl Handle {
             let core = &mut *self.shared.core.borrow_mut();
             let task = core.ready.pop()?;
             let slot = core.tasks.get_mut(task)?;
-            slot.queued = false;
             let cause = std::mem::take(&mut slot.cause);
             debug_assert!(!cause.is_empty(), "a queued task has a cause");
             let boxed = slot.boxed.take()?;

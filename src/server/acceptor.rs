@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::connection::Connection;
 use super::status::{Phase, Status};
-use super::{Service, Shared};
+use super::{ACCEPTOR, Service, Shared};
 use crate::event_loop::{Context, Flow, Source, Task};
 use crate::id::TaskId;
 use crate::limits::{ACCEPT_BACKOFF, ACCEPT_LOG_INTERVAL};
@@ -161,7 +161,7 @@ impl<S: Service + 'static> Task for Acceptor<S> {
     }
 
     fn kind(&self) -> &'static str {
-        "acceptor"
+        ACCEPTOR
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::status::{Phase, Status};
+use super::{ACCEPTOR, CONNECTION};
 use crate::event_loop::{Context, Flow, Remote, Task, TimerId};
 use crate::id::TaskId;
 use crate::observe::Event;
@@ -100,8 +101,6 @@ impl fmt::Debug for ServerHandle {
 pub(super) struct Drainer {
     status: Rc<Status>,
     control: Arc<Control>,
-    /// Spawned by them: the connections.
-    acceptors: Vec<TaskId>,
     /// See [`crate::limits::DRAIN_IDLE_GRACE`].
     idle_grace: Duration,
     /// When idle connections are closed, then when everything is cut: the timers of a drain.
@@ -109,13 +108,8 @@ pub(super) struct Drainer {
 }
 
 impl Drainer {
-    pub(super) fn new(
-        status: Rc<Status>,
-        control: Arc<Control>,
-        acceptors: Vec<TaskId>,
-        idle_grace: Duration,
-    ) -> Drainer {
-        Drainer { status, control, acceptors, idle_grace, milestones: None }
+    pub(super) fn new(status: Rc<Status>, control: Arc<Control>, idle_grace: Duration) -> Drainer {
+        Drainer { status, control, idle_grace, milestones: None }
     }
 
     /// The phase that the orders and the clock ask for.
@@ -142,10 +136,9 @@ impl Drainer {
         let (task, from, to) = (cx.task(), name(before), name(phase));
         cx.handle().tell(|| Event::State { task, from, to });
         log::debug!("server: {from} -> {to}, {} connections open", self.status.open.get());
-        for &acceptor in &self.acceptors {
-            cx.handle().wake(acceptor);
-            cx.handle().wake_children(acceptor);
-        }
+        // Also those of another server on this loop, which find nothing to do.
+        cx.handle().wake_kind(ACCEPTOR);
+        cx.handle().wake_kind(CONNECTION);
     }
 }
 

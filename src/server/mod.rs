@@ -256,6 +256,10 @@ impl Attached {
     }
 }
 
+/// The kinds of a server's tasks.
+const ACCEPTOR: &str = "acceptor";
+const CONNECTION: &str = "connection";
+
 /// What the tasks of one server share.
 struct Shared<S> {
     service: S,
@@ -291,24 +295,20 @@ fn attach<S: Service + 'static>(
         is_logged: Cell::new(access_log.is_some()),
         access_log: RefCell::new(access_log),
     });
-    let mut acceptors = Vec::new();
     for listener in listeners {
         let made = handle.try_spawn_task(|task| -> io::Result<_> {
             Ok(Box::new(Acceptor::new(listener, &shared, task)?))
         });
-        match made {
-            Ok(acceptor) => acceptors.push(acceptor),
-            Err(error) => {
-                // Those that exist look at the phase, and finish.
-                status.phase.set(status::Phase::Cutting);
-                acceptors.into_iter().for_each(|acceptor| handle.wake(acceptor));
-                return Err(error);
-            }
+        if let Err(error) = made {
+            // Those that exist look at the phase, and finish.
+            status.phase.set(status::Phase::Cutting);
+            handle.wake_kind(ACCEPTOR);
+            return Err(error);
         }
     }
     let drainer = handle.spawn_task(|_| {
         let control = Arc::clone(&control);
-        Box::new(Drainer::new(Rc::clone(&status), control, acceptors, idle_grace))
+        Box::new(Drainer::new(Rc::clone(&status), control, idle_grace))
     });
     status.drainer.set(drainer);
     control.attach(handle.remote(), drainer);

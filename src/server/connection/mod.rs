@@ -27,7 +27,7 @@ use std::rc::Rc;
 
 use super::bridge::Who;
 use super::status::Phase;
-use super::{Service, Shared};
+use super::{CONNECTION, Service, Shared};
 use crate::event_loop::{Context, Flow, Scratch, Source, Task, TimerId};
 use crate::http::{Exchange, Reason, Stage, Want};
 use crate::id::TaskId;
@@ -375,7 +375,7 @@ impl<S: Service> Task for Connection<S> {
     }
 
     fn kind(&self) -> &'static str {
-        "connection"
+        CONNECTION
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
