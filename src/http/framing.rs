@@ -339,6 +339,29 @@ mod tests {
     }
 
     #[test]
+    fn the_table_for_replies() {
+        let read = |status: u16, is_head, field: Option<(&'static str, &'static [u8])>| {
+            let status = Status::new(status);
+            let read = ReplyDirectives::read(field.into_iter(), Version::Http11, status, is_head);
+            read.map(|directives| (directives.framing, directives.is_contradictory))
+        };
+        let length = Some(("Content-length", &b"5"[..]));
+        let chunked = Some(("Transfer-encoding", &b"chunked"[..]));
+        assert_eq!(read(200, false, None), Ok((ReplyFraming::UntilClose, false)));
+        assert_eq!(read(200, false, length), Ok((ReplyFraming::Length(5), false)));
+        assert_eq!(read(200, false, chunked), Ok((ReplyFraming::Chunked, false)));
+        for field in [None, length, chunked] {
+            assert_eq!(read(200, true, field), Ok((ReplyFraming::None, false)));
+            assert_eq!(read(304, false, field), Ok((ReplyFraming::None, false)));
+            let is_contradictory = field.is_some();
+            assert_eq!(read(204, false, field), Ok((ReplyFraming::None, is_contradictory)));
+            assert_eq!(read(100, false, field), Ok((ReplyFraming::None, is_contradictory)));
+        }
+        // Fields that steer only requests say nothing here.
+        assert!(read(200, false, Some(("Host", b"a b"))).is_ok());
+    }
+
+    #[test]
     fn connection_is_a_list_of_tokens() {
         let check = |version, lines: &str, expected| {
             let persistence = read(version, &format!("Host:\n{lines}")).map(|d| d.persistence);

@@ -151,6 +151,9 @@ impl Reply {
     /// At the first byte that cannot be, or is one too many, or is missing; see [`ReplyError`]. The
     /// connection is over then, and every later call gives the same error. Events before an error
     /// do not depend on how the input was cut, apart from the pieces that data come in.
+    ///
+    /// # Panics
+    /// If what was left of a head is not presented again. No input makes it panic.
     pub fn advance<'a>(
         &mut self,
         input: &mut &'a [u8],

@@ -191,3 +191,51 @@ pub(super) fn fields(lines: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
         (name, trim(value))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fields of the complete head `bytes`, as we read them and as `httparse` does.
+    fn both(bytes: &[u8]) -> Result<[Vec<(String, Vec<u8>)>; 2], ReplyError> {
+        let mut check = StatusCheck::default();
+        let length = check.scan(bytes, &ReplyLimits::default())?;
+        assert_eq!(length, Some(bytes.len()), "complete");
+        let (line, lines) = check.parse(bytes)?;
+        let copy = |(name, value): (&str, &[u8])| (name.to_owned(), value.to_vec());
+        let mut theirs = [httparse::EMPTY_HEADER; FIELDS_MAX_CEILING];
+        let theirs = parse_fields(&bytes[line.end as usize..], &mut theirs)?;
+        let theirs = theirs.iter().map(|field| copy((field.name, field.value)));
+        Ok([fields(lines).map(copy).collect(), theirs.collect()])
+    }
+
+    #[test]
+    fn httparse_sees_the_same_fields() {
+        let mut good = 0;
+        for byte in 0..=u8::MAX {
+            for (before, after) in
+                [("A", "B: c"), ("A: ", ""), ("A: b", "c"), ("A:", " :b"), ("", "")]
+            {
+                let field = [before.as_bytes(), &[byte], after.as_bytes()].concat();
+                let head = [&b"HTTP/1.1 200 OK\r\n"[..], &field, b"\r\nD: e:f \t\r\n\r\n"].concat();
+                if let Ok([ours, theirs]) = both(&head) {
+                    assert_eq!(ours, theirs, "{}", field.escape_ascii());
+                    good += 1;
+                }
+            }
+        }
+        assert!(good > 600, "most values and some names are good: {good}");
+    }
+
+    #[test]
+    fn a_dripped_head_is_scanned_once() {
+        let head = b"HTTP/1.1 200 OK\r\nHost: a\r\nA: b\r\n\r\n";
+        let (mut check, limits) = (StatusCheck::default(), ReplyLimits::default());
+        for seen in 1..head.len() {
+            assert_eq!(check.scan(&head[..seen], &limits), Ok(None));
+            let waits_for_lf = head[seen - 1] == b'\r';
+            assert_eq!(check.scanned as usize, seen - usize::from(waits_for_lf));
+        }
+        assert_eq!(check.scan(head, &limits), Ok(Some(head.len())));
+    }
+}
