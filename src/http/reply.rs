@@ -103,9 +103,12 @@ enum State {
     Head(StatusCheck),
     Body {
         coming: Coming,
+        /// Both sides keep the connection open behind this reply, as far as they have said. Means
+        /// nothing for a body that lasts until close: its end is the end of input.
         persists: bool,
     },
     Ended {
+        /// As in `Body`, and nothing has come since, not even the end of input.
         persists: bool,
     },
     Failed(ReplyError),
@@ -162,7 +165,7 @@ impl Reply {
         let outcome = match self.state {
             State::Head(_) => self.advance_head(input, eof),
             State::Body { .. } => self.advance_body(input, eof),
-            State::Ended { persists } if input.is_empty() => Ok(end(input, eof, persists)),
+            State::Ended { persists } if input.is_empty() => Ok(self.end(input, eof, persists)),
             State::Ended { .. } => Err(ReplyError::Surplus),
             State::Failed(error) => return Err(error),
         };
@@ -208,7 +211,6 @@ impl Reply {
         let coming = self.coming(directives.framing)?;
         let persists = !self.is_last
             && matches!(directives.persistence, Persistence::Implied | Persistence::Echoed)
-            && directives.framing != ReplyFraming::UntilClose
             && !directives.is_contradictory;
         self.state = State::Body { coming, persists };
         Ok(Some(ReplyHead::new(status, line.version, lines)))
@@ -255,11 +257,15 @@ impl Reply {
             }
             Piece::More if !eof => Ok(ReplyEvent::Read),
             Piece::More if !coming.ends_with_input() => Err(coming.cut_off(self.body_bytes)),
-            Piece::More | Piece::End => {
-                self.state = State::Ended { persists };
-                Ok(end(input, eof, persists))
-            }
+            Piece::More | Piece::End => Ok(self.end(input, eof, persists)),
         }
+    }
+
+    /// The reply has ended, with `input` behind it. Once a connection is not reusable it stays so.
+    fn end<'a>(&mut self, input: &[u8], eof: bool, persists: bool) -> ReplyEvent<'a> {
+        let reusable = persists && input.is_empty() && !eof;
+        self.state = State::Ended { persists: reusable };
+        ReplyEvent::End { reusable }
     }
 
     /// Why a head that is not there is missed; `begun` is what there is of it.
@@ -313,11 +319,6 @@ impl Coming {
             Coming::UntilClose => unreachable!("it ends with the input"),
         }
     }
-}
-
-/// The end of a reply, with `input` behind it.
-fn end<'a>(input: &[u8], eof: bool, persists: bool) -> ReplyEvent<'a> {
-    ReplyEvent::End { reusable: persists && input.is_empty() && !eof }
 }
 
 /// Takes up to `bytes_max` from the front of `input`.

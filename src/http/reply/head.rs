@@ -196,8 +196,10 @@ pub(super) fn fields(lines: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
 mod tests {
     use super::*;
 
+    type Fields = Vec<(String, Vec<u8>)>;
+
     /// The fields of the complete head `bytes`, as we read them and as `httparse` does.
-    fn both(bytes: &[u8]) -> Result<[Vec<(String, Vec<u8>)>; 2], ReplyError> {
+    fn both(bytes: &[u8]) -> Result<[Fields; 2], ReplyError> {
         let mut check = StatusCheck::default();
         let length = check.scan(bytes, &ReplyLimits::default())?;
         assert_eq!(length, Some(bytes.len()), "complete");

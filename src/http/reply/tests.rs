@@ -2,6 +2,7 @@
 //! that reads byte by byte and never waits. What the outcome is, the tables say.
 
 mod oracle;
+mod round_trip;
 
 use super::*;
 use crate::http::{Ask, Status, Version};
@@ -126,6 +127,7 @@ impl Outcome {
             }
             ReplyEvent::End { reusable } => {
                 assert!(!self.head.is_empty());
+                assert!(!reusable || (left.is_empty() && !eof), "nothing is behind it");
                 self.end = End::Complete { reusable, surplus_bytes: 0 };
                 // What is there already is as good as what comes later: ask again.
                 left.is_empty()
@@ -325,6 +327,7 @@ fn the_usual_reply_in_its_parts() {
     // An idle connection is good until something comes, or nothing will.
     assert_eq!(reply.advance(&mut input, false), Ok(ReplyEvent::End { reusable: true }));
     assert_eq!(reply.advance(&mut input, true), Ok(ReplyEvent::End { reusable: false }));
+    assert_eq!(reply.advance(&mut input, false), Ok(ReplyEvent::End { reusable: false }));
     assert_eq!(reply.advance(&mut &b"H"[..], false), Err(ReplyError::Surplus));
     assert_eq!(reply.advance(&mut &b""[..], false), Err(ReplyError::Surplus));
 }
