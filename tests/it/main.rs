@@ -1,0 +1,9 @@
+//! Integration tests of helloop: one binary. Start reading at `transcripts`, whose pages in
+//! `tests/transcripts` show what the server says to which bytes.
+
+/// A server in a simulated world, and its clients.
+mod sim;
+/// What must hold of every event stream; folded over everything that `sim` runs.
+mod checkers;
+/// Bytes in, bytes and events out: the pages, under every cut and on rough networks.
+mod transcripts;
