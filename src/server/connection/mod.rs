@@ -364,7 +364,8 @@ impl<S: Service> Task for Connection<S> {
         }
         if self.take_progress() || before != after {
             self.due = cx.now() + self.time_limit();
-        } else if is_due && flow == Flow::Wait {
+        } else if is_due && (flow == Flow::Wait || matches!(self.state, State::Lingering)) {
+            // Who floods a lingering connection never lets it wait; its time is up all the same.
             flow = self.time_is_up(cx);
             self.due = cx.now() + self.time_limit();
         }
