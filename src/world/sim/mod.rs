@@ -27,8 +27,8 @@ pub use socket::{Peer, SimListener, SimStream};
 /// Bytes that one direction of a connection holds before writing to it would block.
 pub const PIPE_BYTES: usize = 64 * 1024;
 
-/// Virtual time that a wait with a zero timeout takes, so that a loop which is never idle still
-/// sees time pass.
+/// Virtual time that a wait takes which finds something at once, or whose timeout is zero, so that
+/// a loop which is never idle still sees time pass.
 pub const BUSY_WAIT: Duration = Duration::from_micros(1);
 
 /// The virtual clock of a simulated world.
@@ -183,6 +183,7 @@ impl World for Sim {
         let end = timeout.map_or(Time::NEVER, |timeout| self.net.clock.now() + timeout);
         loop {
             if self.net.take_pending(arrived) {
+                self.net.clock.jump_to(self.net.clock.now() + BUSY_WAIT);
                 return Ok(());
             }
             // What the outside does meanwhile, if it does something before the time is over.
