@@ -23,16 +23,23 @@ trait Checker {
 /// Runs all checkers over `events`, of which the first `lived` happened before the loop was
 /// dropped (tasks that are dropped with their loop end without a word).
 pub(crate) fn check(events: &[(Time, Event)], lived: usize) -> Result<(), String> {
+    verdicts(events, lived).into_iter().collect()
+}
+
+/// What each checker says.
+fn verdicts(events: &[(Time, Event)], lived: usize) -> [Result<(), String>; 9] {
     let lived = &events[..lived];
-    run("time never goes back", Clockwork::default(), events)?;
-    run("the timeout is zero exactly when work is queued", Timeouts::default(), lived)?;
-    run("timers fire in order and never early", Timers::default(), lived)?;
-    run("a batch is what was queued when phase 4 began", Batches::default(), lived)?;
-    run("at most one resume per task and turn", Resumes::default(), lived)?;
-    run("every source is opened once, closed once, then silent", Sources::default(), events)?;
-    run("every connection has one ending", Endings::default(), lived)?;
-    run("every request has one answer, in order", Answers::default(), lived)?;
-    run("who cannot write does not read", BackPressure::default(), lived)
+    [
+        run("time never goes back", Clockwork::default(), events),
+        run("the timeout is zero exactly when work is queued", Timeouts::default(), lived),
+        run("timers fire in order and never early", Timers::default(), lived),
+        run("a batch is what was queued when phase 4 began", Batches::default(), lived),
+        run("at most one resume per task and turn", Resumes::default(), lived),
+        run("every source is opened once, closed once, then silent", Sources::default(), events),
+        run("every connection has one ending", Endings::default(), lived),
+        run("every request has one answer, in order", Answers::default(), lived),
+        run("who cannot write does not read", BackPressure::default(), lived),
+    ]
 }
 
 fn run(name: &str, mut checker: impl Checker, events: &[(Time, Event)]) -> Result<(), String> {
