@@ -7,3 +7,9 @@ mod sim;
 mod checkers;
 /// Bytes in, bytes and events out: the pages, under every cut and on rough networks.
 mod transcripts;
+/// Every row of the table of what the greeting server answers.
+mod greeting;
+/// The life of connections and servers on a virtual clock: timeouts, drains, failures, fairness.
+mod lifetimes;
+/// The architecture as absences: which module must not use which.
+mod levels;

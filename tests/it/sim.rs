@@ -11,8 +11,8 @@ use helloop::event_loop::EventLoop;
 use helloop::limits::Limits;
 use helloop::observe::Event;
 use helloop::server::{Attached, Server, Service};
+use helloop::world::Time;
 use helloop::world::sim::{Faults, Net, Peer, Sim};
-use helloop::world::{Clock, Time, World};
 
 use crate::checkers;
 
@@ -52,7 +52,6 @@ pub(crate) struct House {
     /// `None` only while the house is dropped.
     event_loop: Option<EventLoop>,
     pub(crate) net: Net,
-    pub(crate) clock: Clock,
     pub(crate) server: Attached,
     pub(crate) tape: Tape,
 }
@@ -70,7 +69,7 @@ impl House {
         service: impl Service + 'static,
     ) -> House {
         let world = Sim::with_faults(seed, faults);
-        let (net, clock) = (world.net(), world.clock());
+        let net = world.net();
         let mut event_loop = EventLoop::with_world(Box::new(world));
         let tape = Tape::default();
         event_loop.observe(Some(Box::new(tape.observer())));
@@ -78,7 +77,7 @@ impl House {
         let listener = handle.listen(address()).expect("nobody else is in this world");
         let builder = Server::builder().limits(limits);
         let server = builder.attach(&handle, vec![listener], service).expect("the limits agree");
-        House { event_loop: Some(event_loop), net, clock, server, tape }
+        House { event_loop: Some(event_loop), net, server, tape }
     }
 
     pub(crate) fn event_loop(&mut self) -> &mut EventLoop {

@@ -1,0 +1,13 @@
+//! The life of connections and servers in a simulated world with a virtual clock. Nothing sleeps:
+//! when everybody waits, the clock jumps.
+
+/// Who is closed when nothing, or too little, moves.
+mod timeouts;
+/// How connections end: lingering, half-closes, limits, panics.
+mod endings;
+/// Drains and shutdowns.
+mod drains;
+/// Accepting: failures, and a full house.
+mod accepting;
+/// Nobody starves, and nobody costs more than a bounded amount of memory.
+mod fairness;

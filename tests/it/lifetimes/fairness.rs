@@ -1,0 +1,160 @@
+use std::time::Duration;
+
+use helloop::http::{Request, Response};
+use helloop::limits::{Limits, OUTPUT_BYTES_MAX, REQUESTS_PER_RESUME_MAX};
+use helloop::observe::{Event, Flow};
+use helloop::world::sim::{Faults, PIPE_BYTES};
+
+use crate::sim::{House, echo, get, limits};
+
+/// The statuses and bodies are not looked at here: only who was answered when.
+fn answered_tasks(house: &House) -> Vec<String> {
+    house.told(|_, event| match event {
+        Event::Response { task, .. } => Some(task.to_string()),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_flood_of_pipelined_requests_starves_nobody() {
+    let mut house = House::calm(Limits::default(), echo);
+    let [flood, modest] = [house.connect(), house.connect()];
+    house.settle();
+    flood.send(&get("/flood").repeat(400));
+    modest.send(&get("/modest"));
+    house.settle();
+    let order = answered_tasks(&house);
+    assert_eq!(order.len(), 401);
+    let flooding = &order[0];
+    let first_of_other = order.iter().position(|task| task != flooding);
+    assert_eq!(first_of_other, Some(REQUESTS_PER_RESUME_MAX), "after one batch of the flood");
+    assert_eq!(modest.answer().1, "GET /modest \n");
+}
+
+#[test]
+fn a_flood_on_a_rough_network_loses_nothing_and_reorders_nothing() {
+    for seed in 0..4 {
+        let mut house = House::new(seed, Faults::ROUGH, Limits::default(), echo);
+        let flood = house.connect();
+        let requests: String = (0..400).map(|n| get(&format!("/{n}"))).collect();
+        flood.send(&requests);
+        let mut text = String::new();
+        for _ in 0..3 {
+            house.settle();
+            text += &flood.receive();
+        }
+        let bodies: Vec<&str> = text.lines().filter(|line| line.starts_with("GET /")).collect();
+        let expected: Vec<String> = (0..400).map(|n| format!("GET /{n} ")).collect();
+        assert_eq!(bodies, expected);
+    }
+}
+
+/// `read_bytes_per_resume_max`: a large upload goes to the back of the queue.
+#[test]
+fn a_large_upload_starves_nobody() {
+    let limits = limits(|limits| {
+        limits.read_bytes_per_resume_max = 64 * 1024;
+        limits.body_bytes_max = 4 << 20;
+    });
+    let mut house = House::calm(limits, echo);
+    let [upload, modest] = [house.connect(), house.connect()];
+    house.settle();
+    let length = 2 << 20;
+    upload.send(&format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"));
+    upload.send(&"x".repeat(length));
+    modest.send(&get("/modest"));
+    house.turn();
+    assert_eq!(modest.answer().1, "GET /modest \n", "in the very first turn");
+    let again = house.told(|_, event| match event {
+        Event::Suspended { flow: Flow::Again, .. } => Some(()),
+        _ => None,
+    });
+    assert_eq!(again.len(), 1);
+    house.settle();
+    let mut received = 0;
+    while received < length {
+        let text = upload.receive();
+        assert!(!text.is_empty(), "after {received} bytes");
+        received += text.len();
+        house.settle();
+    }
+}
+
+/// Pipelining without reading: the output stops at its cap, the input is left to the kernel.
+#[test]
+fn a_peer_that_never_reads_costs_a_bounded_amount() {
+    const BODY_BYTES: usize = 1000;
+    let service = |_: &Request<'_>, response: &mut Response| {
+        response.text("x".repeat(BODY_BYTES));
+    };
+    let mut house = House::calm(Limits::default(), service);
+    let client = house.connect();
+    for _ in 0..50 {
+        client.send(&get("/").repeat(200));
+        house.settle();
+    }
+    let answers = answered_tasks(&house).len();
+    let most = (PIPE_BYTES + OUTPUT_BYTES_MAX) / BODY_BYTES + 1;
+    assert!(answers <= most, "{answers} of 10,000 requests were answered into nowhere");
+    // `BackPressure` in `checkers` has seen that nothing was read meanwhile. Now the peer reads.
+    let mut text = String::new();
+    while text.matches("HTTP/1.1 200 OK").count() < 10_000 {
+        let more = client.receive();
+        assert!(!more.is_empty(), "stuck after {} bytes", text.len());
+        text += &more;
+        house.settle();
+    }
+}
+
+/// Work that is always there does not keep timers from firing.
+#[test]
+fn timers_fire_although_the_loop_is_never_idle() {
+    let limits = limits(|limits| limits.idle_timeout = Duration::from_millis(1));
+    let mut house = House::calm(limits, echo);
+    let [busy, idle] = [house.connect(), house.connect()];
+    house.settle();
+    let mut turns = 0;
+    while !idle.peer.at_end() {
+        busy.send(&get("/").repeat(200));
+        house.turn();
+        busy.receive();
+        turns += 1;
+        assert!(turns < 10_000, "the idle connection is still open");
+    }
+    assert_eq!(idle.receive(), "");
+}
+
+/// Thousands of turns of everything at once, on rough networks: the checkers look on.
+#[test]
+fn a_crowd_on_a_rough_network() {
+    for seed in 0..6 {
+        let mut house = House::new(seed, Faults::ROUGH, Limits::default(), echo);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut clients = Vec::new();
+        let (mut asked, mut answered) = (0, 0);
+        for _ in 0..300 {
+            match random.u8(0..10) {
+                0..=2 => clients.push(house.connect()),
+                3..=6 if !clients.is_empty() => {
+                    let client = random.choice(&clients).expect("there are clients");
+                    client.send(&get("/"));
+                    asked += 1;
+                }
+                7 if !clients.is_empty() => {
+                    let client = clients.swap_remove(random.usize(..clients.len()));
+                    house.settle();
+                    answered += client.receive().matches("HTTP/1.1 200 OK").count();
+                    if random.bool() {
+                        client.peer.reset();
+                    }
+                }
+                _ => drop(house.turn()),
+            }
+        }
+        house.settle();
+        for client in &clients {
+            answered += client.receive().matches("HTTP/1.1 200 OK").count();
+        }
+        assert_eq!(answered, asked, "with seed {seed}");
+    }
+}
