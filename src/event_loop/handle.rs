@@ -245,6 +245,12 @@ impl Handle {
 /// For [`Source`](super::Source).
 impl Handle {
     pub(super) fn register(&self, pollable: Pollable<'_>, owner: TaskId) -> io::Result<SourceId> {
+        let source = self.insert_source(pollable, owner)?;
+        self.watch().tell(|| Event::Opened { source, task: owner });
+        Ok(source)
+    }
+
+    fn insert_source(&self, pollable: Pollable<'_>, owner: TaskId) -> io::Result<SourceId> {
         let core = &mut *self.shared.core.borrow_mut();
         let readable_only = matches!(pollable, Pollable::Listener(_));
         let everything = Readiness::READABLE | Readiness::WRITABLE;
@@ -259,7 +265,6 @@ impl Handle {
             core.sources.remove(source);
             return Err(error);
         }
-        self.watch().tell(|| Event::Opened { source, task: owner });
         Ok(source)
     }
 

@@ -447,3 +447,33 @@ fn tasks_of_a_kind_are_woken_together() {
     event_loop.run().unwrap();
     assert_eq!(log.take(), ["one in turn 2", "two in turn 2"]);
 }
+
+#[test]
+fn an_observer_may_ask_the_loop_for_things_at_every_event() {
+    let (mut event_loop, net) = simulated();
+    let handle = event_loop.handle().clone();
+    let (asked, told) = (handle.clone(), Rc::new(RefCell::new(0)));
+    let count = Rc::clone(&told);
+    event_loop.observe(Some(Box::new(move |_: Time, _: &Event| {
+        // Every kind of borrow; a panic would remove the observer.
+        asked.at(asked.now() + Duration::from_secs(asked.turns()), TaskId::default());
+        *count.borrow_mut() += 1;
+    })));
+    let listener = handle.listen(address()).unwrap();
+    let peer = net.connect(address());
+    let mut stream = Some(listener.accept().unwrap().0);
+    spawn(&handle, move |cx| {
+        let mut source = Source::stream(cx.handle(), stream.take().unwrap(), cx.task()).unwrap();
+        source.read(&mut [0; 8]).unwrap_err();
+        source.write(b"x").unwrap();
+        source.want(Readiness::READABLE);
+        source.shut_write().unwrap();
+        let timer = cx.handle().at(cx.now(), cx.task());
+        cx.handle().cancel(timer);
+        Flow::Done
+    });
+    event_loop.run().unwrap();
+    assert!(peer.is_closed());
+    assert!(*told.borrow() > 15, "{} events", told.borrow());
+    assert!(event_loop.observe(None).is_some(), "it was not removed");
+}

@@ -66,16 +66,13 @@ impl Handle {
 
     /// Phase 1.
     pub(super) fn begin_turn(&self, limit: Option<Duration>) -> Timeout {
-        let core = &mut *self.shared.core.borrow_mut();
-        core.turn += 1;
-        let (turn, ready, timers) = (core.turn, core.ready.len(), core.timers.len());
-        self.watch().tell(|| Event::TurnBegan { turn, ready, timers });
-        let next = if self.is_busy(core) {
-            Some(Duration::ZERO)
-        } else {
-            // Not `core.now`: the last batch took time, and a host may have been elsewhere.
-            core.timers.first().map(|deadline| deadline.since(self.shared.clock.now()))
+        let (turn, ready, timers) = {
+            let core = &mut *self.shared.core.borrow_mut();
+            core.turn += 1;
+            (core.turn, core.ready.len(), core.timers.len())
         };
+        self.watch().tell(|| Event::TurnBegan { turn, ready, timers });
+        let next = self.pause_at_most();
         let timeout = match next.into_iter().chain(limit).min() {
             None => Timeout::Forever,
             Some(Duration::ZERO) => Timeout::Zero,
@@ -83,6 +80,16 @@ impl Handle {
         };
         self.watch().tell(|| Event::Waiting { timeout });
         timeout
+    }
+
+    /// How long the loop itself would wait.
+    fn pause_at_most(&self) -> Option<Duration> {
+        let core = self.shared.core.borrow();
+        if self.is_busy(&core) {
+            return Some(Duration::ZERO);
+        }
+        // Not `core.now`: the last batch took time, and a host may have been elsewhere.
+        core.timers.first().map(|deadline| deadline.since(self.shared.clock.now()))
     }
 
     /// Phase 2.
@@ -96,11 +103,13 @@ impl Handle {
             Timeout::Until(duration) => Some(duration),
             Timeout::Forever => None,
         };
-        let core = &mut *self.shared.core.borrow_mut();
-        core.world.wait(timeout, arrived)?;
-        let now = self.shared.clock.now();
-        debug_assert!(now >= core.now, "time never goes back");
-        core.now = now;
+        {
+            let core = &mut *self.shared.core.borrow_mut();
+            core.world.wait(timeout, arrived)?;
+            let now = self.shared.clock.now();
+            debug_assert!(now >= core.now, "time never goes back");
+            core.now = now;
+        }
         self.watch().tell(|| Event::Waited { sources: arrived.len() });
         Ok(())
     }

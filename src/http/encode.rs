@@ -30,21 +30,47 @@ pub(super) fn encode(
     let status = response.status;
     let body = if status.allows_body() { &response.body[..] } else { b"" };
     let sent = if is_head { b"" } else { body };
-    output.reserve(
-        FIXED_BYTES_MAX + response.content_type.len() + response.fields.len() + sent.len(),
-    );
-    status_line(status, output);
-    if status.allows_body() && !response.content_type.is_empty() {
-        output.extend_from_slice(b"Content-Type: ");
-        output.extend_from_slice(&response.content_type);
-        output.extend_from_slice(b"\r\n");
-    }
+    begin(response, sent.len(), output);
     // 204 must not have it, 304 would have to know the length of what it does not send.
     if status.allows_body() || status == Status::RESET_CONTENT {
         output.extend_from_slice(b"Content-Length: ");
         decimal(body.len() as u64, output);
         output.extend_from_slice(b"\r\n");
     }
+    end(response, connection, date, output);
+    output.extend_from_slice(sent);
+    sent.len()
+}
+
+/// Appends the head of an answer whose body comes in pieces.
+pub(super) fn encode_head_of_pieces(
+    response: &Response,
+    is_chunked: bool,
+    connection: Connection,
+    date: &[u8; 29],
+    output: &mut Vec<u8>,
+) {
+    begin(response, 0, output);
+    if is_chunked {
+        output.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    end(response, connection, date, output);
+}
+
+/// Status line and type.
+fn begin(response: &Response, sent_bytes: usize, output: &mut Vec<u8>) {
+    let fields = response.content_type.len() + response.fields.len();
+    output.reserve(FIXED_BYTES_MAX + fields + sent_bytes);
+    status_line(response.status, output);
+    if response.status.allows_body() && !response.content_type.is_empty() {
+        output.extend_from_slice(b"Content-Type: ");
+        output.extend_from_slice(&response.content_type);
+        output.extend_from_slice(b"\r\n");
+    }
+}
+
+/// What is behind the length, up to the empty line.
+fn end(response: &Response, connection: Connection, date: &[u8; 29], output: &mut Vec<u8>) {
     output.extend_from_slice(b"Date: ");
     output.extend_from_slice(date);
     output.extend_from_slice(b"\r\n");
@@ -54,8 +80,6 @@ pub(super) fn encode(
         Connection::KeepAlive => b"Connection: keep-alive\r\n\r\n",
         Connection::Close => b"Connection: close\r\n\r\n",
     });
-    output.extend_from_slice(sent);
-    sent.len()
 }
 
 /// At least what an answer has apart from its body and the fields and type of the service.

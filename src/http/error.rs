@@ -182,6 +182,8 @@ pub enum Reason {
     ServiceAsked,
     /// The service panicked; the peer was told 500.
     ServicePanicked,
+    /// The length of an answer was not known, and HTTP/1.0 has no other way to end it.
+    Unframed,
     /// `Expect: 100-continue` was answered finally, so that the body is not coming or is not read.
     UnreadBody,
 
@@ -191,6 +193,8 @@ pub enum Reason {
     WriteTimeout,
     /// The peer reset the connection.
     PeerReset,
+    /// The peer closed while the service was at work on its request.
+    PeerGone,
     /// Reading or writing failed otherwise.
     IoError,
     /// The connection was idle when the server shut down.
@@ -212,6 +216,8 @@ impl Reason {
             Reason::Draining => "the server is draining",
             Reason::ServiceAsked => "the service asked to close",
             Reason::ServicePanicked => "the service panicked",
+            Reason::Unframed => "only the close tells where the answer ends",
+            Reason::PeerGone => "the peer went away while the service was at work",
             Reason::UnreadBody => "the answer did not wait for the body",
             Reason::IdleTimeout => "idle for too long",
             Reason::WriteTimeout => "the peer did not take the answer in time",
@@ -236,12 +242,14 @@ impl Reason {
             | Reason::Draining
             | Reason::ServiceAsked
             | Reason::ServicePanicked
+            | Reason::Unframed
             | Reason::UnreadBody => true,
             Reason::PeerFinished
             | Reason::PeerFinishedInRequest
             | Reason::IdleTimeout
             | Reason::WriteTimeout
             | Reason::PeerReset
+            | Reason::PeerGone
             | Reason::IoError
             | Reason::Shutdown
             | Reason::Cut => false,

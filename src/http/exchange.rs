@@ -20,14 +20,16 @@
 
 mod body;
 mod desk;
+mod later;
 #[cfg(test)]
 mod tests;
 
 use self::body::{Body, Coming};
-use self::desk::Desk;
+use self::desk::{Asked, Desk, Responded};
+use self::later::Later;
 use super::chunked::{Decoder, Progress};
 use super::encode::CONTINUE;
-use super::framing::{Directives, Framing, Persistence};
+use super::framing::{Directives, Framing};
 use super::head::LineCheck;
 use super::{Error, Reason, Request, Response, Status};
 use crate::limits::Limits;
@@ -52,6 +54,8 @@ pub enum Want {
     /// Nothing but the flush (or another connection's turn): call again with what is left of the
     /// input, without reading.
     Flush,
+    /// Nothing of the peer: the service is at work. [`Exchange::answer`] and its kin go on.
+    Service,
     /// The connection is over. If [`Reason::lingers`], half-close and drain first.
     Close(Reason),
 }
@@ -65,6 +69,8 @@ pub enum Stage {
     Head,
     /// A head is complete and its body is under way.
     Body,
+    /// A request is complete, and the service is at work on it.
+    Service,
     /// Over.
     Closed,
 }
@@ -111,6 +117,9 @@ pub enum Handled {
     Done,
     /// The service panicked: the peer gets a plain 500 and the connection closes.
     Panicked,
+    /// The service will answer later, through [`Exchange::answer`] or
+    /// [`Exchange::answer_in_pieces`]. Until then nothing of the connection is consumed.
+    Later,
 }
 
 /// An answer that was given, for access logs and observers.
@@ -131,6 +140,8 @@ enum State {
     Head(LineCheck),
     /// In a box, because most requests have no body and every idle connection has a state.
     Body(Box<Body>),
+    /// The service is at work.
+    Service(Box<Later>),
     Closed(Reason),
 }
 
@@ -175,6 +186,7 @@ impl Exchange {
         loop {
             let step = match &mut self.state {
                 State::Closed(reason) => return Want::Close(*reason),
+                State::Service(_) => return Want::Service,
                 State::Head(_) if input.is_empty() => Step::Starved,
                 State::Head(check) if desk.is_full(self.requests.wrapping_sub(requests_before)) => {
                     check.touch();
@@ -206,6 +218,7 @@ impl Exchange {
             State::Closed(reason) => return Want::Close(*reason),
             State::Head(check) => desk.refuse(None, check.is_head(), error),
             State::Body(body) => refuse_body(body, error, &mut desk),
+            State::Service(_) => return Want::Service,
         };
         self.close_answered(reason);
         Want::Close(reason)
@@ -217,6 +230,7 @@ impl Exchange {
             State::Head(check) if check.is_touched() => Stage::Head,
             State::Head(_) => Stage::Idle,
             State::Body(_) => Stage::Body,
+            State::Service(_) => Stage::Service,
             State::Closed(_) => Stage::Closed,
         }
     }
@@ -231,7 +245,7 @@ impl Exchange {
     pub fn body_bytes(&self) -> u64 {
         match &self.state {
             State::Body(body) => body.received_bytes,
-            State::Head(_) | State::Closed(_) => 0,
+            State::Head(_) | State::Service(_) | State::Closed(_) => 0,
         }
     }
 
@@ -281,7 +295,9 @@ impl Exchange {
         };
         let coming = match directives.framing {
             Framing::None | Framing::Length(0) => {
-                return self.respond(&request, directives.persistence, None, desk);
+                let persistence = directives.persistence;
+                let asked = Asked { head, check, persistence, unread: None };
+                return self.respond(&request, &asked, desk);
             }
             Framing::Length(bytes) if bytes > desk.handler.limits().body_bytes_max => {
                 return self.refuse_request(&request, Error::BodyTooLong, desk);
@@ -293,7 +309,9 @@ impl Exchange {
         if let Some(content) = coming.whole(input) {
             let body = if policy == BodyPolicy::Collect { content } else { b"" };
             let request = Request { body, ..request };
-            return self.respond(&request, directives.persistence, None, desk);
+            let persistence = directives.persistence;
+            let asked = Asked { head, check, persistence, unread: None };
+            return self.respond(&request, &asked, desk);
         }
         let is_waiting = directives.expects_continue;
         if is_waiting && policy == BodyPolicy::Collect && input.is_empty() && !eof {
@@ -325,25 +343,28 @@ impl Exchange {
             }
             Ok(progress) => {
                 let unread = (progress == Progress::More).then_some(Reason::UnreadBody);
+                let Body { head, check, persistence, .. } = &*body;
+                let asked = Asked { head, check: *check, persistence: *persistence, unread };
                 body.with_request(desk.handler.peer(), |request| {
-                    self.respond(request, body.persistence, unread, desk);
+                    self.respond(request, &asked, desk);
                 });
             }
         }
         Step::Onward
     }
 
-    /// Has the service answer; `unread` is set if the body was not waited for.
+    /// Has the service answer, now or later.
     fn respond<H: Handler>(
         &mut self,
         request: &Request<'_>,
-        persistence: Persistence,
-        unread: Option<Reason>,
+        asked: &Asked<'_>,
         desk: &mut Desk<'_, H>,
     ) {
         self.requests = self.requests.wrapping_add(1);
-        if let Some(reason) = desk.respond(request, persistence, unread, self.requests) {
-            self.state = State::Closed(reason);
+        match desk.respond(request, asked, self.requests) {
+            Responded::Now(None) => {}
+            Responded::Now(Some(reason)) => self.state = State::Closed(reason),
+            Responded::Later => self.state = State::Service(Box::new(Later::new(asked))),
         }
     }
 
@@ -366,7 +387,9 @@ impl Exchange {
     fn finish(&mut self) {
         self.state = State::Closed(match self.stage() {
             Stage::Idle => Reason::PeerFinished,
-            Stage::Head | Stage::Body | Stage::Closed => Reason::PeerFinishedInRequest,
+            Stage::Head | Stage::Body | Stage::Service | Stage::Closed => {
+                Reason::PeerFinishedInRequest
+            }
         });
     }
 }

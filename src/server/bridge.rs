@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use super::{Service, Shared};
+use super::{Pending, Service, Shared, Start};
 use crate::http::{Answer, BodyPolicy, DateCache, Handled, Handler, Request, Response, Status};
 use crate::id::TaskId;
 use crate::limits::Limits;
@@ -43,28 +43,38 @@ pub(super) struct Bridge<'a, S> {
     shared: &'a Shared<S>,
     who: Who,
     date: RefMut<'a, DateCache>,
+    /// Set if the service takes its time.
+    pending: Option<Box<dyn Pending>>,
     /// Of the request that is being answered.
     service_time: Duration,
 }
 
 impl<S: Service> Shared<S> {
-    /// Calls `exchange` with the bridge to the service, and with the one reused response.
+    /// Calls `exchange` with the bridge to the service, and with the one reused response. Gives
+    /// also the answer that is on its way, if the service takes its time.
     pub(super) fn with_bridge<R>(
         &self,
         who: Who,
         exchange: impl FnOnce(&mut Bridge<'_, S>, &mut Response) -> R,
-    ) -> R {
+    ) -> (R, Option<Box<dyn Pending>>) {
         let (date, mut response) = (self.date.borrow_mut(), self.response.borrow_mut());
-        let mut bridge = Bridge { shared: self, who, date, service_time: Duration::ZERO };
-        exchange(&mut bridge, &mut response)
+        let mut bridge =
+            Bridge { shared: self, who, date, pending: None, service_time: Duration::ZERO };
+        let result = exchange(&mut bridge, &mut response);
+        (result, bridge.pending)
     }
 }
 
 impl<S: Service> Bridge<'_, S> {
-    fn call_service(&self, request: &Request<'_>, response: &mut Response) -> Handled {
-        let call = AssertUnwindSafe(|| self.shared.service.call(request, response));
-        match catch_unwind(call) {
-            Ok(()) => Handled::Done,
+    fn call_service(&mut self, request: &Request<'_>, response: &mut Response) -> Handled {
+        let Shared { service, status, .. } = self.shared;
+        let start = AssertUnwindSafe(|| service.start(request, response, &status.handle));
+        match catch_unwind(start) {
+            Ok(Start::Done) => Handled::Done,
+            Ok(Start::Later(pending)) => {
+                self.pending = Some(pending);
+                Handled::Later
+            }
             Err(_) => {
                 let peer = self.who.peer;
                 log::error!("the service panicked at a request of {peer}, which is told 500");

@@ -33,11 +33,16 @@ mod acceptor;
 mod bind;
 mod bridge;
 mod connection;
+mod coroutine;
 mod drain;
 mod status;
 
 pub use bind::BindError;
 pub use bridge::Access;
+pub use coroutine::{
+    Coroutines, Gone, OwnedRequest, Part, Pending, PieceReceiver, PieceSender, Reply, coroutines,
+    pieces,
+};
 pub use drain::ServerHandle;
 pub use status::Report;
 
@@ -53,12 +58,28 @@ pub trait Service {
     /// Answers a complete request. `response` is empty, with status 200.
     fn call(&self, request: &Request<'_>, response: &mut Response);
 
+    /// Begins to answer a complete request: by default, calls [`call`](Service::call). A service
+    /// that takes its time gives what will be the answer; see [`coroutines`].
+    fn start(&self, request: &Request<'_>, response: &mut Response, handle: &Handle) -> Start {
+        let _ = handle;
+        self.call(request, response);
+        Start::Done
+    }
+
     /// What to do with the body of a request of which only the head is here (by default: collect
     /// it, up to [`Limits::body_bytes_max`]).
     fn body_policy(&self, head: &Request<'_>) -> BodyPolicy {
         let _ = head;
         BodyPolicy::Collect
     }
+}
+
+/// How a service began to answer.
+pub enum Start {
+    /// The answer is in the response.
+    Done,
+    /// The answer comes later, from here.
+    Later(Box<dyn Pending>),
 }
 
 impl<F: Fn(&Request<'_>, &mut Response)> Service for F {
@@ -121,6 +142,15 @@ impl Builder {
         service: S,
     ) -> io::Result<Attached> {
         attach(self, handle, listeners, service, Control::new())
+    }
+}
+
+impl fmt::Debug for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Start::Done => "Done",
+            Start::Later(_) => "Later",
+        })
     }
 }
 

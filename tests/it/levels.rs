@@ -14,7 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("event_loop", &["id", "limits", "world", "observe"]),
     // A second root: it knows no socket, no clock and no loop.
     ("http", &["limits"]),
-    ("server", &["id", "limits", "world", "observe", "event_loop", "http"]),
+    ("server", &["id", "limits", "world", "observe", "event_loop", "http", "coroutine"]),
     ("coroutine", &["id", "limits", "world", "observe", "event_loop"]),
     ("signals", &["id", "limits", "world", "observe", "event_loop"]),
     ("greeting", &["http", "server"]),
@@ -128,6 +128,15 @@ fn a_module_uses_only_lower_levels() {
         assert!(found.next().is_some(), "the table speaks of {module}, which is not there");
     }
     assert_eq!(forbidden(&sources), Vec::<String>::new());
+}
+
+#[test]
+fn server_and_coroutine_meet_where_a_handler_is_awaited_only() {
+    let sources = sources();
+    let servers = sources.iter().filter(|source| source.module == "server");
+    let meeting = servers.filter(|source| used_by(&source.code).contains("coroutine"));
+    let names: Vec<_> = meeting.filter_map(|source| source.path.file_name()).collect();
+    assert_eq!(names, ["coroutine.rs"]);
 }
 
 #[test]

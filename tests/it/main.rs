@@ -11,5 +11,7 @@ mod transcripts;
 mod greeting;
 /// The life of connections and servers on a virtual clock: timeouts, drains, failures, fairness.
 mod lifetimes;
+/// Handlers that are coroutines, and answers in pieces.
+mod coroutine_services;
 /// The architecture as absences: which module must not use which.
 mod levels;

@@ -1,9 +1,30 @@
 //! Where answers are written.
 
-use super::super::encode::{Connection, encode};
+use super::super::encode::{Connection, encode, encode_head_of_pieces};
 use super::super::framing::Persistence;
-use super::super::{Error, Reason, Request, Response, Status};
+use super::super::head::LineCheck;
+use super::super::{Error, Reason, Request, Response, Status, Version};
+use super::later::{PieceFraming, Pieces};
 use super::{Answer, Handled, Handler};
+
+/// What was asked, apart from the request itself.
+pub(super) struct Asked<'a> {
+    /// The complete head.
+    pub(super) head: &'a [u8],
+    /// The finished check of `head`.
+    pub(super) check: LineCheck,
+    pub(super) persistence: Persistence,
+    /// Set if the body was not waited for.
+    pub(super) unread: Option<Reason>,
+}
+
+/// How a request was answered.
+pub(super) enum Responded {
+    /// With the reason to close after it, if there is one.
+    Now(Option<Reason>),
+    /// Not yet.
+    Later,
+}
 
 /// What the driver lends for one call.
 pub(super) struct Desk<'a, H> {
@@ -20,31 +41,68 @@ impl<H: Handler> Desk<'_, H> {
             || requests as usize >= limits.requests_per_resume_max
     }
 
-    /// Has the service answer `request`, the `number`-th of its connection. Gives the reason to
-    /// close after it, if there is one.
+    /// Has the service answer `request`, the `number`-th of its connection.
     pub(super) fn respond(
         &mut self,
         request: &Request<'_>,
+        asked: &Asked<'_>,
+        number: u32,
+    ) -> Responded {
+        self.response.clear();
+        match self.handler.respond(request, self.response) {
+            Handled::Later => Responded::Later,
+            handled => {
+                let Asked { persistence, unread, .. } = *asked;
+                Responded::Now(self.conclude(request, handled, persistence, unread, number))
+            }
+        }
+    }
+
+    /// Sends the answer that is there. Gives the reason to close after it, if there is one.
+    pub(super) fn conclude(
+        &mut self,
+        request: &Request<'_>,
+        handled: Handled,
         persistence: Persistence,
         unread: Option<Reason>,
         number: u32,
     ) -> Option<Reason> {
-        self.response.clear();
-        let reason = match self.handler.respond(request, self.response) {
-            Handled::Done => unread.or_else(|| self.reason_to_close(persistence, number)),
+        let reason = match handled {
+            Handled::Done | Handled::Later => {
+                unread.or_else(|| self.reason_to_close(persistence, number))
+            }
             Handled::Panicked => {
                 self.response.clear();
                 self.response.status(Status::INTERNAL_SERVER_ERROR).text("the service failed\n");
                 Some(Reason::ServicePanicked)
             }
         };
-        let connection = match (reason, persistence) {
-            (Some(_), _) => Connection::Close,
-            (None, Persistence::Echoed) => Connection::KeepAlive,
-            (None, _) => Connection::Implied,
-        };
+        let connection = connection_field(reason, persistence);
         self.send(Some(request), request.method() == "HEAD", connection, reason);
         reason
+    }
+
+    /// Sends the head of an answer whose body comes in pieces.
+    pub(super) fn begin_pieces(
+        &mut self,
+        request: &Request<'_>,
+        persistence: Persistence,
+        unread: Option<Reason>,
+        number: u32,
+    ) -> Pieces {
+        let status = self.response.status;
+        let framing = match request.version() {
+            _ if !status.allows_body() || request.method() == "HEAD" => PieceFraming::Nothing,
+            Version::Http11 => PieceFraming::Chunked,
+            Version::Http10 => PieceFraming::UntilClose,
+        };
+        let unframed = (framing == PieceFraming::UntilClose).then_some(Reason::Unframed);
+        let closes = unread.or_else(|| self.reason_to_close(persistence, number)).or(unframed);
+        let connection = connection_field(closes, persistence);
+        let is_chunked = status.allows_body() && request.version() == Version::Http11;
+        let date = self.handler.date();
+        encode_head_of_pieces(self.response, is_chunked, connection, date, self.output);
+        Pieces { framing, status, closes, body_bytes: 0 }
     }
 
     /// The request's own wish first, because it is what a reader of logs looks for.
@@ -86,5 +144,13 @@ impl<H: Handler> Desk<'_, H> {
         let body_bytes = encode(self.response, is_head, connection, date, self.output);
         let status = self.response.status;
         self.handler.answered(&Answer { request, status, body_bytes, closes });
+    }
+}
+
+fn connection_field(closes: Option<Reason>, persistence: Persistence) -> Connection {
+    match (closes, persistence) {
+        (Some(_), _) => Connection::Close,
+        (None, Persistence::Echoed) => Connection::KeepAlive,
+        (None, _) => Connection::Implied,
     }
 }

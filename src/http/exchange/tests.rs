@@ -13,6 +13,17 @@ struct Echo {
     draining: bool,
     /// One line per answer.
     answers: Vec<String>,
+    /// What is to be answered later, and how.
+    later: Option<Later>,
+}
+
+/// How a request is answered that took its time.
+enum Later {
+    Whole(String),
+    /// Each followed by an empty one, which must be nothing.
+    Pieces(&'static [&'static str]),
+    /// The service fails behind its first piece.
+    Broken,
 }
 
 /// All that a peer and a driver can see of one connection.
@@ -56,6 +67,18 @@ impl Handler for Echo {
                 response.header("X-Half", "an ans").expect("a good field").text("half an ans");
                 return Handled::Panicked;
             }
+            "/later" => {
+                self.later = Some(Later::Whole(format!("later {}\n", request.body().len())));
+                return Handled::Later;
+            }
+            "/pieces" => {
+                self.later = Some(Later::Pieces(&["one ", "and another piece\n"]));
+                return Handled::Later;
+            }
+            "/broken" => {
+                self.later = Some(Later::Broken);
+                return Handled::Later;
+            }
             "/close" => _ = response.close(),
             "/empty" => _ = response.status(Status::NO_CONTENT),
             _ => {}
@@ -91,11 +114,18 @@ impl Echo {
             let is_eof = eof && number + 1 == pieces.len();
             loop {
                 let (mut input, mut output) = (&kept[..], Vec::new());
-                let want =
+                let mut want =
                     exchange.advance(&mut input, is_eof, &mut output, &mut response, &mut self);
                 kept = input.to_vec();
+                let was_later = want == Want::Service;
+                if was_later {
+                    assert_eq!(exchange.stage(), Stage::Service);
+                    want = self.answer_later(&mut exchange, &mut output);
+                }
                 written.extend_from_slice(&output);
                 match want {
+                    Want::Flush if was_later => {}
+                    Want::Service => panic!("the service has answered"),
                     Want::Flush => {
                         assert_eq!(exchange.stage(), Stage::Head);
                         assert!(!kept.is_empty(), "a flush is for what is left");
@@ -107,6 +137,7 @@ impl Echo {
                     Want::Read => match exchange.stage() {
                         Stage::Idle | Stage::Body => assert!(kept.is_empty(), "all is consumed"),
                         Stage::Head => assert!(!kept.is_empty(), "a partial head is left"),
+                        Stage::Service => panic!("an answer is due, and it wants to read"),
                         Stage::Closed => panic!("closed, and wants to read"),
                     },
                 }
@@ -117,6 +148,33 @@ impl Echo {
         }
         let output = String::from_utf8(written).expect("answers are text");
         Outcome { output, end, answers: self.answers, requests: exchange.requests() }
+    }
+}
+
+impl Echo {
+    /// Plays a service that has taken its time.
+    fn answer_later(&mut self, exchange: &mut Exchange, output: &mut Vec<u8>) -> Want {
+        let mut response = Response::new();
+        match self.later.take().expect("only such requests are answered later") {
+            Later::Whole(text) => {
+                response.text(text);
+                exchange.answer(Handled::Done, output, &mut response, self)
+            }
+            Later::Pieces(pieces) => {
+                let mut want = exchange.answer_in_pieces(output, &mut response, self);
+                for piece in pieces.iter().flat_map(|piece| [*piece, ""]) {
+                    assert_eq!(want, Want::Service);
+                    want = exchange.piece(piece.as_bytes(), output);
+                }
+                assert!(exchange.is_in_pieces());
+                exchange.end_of_pieces(output, self)
+            }
+            Later::Broken => {
+                let _service = exchange.answer_in_pieces(output, &mut response, self);
+                let _service = exchange.piece(b"half", output);
+                exchange.abandon(Reason::ServicePanicked, self)
+            }
+        }
     }
 }
 
@@ -135,6 +193,10 @@ fn serve(input: &str) -> Outcome {
 /// Request streams for the cut tests: good, bad and mixed. No expectations: whether a 100 is sent
 /// depends on what has come, and that is right.
 const STREAMS: &[&str] = &[
+    "POST /later HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET /pieces HTTP/1.1\r\nHost: a\r\n\r\n\
+     GET /next HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET /pieces HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /never HTTP/1.0\r\n\r\n",
+    "HEAD /pieces HTTP/1.1\r\nHost: a\r\n\r\nGET /broken HTTP/1.1\r\nHost: a\r\n\r\nGET /n HTTP/1.1\r\n\r\n",
     "GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
     "\r\nGET /a?b HTTP/1.0\r\n\r\nGET /unseen HTTP/1.1\r\nHost: a\r\n\r\n",
     "GET /a HTTP/1.1\r\nHost: a\r\n\r\nHEAD /b HTTP/1.1\r\nHost: a\r\n\r\n\
@@ -561,4 +623,50 @@ fn a_timeout_is_answered_once() {
     check(b"HEAD / HTTP/1.1\r\nA", head, "-: 408 0 Some(Refused(HeadTimeout))", false);
     let body = b"PUT /b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab";
     check(body, Error::BodyTimeout, "PUT /b 2: 408 27 Some(Refused(BodyTimeout))", true);
+}
+
+#[test]
+fn an_answer_that_comes_later_is_in_its_place() {
+    let outcome = serve(
+        "GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /later HTTP/1.1\r\nHost: a\r\n\r\n\
+         GET /b HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
+    assert_eq!((outcome.end, outcome.requests), (None, 3));
+    let bodies: Vec<&str> = outcome.output.split("\r\n\r\n").skip(1).collect();
+    assert!(bodies[0].starts_with("GET /a []\n") && bodies[1].starts_with("later 0\n"));
+    let expected = ["GET /a 1: 200 10 None", "GET /later 1: 200 8 None", "GET /b 1: 200 10 None"];
+    assert_eq!(outcome.answers, expected);
+}
+
+#[test]
+fn pieces_are_chunks_and_the_connection_goes_on() {
+    let outcome = serve("GET /pieces HTTP/1.1\r\nHost: a\r\n\r\n");
+    let expected = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\
+        Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n4\r\none \r\n12\r\nand another piece\n\r\n0\r\n\r\n";
+    assert_eq!((outcome.output.as_str(), outcome.end), (expected, None));
+    assert_eq!(outcome.answers, ["GET /pieces 1: 200 22 None"]);
+}
+
+#[test]
+fn pieces_for_http_1_0_end_with_the_connection() {
+    let outcome = serve("GET /pieces HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    let expected = "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+        Connection: close\r\n\r\none and another piece\n";
+    assert_eq!((outcome.output.as_str(), outcome.end), (expected, Some(Reason::Unframed)));
+}
+
+#[test]
+fn head_of_pieces_has_their_fields_and_no_body() {
+    let outcome = serve("HEAD /pieces HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(outcome.output.contains("Transfer-Encoding: chunked\r\n"));
+    assert!(outcome.output.ends_with("\r\n\r\n"));
+    assert_eq!(outcome.answers, ["HEAD /pieces 1: 200 0 None"]);
+}
+
+#[test]
+fn a_broken_answer_has_no_last_chunk() {
+    let outcome = serve("GET /broken HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(outcome.output.ends_with("\r\n\r\n4\r\nhalf\r\n"), "{}", outcome.output);
+    assert_eq!(outcome.end, Some(Reason::ServicePanicked));
+    assert_eq!(outcome.answers, ["GET /broken 1: 200 4 Some(ServicePanicked)"]);
 }

@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
-use super::{Connection, Next, State, Who};
+use super::{Behind, Connection, Next, State, Who};
 use crate::event_loop::{Context, Flow};
 use crate::http::{Error, Reason, Stage};
 use crate::server::Service;
+use crate::world::Time;
 
 /// What a connection waits for: each has its own time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(super) enum Waiting {
     RestOfBody,
     PeerToRead,
     PeerToClose,
+    /// Ours to hurry, not the peer's: no limit.
+    Service,
 }
 
 impl<S: Service> Connection<S> {
@@ -25,6 +28,7 @@ impl<S: Service> Connection<S> {
         match (&self.state, self.exchange.stage()) {
             (State::Flushing { .. }, _) => Waiting::PeerToRead,
             (State::Lingering, _) => Waiting::PeerToClose,
+            (State::Serving(_), _) => Waiting::Service,
             (_, Stage::Body) => Waiting::RestOfBody,
             (_, Stage::Head) => Waiting::RestOfHead,
             _ => Waiting::NextRequest,
@@ -39,6 +43,7 @@ impl<S: Service> Connection<S> {
             Waiting::RestOfBody => limits.body_progress_timeout,
             Waiting::PeerToRead => limits.write_progress_timeout,
             Waiting::PeerToClose => limits.linger_timeout,
+            Waiting::Service => Duration::MAX,
         }
     }
 
@@ -73,6 +78,7 @@ impl<S: Service> Connection<S> {
                 this.source.socket().abort_on_close();
                 this.end(Reason::WriteTimeout, cx)
             }
+            Waiting::Service => Next::Yield(Flow::Wait),
             Waiting::PeerToClose => {
                 this.state = State::Closed;
                 Next::Yield(Flow::Done)
@@ -88,14 +94,18 @@ impl<S: Service> Connection<S> {
         let (task, now, answered) = (cx.task(), cx.now(), self.exchange.requests());
         let who = Who { peer: self.peer.address(), task, now, answered };
         let output = &mut cx.scratch.output;
-        let want = self.shared.with_bridge(who, |bridge, response| {
+        let (want, _) = self.shared.with_bridge(who, |bridge, response| {
             self.exchange.refuse(error, output, response, bridge)
         });
-        self.deliver(want, None, 0, cx)
+        self.deliver(want, Behind { held: None, work: None }, 0, cx)
     }
 
     /// Makes sure that a timer looks at `due`, or earlier.
     pub(super) fn arm(&mut self, cx: &Context<'_>) {
+        if self.due == Time::NEVER {
+            // The timer that is set, if one is, fires for nothing.
+            return;
+        }
         let fired = self.timer.deadline() <= cx.now();
         if !fired && self.timer.deadline() > self.due {
             cx.handle().cancel(self.timer);

@@ -36,6 +36,11 @@ use crate::observe::Event;
 use crate::world::{Readiness, Stream, Time};
 
 mod deadlines;
+mod ending;
+mod serving;
+
+use ending::reason_of;
+use serving::{Serving, Work};
 
 /// Where a connection is. What a state needs lives in its variant.
 enum State {
@@ -49,6 +54,8 @@ enum State {
     },
     /// Requests are here and have not been looked at: they wait for their turn.
     Answering { held: Held },
+    /// The service takes its time. Nothing is read meanwhile.
+    Serving(Box<Serving>),
     /// The socket took only part of the answers. Nothing is read meanwhile: back-pressure.
     Flushing {
         unsent: Box<Unsent>,
@@ -75,8 +82,16 @@ struct Unsent {
     sent: usize,
     /// Input behind the requests that these bytes answer.
     held: Held,
+    /// The answer that is on its way, if these bytes are not the last of it.
+    work: Option<Work>,
     /// What the exchange wants once everything is written.
     then: Want,
+}
+
+/// What comes after the bytes that are being written.
+struct Behind {
+    held: Held,
+    work: Option<Work>,
 }
 
 /// What a step of the machine leads to.
@@ -167,6 +182,7 @@ impl<S: Service> Connection<S> {
                 self.receive(held, progress, read_bytes_left, cx)
             }
             State::Answering { held } => self.answer(held, 0, 0, cx),
+            State::Serving(serving) => self.serve(*serving, cx),
             State::Flushing { unsent, progress } => self.flush(unsent, progress, cx),
             State::Lingering => self.linger(read_bytes_left, cx),
             State::Closed => Next::Yield(Flow::Done),
@@ -215,16 +231,18 @@ impl<S: Service> Connection<S> {
         };
         let mut rest = all;
         let who = Who { peer: self.peer.address(), task, now, answered: self.exchange.requests() };
-        let want = self.shared.with_bridge(who, |bridge, response| {
+        let (want, pending) = self.shared.with_bridge(who, |bridge, response| {
             self.exchange.advance(&mut rest, self.eof, output, response, bridge)
         });
         let consumed = all.len() - rest.len();
         let held = left_over(held, input, consumed);
-        self.deliver(want, held, progress, cx)
+        let had_finished = self.source.readiness().contains(Readiness::READ_CLOSED);
+        let work = pending.map(|pending| Work { pending, had_finished });
+        self.deliver(want, Behind { held, work }, progress, cx)
     }
 
     /// Writes the output buffer, then does what the exchange wants: flush before want.
-    fn deliver(&mut self, want: Want, held: Held, progress: u32, cx: &mut Context<'_>) -> Next {
+    fn deliver(&mut self, want: Want, behind: Behind, progress: u32, cx: &mut Context<'_>) -> Next {
         let output = &mut cx.scratch.output;
         let sent = match write_all(&mut self.source, output) {
             Ok(sent) => sent,
@@ -233,14 +251,15 @@ impl<S: Service> Connection<S> {
         if sent < output.len() {
             let bytes = output[sent..].to_vec();
             output.clear();
-            let unsent = Box::new(Unsent { bytes, sent: 0, held, then: want });
+            let Behind { held, work } = behind;
+            let unsent = Box::new(Unsent { bytes, sent: 0, held, work, then: want });
             self.state = State::Flushing { unsent, progress: 0 };
             self.source.want(Readiness::WRITABLE);
             return Next::Yield(Flow::Wait);
         }
         output.clear();
         output.shrink_to(BUFFER_BYTES_KEPT_MAX);
-        self.act(want, held, progress, cx)
+        self.act(want, behind, progress, cx)
     }
 
     /// Goes on with what did not fit before.
@@ -256,11 +275,13 @@ impl<S: Service> Connection<S> {
             self.source.want(Readiness::WRITABLE);
             return Next::Yield(Flow::Wait);
         }
-        self.act(unsent.then, unsent.held, 0, cx)
+        let behind = Behind { held: unsent.held, work: unsent.work };
+        self.act(unsent.then, behind, 0, cx)
     }
 
     /// Everything is written: does what the exchange wants.
-    fn act(&mut self, want: Want, held: Held, progress: u32, cx: &Context<'_>) -> Next {
+    fn act(&mut self, want: Want, behind: Behind, progress: u32, cx: &Context<'_>) -> Next {
+        let Behind { held, work } = behind;
         match want {
             Want::Read => {
                 debug_assert!(!self.eof, "after the end there is nothing to read");
@@ -272,6 +293,13 @@ impl<S: Service> Connection<S> {
                 self.state = State::Answering { held };
                 Next::Yield(Flow::Again)
             }
+            Want::Service => match work {
+                Some(work) => {
+                    self.state = State::Serving(Box::new(Serving { work, held }));
+                    Next::Step
+                }
+                None => self.end(Reason::ServicePanicked, cx),
+            },
             Want::Close(reason) => self.close(reason, cx),
         }
     }
@@ -284,56 +312,13 @@ impl<S: Service> Connection<S> {
         };
     }
 
-    /// An orderly end: half-close, then read until the peer has closed too.
-    fn close(&mut self, reason: Reason, cx: &Context<'_>) -> Next {
-        if self.eof || !reason.lingers() || self.source.shut_write().is_err() {
-            return self.end(reason, cx);
-        }
-        self.tell_ending(reason, cx);
-        self.state = State::Lingering;
-        Next::Step
-    }
-
-    fn linger(&mut self, read_bytes_left: &mut usize, cx: &mut Context<'_>) -> Next {
-        if *read_bytes_left == 0 {
-            self.state = State::Lingering;
-            return Next::Yield(Flow::Again);
-        }
-        match self.source.read(&mut cx.scratch.input) {
-            Ok(bytes @ 1..) => {
-                *read_bytes_left = read_bytes_left.saturating_sub(bytes);
-                self.state = State::Lingering;
-                Next::Step
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.source.want(Readiness::READABLE);
-                self.state = State::Lingering;
-                Next::Yield(Flow::Wait)
-            }
-            // The peer has closed too, or is gone: the answer is as safe as it can be.
-            Ok(0) | Err(_) => Next::Yield(Flow::Done),
-        }
-    }
-
-    /// The end without ceremony.
-    fn end(&mut self, reason: Reason, cx: &Context<'_>) -> Next {
-        self.tell_ending(reason, cx);
-        self.state = State::Closed;
-        Next::Yield(Flow::Done)
-    }
-
-    fn tell_ending(&self, reason: Reason, cx: &Context<'_>) {
-        let (task, why) = (cx.task(), reason.sentence());
-        cx.handle().tell(|| Event::Ending { task, why });
-        log::debug!("connection {task} from {} ends: {why}", self.peer.address());
-    }
-
     fn state_name(&self) -> &'static str {
         match (&self.state, self.exchange.stage()) {
             (State::Idle, _) => "idle",
             (State::Receiving { .. }, Stage::Body) => "receiving body",
             (State::Receiving { .. }, _) => "receiving head",
             (State::Answering { .. }, _) => "answering",
+            (State::Serving(_), _) => "serving",
             (State::Flushing { .. }, _) => "flushing",
             (State::Lingering, _) => "lingering",
             (State::Closed, _) => "closed",
@@ -394,17 +379,6 @@ impl<S> Drop for Connection<S> {
 impl Peer {
     fn address(self) -> SocketAddr {
         SocketAddr::new(self.ip, self.port)
-    }
-}
-
-/// Which of the two things that can go wrong with a socket went wrong.
-fn reason_of(error: &io::Error) -> Reason {
-    match error.kind() {
-        io::ErrorKind::ConnectionReset
-        | io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::BrokenPipe
-        | io::ErrorKind::NotConnected => Reason::PeerReset,
-        _ => Reason::IoError,
     }
 }
 

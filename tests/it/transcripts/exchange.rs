@@ -134,6 +134,7 @@ impl Driver<'_> {
                     assert!(!eof, "nothing more can be read");
                     return;
                 }
+                Want::Service => unreachable!("these services answer at once"),
                 Want::Close(reason) => return self.desk.ending(reason.sentence()),
             }
         }
@@ -145,6 +146,7 @@ impl Driver<'_> {
             Stage::Idle => return self.desk.ending("idle for too long"),
             Stage::Head => Error::HeadTimeout,
             Stage::Body => Error::BodyTimeout,
+            Stage::Service => unreachable!("these services answer at once"),
             Stage::Closed => return,
         };
         self.desk.date = date(match error {

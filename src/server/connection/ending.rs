@@ -1,0 +1,67 @@
+//! How a connection ends: orderly where an answer must not be lost, else at once.
+
+use std::io;
+
+use super::{Connection, Next, State};
+use crate::event_loop::{Context, Flow};
+use crate::http::Reason;
+use crate::observe::Event;
+use crate::server::Service;
+use crate::world::Readiness;
+
+impl<S: Service> Connection<S> {
+    /// An orderly end: half-close, then read until the peer has closed too.
+    pub(super) fn close(&mut self, reason: Reason, cx: &Context<'_>) -> Next {
+        if self.eof || !reason.lingers() || self.source.shut_write().is_err() {
+            return self.end(reason, cx);
+        }
+        self.tell_ending(reason, cx);
+        self.state = State::Lingering;
+        Next::Step
+    }
+
+    pub(super) fn linger(&mut self, read_bytes_left: &mut usize, cx: &mut Context<'_>) -> Next {
+        if *read_bytes_left == 0 {
+            self.state = State::Lingering;
+            return Next::Yield(Flow::Again);
+        }
+        match self.source.read(&mut cx.scratch.input) {
+            Ok(bytes @ 1..) => {
+                *read_bytes_left = read_bytes_left.saturating_sub(bytes);
+                self.state = State::Lingering;
+                Next::Step
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.source.want(Readiness::READABLE);
+                self.state = State::Lingering;
+                Next::Yield(Flow::Wait)
+            }
+            // The peer has closed too, or is gone: the answer is as safe as it can be.
+            Ok(0) | Err(_) => Next::Yield(Flow::Done),
+        }
+    }
+
+    /// The end without ceremony.
+    pub(super) fn end(&mut self, reason: Reason, cx: &Context<'_>) -> Next {
+        self.tell_ending(reason, cx);
+        self.state = State::Closed;
+        Next::Yield(Flow::Done)
+    }
+
+    fn tell_ending(&self, reason: Reason, cx: &Context<'_>) {
+        let (task, why) = (cx.task(), reason.sentence());
+        cx.handle().tell(|| Event::Ending { task, why });
+        log::debug!("connection {task} from {} ends: {why}", self.peer.address());
+    }
+}
+
+/// Which of the two things that can go wrong with a socket went wrong.
+pub(super) fn reason_of(error: &io::Error) -> Reason {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::NotConnected => Reason::PeerReset,
+        _ => Reason::IoError,
+    }
+}

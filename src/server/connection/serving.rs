@@ -1,0 +1,83 @@
+//! Requests whose service takes its time.
+
+use std::task::{self, Poll};
+
+use super::{Behind, Connection, Held, Next, State, Who};
+use crate::event_loop::{Context, Flow};
+use crate::http::{Handled, Reason, Want};
+use crate::server::{Part, Pending, Service};
+use crate::world::Readiness;
+
+/// A service's answer on its way.
+pub(super) struct Work {
+    pub(super) pending: Box<dyn Pending>,
+    /// The peer had finished sending when its request was read: that it has is no news.
+    pub(super) had_finished: bool,
+}
+
+/// A request that a service is at work on.
+pub(super) struct Serving {
+    pub(super) work: Work,
+    /// Input behind the request.
+    pub(super) held: Held,
+}
+
+impl<S: Service> Connection<S> {
+    /// Takes the next part of an answer that a service gives in its own time.
+    pub(super) fn serve(&mut self, serving: Serving, cx: &mut Context<'_>) -> Next {
+        let Serving { mut work, held } = serving;
+        if self.peer_is_gone(&work) {
+            let who = self.who_asked(cx);
+            let exchange = &mut self.exchange;
+            let _closed = self
+                .shared
+                .with_bridge(who, |bridge, _| exchange.abandon(Reason::PeerGone, bridge));
+            return self.end(Reason::PeerGone, cx);
+        }
+        let waker = cx.waker();
+        let part = match work.pending.poll_part(&mut task::Context::from_waker(&waker)) {
+            Poll::Ready(part) => part,
+            Poll::Pending => {
+                self.state = State::Serving(Box::new(Serving { work, held }));
+                // Not to read, but to be told when the peer goes away.
+                self.source.want(Readiness::READABLE);
+                return Next::Yield(Flow::Wait);
+            }
+        };
+        let want = self.take_part(part, cx);
+        let work = (want == Want::Service).then_some(work);
+        self.deliver(want, Behind { held, work }, 0, cx)
+    }
+
+    fn take_part(&mut self, part: Part, cx: &mut Context<'_>) -> Want {
+        let who = self.who_asked(cx);
+        let output = &mut cx.scratch.output;
+        let exchange = &mut self.exchange;
+        let (want, _) = self.shared.with_bridge(who, |bridge, spare| match part {
+            Part::Whole(mut response) => {
+                exchange.answer(Handled::Done, output, &mut response, bridge)
+            }
+            Part::Head(mut response) => exchange.answer_in_pieces(output, &mut response, bridge),
+            Part::Piece(data) => exchange.piece(&data, output),
+            Part::End => exchange.end_of_pieces(output, bridge),
+            Part::Failed if exchange.is_in_pieces() => {
+                exchange.abandon(Reason::ServicePanicked, bridge)
+            }
+            Part::Failed => exchange.answer(Handled::Panicked, output, spare, bridge),
+        });
+        want
+    }
+
+    /// For the request that is being served: it was counted when it was asked.
+    fn who_asked(&self, cx: &Context<'_>) -> Who {
+        let answered = self.exchange.requests().wrapping_sub(1);
+        Who { peer: self.peer.address(), task: cx.task(), now: cx.now(), answered }
+    }
+
+    /// True if the peer has closed its side while the service is at work.
+    fn peer_is_gone(&self, work: &Work) -> bool {
+        let readiness = self.source.readiness();
+        let finished = readiness.contains(Readiness::READ_CLOSED) && !work.had_finished;
+        finished || readiness.contains(Readiness::WRITE_CLOSED)
+    }
+}

@@ -1,0 +1,324 @@
+//! Services that take their time: a handler is a coroutine, as in asyncio's `async def handle`.
+//!
+//! While it sleeps, fetches, or waits for a queue, the loop serves others. Its answer may come in
+//! pieces, with back-pressure. A handler whose peer goes away is cancelled.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use super::{Service, Start};
+use crate::coroutine::JoinHandle;
+use crate::event_loop::Handle;
+use crate::http::{Request, Response, Version};
+
+/// Pieces that may wait in memory for the peer to read; then [`PieceSender::send`] waits.
+const PIECES_WAITING_MAX: usize = 4;
+
+/// A request that a coroutine owns.
+#[derive(Clone, Debug)]
+pub struct OwnedRequest {
+    handle: Handle,
+    method: String,
+    target: String,
+    path: String,
+    query: Option<String>,
+    version: Version,
+    fields: Vec<(String, Vec<u8>)>,
+    body: Vec<u8>,
+    peer: Option<SocketAddr>,
+}
+
+impl OwnedRequest {
+    fn new(request: &Request<'_>, handle: &Handle) -> OwnedRequest {
+        let owned = |(name, value): (&str, &[u8])| (name.to_owned(), value.to_vec());
+        OwnedRequest {
+            handle: handle.clone(),
+            method: request.method().to_owned(),
+            target: request.target().to_owned(),
+            path: request.path().to_owned(),
+            query: request.query().map(str::to_owned),
+            version: request.version(),
+            fields: request.headers().iter().map(owned).collect(),
+            body: request.body().to_vec(),
+            peer: request.peer(),
+        }
+    }
+
+    /// The loop, for sleeping, spawning, and whatever else takes time.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// See [`Request::method`].
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// See [`Request::target`].
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// See [`Request::path`].
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// See [`Request::query`].
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
+    /// See [`Request::version`].
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The value of the first field with this name, without white space around it.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        let field = self.fields.iter().find(|(other, _)| other.eq_ignore_ascii_case(name))?;
+        Some(&field.1)
+    }
+
+    /// Names (as sent) and values of all fields, in order.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+    }
+
+    /// See [`Request::body`].
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// See [`Request::peer`].
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+}
+
+/// What a coroutine answers.
+#[derive(Debug)]
+pub enum Reply {
+    /// All of it.
+    Whole(Response),
+    /// The head; the body comes in pieces. The response's own body is not sent.
+    Pieces(Response, PieceReceiver),
+}
+
+impl From<Response> for Reply {
+    fn from(response: Response) -> Reply {
+        Reply::Whole(response)
+    }
+}
+
+/// Makes a service of a coroutine function.
+///
+/// ```no_run
+/// use helloop::http::Response;
+/// use helloop::server::{OwnedRequest, Server, coroutines};
+/// use std::time::Duration;
+///
+/// let server = Server::builder().bind("localhost:8080")?;
+/// server.serve(coroutines(|request: OwnedRequest| async move {
+///     request.handle().sleep(Duration::from_secs(1)).await;
+///     let mut response = Response::new();
+///     response.text("Hello, after a second!\n");
+///     response
+/// }))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A handler that panics is answered with 500, and its connection is closed. One whose peer closes
+/// its side of the connection meanwhile is cancelled, also if that peer would still read; one that had
+/// closed it together with its request is answered.
+pub fn coroutines<F, C>(handler: F) -> Coroutines<F>
+where
+    F: Fn(OwnedRequest) -> C,
+    C: Future<Output: Into<Reply>> + 'static,
+{
+    Coroutines { handler }
+}
+
+/// See [`coroutines`].
+#[derive(Clone, Debug)]
+pub struct Coroutines<F> {
+    handler: F,
+}
+
+impl<F, C> Service for Coroutines<F>
+where
+    F: Fn(OwnedRequest) -> C,
+    C: Future<Output: Into<Reply>> + 'static,
+{
+    fn call(&self, _: &Request<'_>, _: &mut Response) {
+        unreachable!("`start` spawns a coroutine, and does not call");
+    }
+
+    fn start(&self, request: &Request<'_>, _: &mut Response, handle: &Handle) -> Start {
+        let answer = (self.handler)(OwnedRequest::new(request, handle));
+        let task = handle.spawn(async { answer.await.into() });
+        Start::Later(Box::new(Answering::Task(task)))
+    }
+}
+
+/// An answer on its way. Dropping it cancels whoever works on it.
+pub trait Pending {
+    /// The next part, or `Poll::Pending`; the waker is told when there is more.
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Part>;
+}
+
+/// Part of an answer that comes later.
+#[derive(Debug)]
+pub enum Part {
+    /// All of it.
+    Whole(Response),
+    /// The head, with pieces to follow.
+    Head(Response),
+    /// A piece of the body.
+    Piece(Vec<u8>),
+    /// The body is complete.
+    End,
+    /// The service failed.
+    Failed,
+}
+
+enum Answering {
+    /// The handler is at work.
+    Task(JoinHandle<Reply>),
+    /// It has answered, and pieces follow.
+    Pieces(PieceReceiver),
+}
+
+impl Pending for Answering {
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Part> {
+        match self {
+            Answering::Task(task) => Pin::new(task).poll(cx).map(|answer| match answer {
+                Ok(Reply::Whole(response)) => Part::Whole(response),
+                Ok(Reply::Pieces(response, pieces)) => {
+                    *self = Answering::Pieces(pieces);
+                    Part::Head(response)
+                }
+                Err(_) => Part::Failed,
+            }),
+            Answering::Pieces(pieces) => {
+                pieces.poll_piece(cx).map(|piece| piece.map_or(Part::End, Part::Piece))
+            }
+        }
+    }
+}
+
+/// A channel for the pieces of one answer.
+pub fn pieces() -> (PieceSender, PieceReceiver) {
+    let channel = Rc::new(RefCell::new(Channel::default()));
+    (PieceSender { channel: Rc::clone(&channel) }, PieceReceiver { channel })
+}
+
+#[derive(Debug, Default)]
+struct Channel {
+    /// At most [`PIECES_WAITING_MAX`].
+    waiting: VecDeque<Vec<u8>>,
+    sender_is_gone: bool,
+    receiver_is_gone: bool,
+    /// Whoever waits for a piece, or for room.
+    receiver: Option<Waker>,
+    sender: Option<Waker>,
+}
+
+/// Gives the pieces of an answer. Dropping it ends the answer.
+#[derive(Debug)]
+pub struct PieceSender {
+    channel: Rc<RefCell<Channel>>,
+}
+
+/// The connection is gone: nobody reads any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection is gone")
+    }
+}
+
+impl std::error::Error for Gone {}
+
+impl PieceSender {
+    /// Gives a piece; waits while the peer reads too slowly (back-pressure). An empty piece is
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`Gone`] when the connection is.
+    pub async fn send(&mut self, piece: impl Into<Vec<u8>>) -> Result<(), Gone> {
+        let mut piece = Some(piece.into());
+        poll_fn(|cx| {
+            let mut channel = self.channel.borrow_mut();
+            if channel.receiver_is_gone {
+                return Poll::Ready(Err(Gone));
+            }
+            if channel.waiting.len() >= PIECES_WAITING_MAX {
+                channel.sender = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            channel.waiting.extend(piece.take());
+            wake(&mut channel.receiver);
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// True once the connection is gone.
+    pub fn is_gone(&self) -> bool {
+        self.channel.borrow().receiver_is_gone
+    }
+}
+
+impl Drop for PieceSender {
+    fn drop(&mut self) {
+        let mut channel = self.channel.borrow_mut();
+        channel.sender_is_gone = true;
+        wake(&mut channel.receiver);
+    }
+}
+
+/// The connection's end of [`pieces`]; goes into [`Reply::Pieces`].
+#[derive(Debug)]
+pub struct PieceReceiver {
+    channel: Rc<RefCell<Channel>>,
+}
+
+impl PieceReceiver {
+    /// `None` after the last.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
+        let mut channel = self.channel.borrow_mut();
+        if let Some(piece) = channel.waiting.pop_front() {
+            wake(&mut channel.sender);
+            return Poll::Ready(Some(piece));
+        }
+        if channel.sender_is_gone {
+            return Poll::Ready(None);
+        }
+        channel.receiver = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for PieceReceiver {
+    fn drop(&mut self) {
+        let mut channel = self.channel.borrow_mut();
+        channel.receiver_is_gone = true;
+        channel.waiting.clear();
+        wake(&mut channel.sender);
+    }
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}

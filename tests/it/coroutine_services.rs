@@ -1,0 +1,228 @@
+//! Handlers that are coroutines: while one takes its time, the loop serves others.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use helloop::http::{Response, Status};
+use helloop::limits::Limits;
+use helloop::server::{OwnedRequest, PieceSender, Reply, coroutines, pieces};
+use helloop::world::sim::{Faults, PIPE_BYTES};
+
+use crate::sim::{House, get};
+
+const NAP: Duration = Duration::from_millis(500);
+
+fn text(text: &str) -> Reply {
+    let mut response = Response::new();
+    response.text(text);
+    response.into()
+}
+
+/// Answers at once, or after a nap, or not at all.
+async fn handle(request: OwnedRequest) -> Reply {
+    match request.path() {
+        "/nap" => request.handle().sleep(NAP).await,
+        "/panic" => panic!("planted"),
+        _ => {}
+    }
+    let body = String::from_utf8_lossy(request.body()).into_owned();
+    text(&format!("{} {} {body}", request.method(), request.target()))
+}
+
+fn house() -> House {
+    House::calm(Limits::default(), coroutines(handle))
+}
+
+#[test]
+fn others_are_served_while_a_handler_sleeps() {
+    let mut house = house();
+    let [slow, fast] = [house.connect(), house.connect()];
+    slow.send(&get("/nap"));
+    house.settle();
+    fast.send("POST /x?q HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+    house.settle();
+    assert_eq!(fast.answer(), (200, "POST /x?q abc".to_owned()));
+    slow.assert_quiet();
+    house.pass(NAP);
+    assert_eq!(slow.answer(), (200, "GET /nap ".to_owned()));
+}
+
+#[test]
+fn pipelined_requests_wait_for_their_turn() {
+    let mut house = house();
+    let client = house.connect();
+    client.send(&[get("/a"), get("/nap"), get("/b")].concat());
+    house.settle();
+    assert_eq!(client.answer().1, "GET /a ");
+    client.assert_quiet();
+    house.pass(NAP);
+    assert_eq!([client.answer().1, client.answer().1], ["GET /nap ", "GET /b "]);
+}
+
+#[test]
+fn a_handler_that_panics_is_a_500_and_costs_one_connection() {
+    let mut house = house();
+    let [bad, good] = [house.connect(), house.connect()];
+    bad.send(&get("/panic"));
+    good.send(&get("/"));
+    house.settle();
+    assert_eq!(bad.answer().0, 500);
+    bad.assert_end();
+    assert_eq!(good.answer().0, 200);
+}
+
+/// Says when it is dropped.
+struct Guard(Rc<Cell<bool>>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.set(true);
+    }
+}
+
+#[test]
+fn a_handler_is_cancelled_when_its_peer_goes_away() {
+    for reset in [false, true] {
+        let dropped = Rc::new(Cell::new(false));
+        let flag = Rc::clone(&dropped);
+        let service = coroutines(move |request: OwnedRequest| {
+            let guard = Guard(Rc::clone(&flag));
+            async move {
+                let _guard = guard;
+                request.handle().sleep(NAP).await;
+                text("never")
+            }
+        });
+        let mut house = House::calm(Limits::default(), service);
+        let client = house.connect();
+        client.send(&get("/"));
+        house.settle();
+        if reset {
+            client.peer.reset();
+        } else {
+            client.peer.finish();
+        }
+        house.settle();
+        assert!(dropped.get(), "reset: {reset}");
+        assert_eq!(house.endings(), ["the peer went away while the service was at work"]);
+        assert_eq!(house.server.open_connections(), 0);
+    }
+}
+
+#[test]
+fn a_peer_that_had_finished_with_its_request_is_answered() {
+    let mut house = house();
+    let client = house.connect();
+    client.send(&get("/nap"));
+    client.peer.finish();
+    house.pass(2 * NAP);
+    assert!(client.receive().ends_with("GET /nap "));
+    client.assert_end();
+}
+
+#[test]
+fn a_drain_waits_for_a_handler() {
+    let mut house = house();
+    let client = house.connect();
+    client.send(&get("/nap"));
+    house.settle();
+    house.server.handle().drain(2 * NAP);
+    house.pass(NAP);
+    let text = client.receive();
+    assert!(text.contains("Connection: close\r\n") && text.ends_with("GET /nap "), "{text}");
+    client.assert_end();
+    client.peer.finish();
+    house.settle();
+    assert!(house.server.is_finished());
+    assert_eq!(house.server.report().cut, 0);
+}
+
+/// A service that hands the sender of its pieces to the test.
+fn streaming() -> (House, Rc<RefCell<Option<PieceSender>>>) {
+    let place = Rc::new(RefCell::new(None));
+    let given = Rc::clone(&place);
+    let service = coroutines(move |_: OwnedRequest| {
+        let given = Rc::clone(&given);
+        async move {
+            let (sender, receiver) = pieces();
+            given.replace(Some(sender));
+            let mut response = Response::new();
+            response.header("Content-Type", "text/event-stream").expect("a good field");
+            Reply::Pieces(response, receiver)
+        }
+    });
+    (House::new(1, Faults::NONE, Limits::default(), service), place)
+}
+
+#[test]
+fn pieces_reach_the_peer_as_they_come() {
+    let (mut house, place) = streaming();
+    let client = house.connect();
+    client.send(&get("/events"));
+    house.settle();
+    assert!(client.receive().ends_with(
+        "Content-Type: text/event-stream\r\n\
+        Transfer-Encoding: chunked\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n"
+    ));
+    let mut sender = place.take().expect("the handler ran");
+    let handle = house.event_loop().handle().clone();
+    let task = handle.spawn(async move {
+        sender.send("data: 1\n\n").await.expect("the peer is there");
+        sender
+    });
+    house.settle();
+    assert_eq!(client.receive(), "9\r\ndata: 1\n\n\r\n");
+    drop(task);
+    house.settle();
+    client.send(&get("/again"));
+    house.settle();
+    assert_eq!(house.server.report().requests, 1, "the first answer has ended");
+    assert!(client.receive().starts_with("0\r\n\r\nHTTP/1.1 200 OK\r\n"));
+}
+
+#[test]
+fn a_peer_that_does_not_read_holds_its_sender_up() {
+    let (mut house, place) = streaming();
+    let client = house.connect();
+    client.send(&get("/events"));
+    house.settle();
+    let mut sender = place.take().expect("the handler ran");
+    let sent = Rc::new(Cell::new(0));
+    let count = Rc::clone(&sent);
+    let handle = house.event_loop().handle().clone();
+    let _task = handle.spawn(async move {
+        while sender.send(vec![b'x'; PIPE_BYTES / 2]).await.is_ok() {
+            count.set(count.get() + 1);
+        }
+    });
+    house.settle();
+    let at_first = sent.get();
+    assert!(at_first < 10, "the sender waits: {at_first} pieces");
+    client.receive();
+    house.settle();
+    assert!(sent.get() > at_first, "it goes on when the peer reads");
+    client.peer.reset();
+    house.settle();
+    let at_last = sent.get();
+    house.pass(NAP);
+    assert_eq!(sent.get(), at_last, "nobody reads, and the sender knows");
+}
+
+#[test]
+fn a_status_without_a_body_has_no_pieces() {
+    let service = coroutines(|_: OwnedRequest| async {
+        let (_sender, receiver) = pieces();
+        let mut response = Response::new();
+        response.status(Status::NO_CONTENT);
+        Reply::Pieces(response, receiver)
+    });
+    let mut house = House::calm(Limits::default(), service);
+    let client = house.connect();
+    client.send(&get("/"));
+    house.settle();
+    assert_eq!(
+        client.receive(),
+        "HTTP/1.1 204 No Content\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n"
+    );
+}
