@@ -49,7 +49,7 @@ pub use group::{GroupError, TaskGroup};
 pub use promise::{Cancelled, InvalidState, Promise};
 pub use queue::{Full, Queue};
 pub use sleep::{Sleep, yield_now};
-pub use spawn::{JoinError, JoinHandle, Shield};
+pub use spawn::{Canceller, JoinError, JoinHandle, Shield};
 pub use sync::{Event, Permit, Semaphore};
 pub use timeout::{Elapsed, Timeout};
 pub use wait::{AsCompleted, ReturnWhen, as_completed};

@@ -199,6 +199,11 @@ impl<T> JoinHandle<T> {
         self.join.result.is_done()
     }
 
+    /// True once the task has ended because it was cancelled, until its result is taken.
+    pub fn is_cancelled(&self) -> bool {
+        self.join.result.look(|result| matches!(result, Some(Err(JoinError::Cancelled))))
+    }
+
     /// Its name: `Task-2`, or what it was given.
     pub fn name(&self) -> &str {
         &self.join.name
@@ -218,6 +223,14 @@ impl<T> JoinHandle<T> {
     pub fn shield(mut self) -> Shield<T> {
         self.shielded = true;
         Shield(self)
+    }
+
+    /// The right to cancel the task, for somebody who does not await it.
+    pub fn canceller(&self) -> Canceller
+    where
+        T: 'static,
+    {
+        Canceller(self.member())
     }
 
     pub(super) fn member(&self) -> Rc<dyn Member>
@@ -273,6 +286,28 @@ impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = if self.is_finished() { "finished" } else { "pending" };
         write!(f, "<Task {state} name='{}'>", self.name())
+    }
+}
+
+/// Cancels a task whose handle somebody else has. Clones are for the same task.
+#[derive(Clone)]
+pub struct Canceller(Rc<dyn Member>);
+
+impl Canceller {
+    /// See [`JoinHandle::cancel`].
+    pub fn cancel(&self) -> bool {
+        self.0.cancel()
+    }
+
+    /// See [`JoinHandle::is_finished`].
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl fmt::Debug for Canceller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Canceller").field("finished", &self.is_finished()).finish_non_exhaustive()
     }
 }
 
