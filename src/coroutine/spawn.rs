@@ -90,10 +90,21 @@ struct Coroutine<F: Future> {
 }
 
 impl<F: Future> Coroutine<F> {
+    /// Drops the coroutine, then tells who awaits. If a destructor panics, that is the result:
+    /// nobody may wait for ever because of it.
     fn end(&mut self, result: Result<F::Output, JoinError>) -> Flow {
-        self.future = None;
+        let future = self.future.take();
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(future)));
+        let result = match &dropped {
+            Ok(()) => result,
+            Err(panic) => Err(JoinError::Panicked(panic_text(panic.as_ref()).to_owned())),
+        };
         // Only a task that has ended sets it, and a task ends once.
         let _ = self.join.result.set(result);
+        if let Err(panic) = dropped {
+            // The loop logs it.
+            resume_unwind(panic);
+        }
         Flow::Done
     }
 }

@@ -46,6 +46,25 @@ fn a_panic_is_an_error_value_and_the_loop_goes_on() {
 }
 
 #[test]
+fn a_clean_up_that_panics_reaches_the_awaiter() {
+    struct Rude;
+    impl Drop for Rude {
+        fn drop(&mut self) {
+            panic!("in the clean-up");
+        }
+    }
+    simulated(|handle| async move {
+        let task = handle.spawn(async {
+            let _rude = Rude;
+            std::future::pending::<()>().await;
+        });
+        yield_now().await;
+        task.cancel();
+        assert_eq!(task.await, Err(JoinError::Panicked("in the clean-up".into())));
+    });
+}
+
+#[test]
 fn a_cancelled_waiter_passes_its_permit_on() {
     let order = simulated(|handle| async move {
         let order = Rc::new(RefCell::new(Vec::new()));
