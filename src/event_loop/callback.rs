@@ -1,5 +1,7 @@
 //! Plain callbacks, asyncio's `call_soon`, `call_later` and `call_at`: each is a task that runs once.
 
+use std::fmt;
+use std::panic::Location;
 use std::time::Duration;
 
 use super::{Context, Flow, Handle, Task, TimerId};
@@ -32,30 +34,39 @@ impl Call {
 
 impl Handle {
     /// Runs `callback` in the next turn, behind everything that is queued.
+    #[track_caller]
     pub fn call_soon(&self, callback: impl FnOnce(&Handle) + 'static) -> Call {
-        let task = self.spawn_task(|_| Box::new(Callback(Some(callback))));
+        let callback = Callback { callback: Some(callback), site: Location::caller() };
+        let task = self.spawn_task(|_| Box::new(callback));
         Call { handle: self.clone(), task, timer: None }
     }
 
     /// Runs `callback` once `delay` has passed. Also a delay of zero goes through the timers, and so
     /// behind what is ready in the next turn.
+    #[track_caller]
     pub fn call_later(&self, delay: Duration, callback: impl FnOnce(&Handle) + 'static) -> Call {
         self.call_at(self.now() + delay, callback)
     }
 
     /// Runs `callback` once the clock has reached `deadline`.
+    #[track_caller]
     pub fn call_at(&self, deadline: Time, callback: impl FnOnce(&Handle) + 'static) -> Call {
-        let (task, timer) = self.spawn_task_at(deadline, |_| Box::new(Callback(Some(callback))));
+        let callback = Callback { callback: Some(callback), site: Location::caller() };
+        let (task, timer) = self.spawn_task_at(deadline, |_| Box::new(callback));
         Call { handle: self.clone(), task, timer: Some(timer) }
     }
 }
 
-/// `None` once it has run.
-struct Callback<F>(Option<F>);
+struct Callback<F> {
+    /// `None` once it has run.
+    callback: Option<F>,
+    /// Where it was handed to the loop.
+    site: &'static Location<'static>,
+}
 
 impl<F: FnOnce(&Handle)> Task for Callback<F> {
     fn resume(&mut self, cx: &mut Context<'_>) -> Flow {
-        if let Some(callback) = self.0.take() {
+        if let Some(callback) = self.callback.take() {
             callback(cx.handle());
         }
         Flow::Done
@@ -63,6 +74,10 @@ impl<F: FnOnce(&Handle)> Task for Callback<F> {
 
     fn kind(&self) -> &'static str {
         "callback"
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "callback created at {}", self.site)
     }
 }
 
