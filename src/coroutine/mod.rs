@@ -50,7 +50,7 @@ pub use promise::{Cancelled, InvalidState, Promise};
 pub use queue::{Full, Queue};
 pub use sleep::{Sleep, yield_now};
 pub use spawn::{Canceller, JoinError, JoinHandle, Shield};
-pub use sync::{Event, Permit, Semaphore};
+pub use sync::{Event, Permit, ReleasedTooOften, Semaphore};
 pub use timeout::{Elapsed, Timeout};
 pub use wait::{AsCompleted, ReturnWhen, as_completed};
 

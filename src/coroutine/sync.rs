@@ -17,6 +17,8 @@ pub struct Semaphore {
 
 struct Permits {
     handle: Handle,
+    /// Permits at the beginning.
+    bound: usize,
     /// Permits that nobody has and nobody was handed.
     free: Cell<usize>,
     /// Who waits, oldest first; each is set when it is handed a permit.
@@ -37,7 +39,8 @@ impl Semaphore {
     /// A semaphore with so many permits.
     pub fn new(handle: &Handle, permits: usize) -> Semaphore {
         let (free, waiters) = (Cell::new(permits), RefCell::default());
-        Semaphore { inner: Rc::new(Permits { handle: handle.clone(), free, waiters }) }
+        let inner = Permits { handle: handle.clone(), bound: permits, free, waiters };
+        Semaphore { inner: Rc::new(inner) }
     }
 
     /// Waits for a permit, which goes back when it is dropped.
@@ -68,7 +71,31 @@ impl Semaphore {
     pub fn release(&self) {
         self.inner.release();
     }
+
+    /// One permit more, but never above the number at the beginning: asyncio's `BoundedSemaphore`.
+    ///
+    /// # Errors
+    /// [`ReleasedTooOften`] if all permits are free; nothing has changed then.
+    pub fn release_bounded(&self) -> Result<(), ReleasedTooOften> {
+        if self.inner.free.get() >= self.inner.bound {
+            return Err(ReleasedTooOften);
+        }
+        self.inner.release();
+        Ok(())
+    }
 }
+
+/// A permit was given back that nobody had taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReleasedTooOften;
+
+impl fmt::Display for ReleasedTooOften {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("semaphore released too many times")
+    }
+}
+
+impl std::error::Error for ReleasedTooOften {}
 
 /// A place in the queue that is given up when its coroutine is cancelled; a permit that it was handed
 /// meanwhile goes on to the next.
