@@ -55,7 +55,7 @@ pub use timeout::{Elapsed, Timeout};
 pub use wait::{AsCompleted, ReturnWhen, as_completed};
 
 /// Runs a coroutine on a loop of its own, to its end: asyncio's `run`. What it leaves behind is
-/// cancelled then, in the order of spawning; helper threads are waited for.
+/// cancelled then, in no particular order; helper threads are waited for.
 ///
 /// ```
 /// use std::time::Duration;
