@@ -20,3 +20,7 @@ mod a_loop;
 mod b_tasks;
 mod c_gather;
 mod d_cancel;
+mod e_sync;
+mod f_threads;
+mod g_debug;
+mod h_io;

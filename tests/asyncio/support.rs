@@ -54,7 +54,7 @@ impl log::Log for Pages {
 }
 
 /// A fresh page, also where tests share a thread.
-fn begin() {
+pub(crate) fn begin() {
     static LOGGER: Once = Once::new();
     LOGGER.call_once(|| {
         log::set_logger(&Pages).unwrap();
