@@ -24,3 +24,5 @@ mod e_sync;
 mod f_threads;
 mod g_debug;
 mod h_io;
+mod semantics;
+mod table;
