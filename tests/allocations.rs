@@ -1,0 +1,232 @@
+//! What the server allocates: nothing for a request on the hot path, and a few words for an idle
+//! connection. A binary of its own, because it counts with a global allocator of its own.
+
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::time::Duration;
+
+use allocation_counter::measure;
+use helloop::event_loop::EventLoop;
+use helloop::greeting::Greeting;
+use helloop::http::{
+    Answer, BodyPolicy, DateCache, Exchange, Handled, Handler, Request, Response, Want,
+};
+use helloop::limits::Limits;
+use helloop::observe::Event;
+use helloop::server::{Attached, Server, Service};
+
+const GET: &[u8] = b"GET /World HTTP/1.1\r\nHost: localhost:8080\r\nUser-Agent: test\r\n\
+    Accept: */*\r\nAccept-Language: en\r\nX-Escaped: %C3%BC\r\n\r\n";
+
+/// More than an idle connection may own: its task with its share of the loop's tables.
+const BYTES_PER_IDLE_CONNECTION_MAX: usize = 256;
+
+/// A server on a loop of this thread.
+struct House {
+    event_loop: EventLoop,
+    server: Attached,
+}
+
+impl House {
+    fn new() -> House {
+        let event_loop = EventLoop::new().expect("a descriptor for the poller");
+        let server = Server::builder().bind("127.0.0.1:0").expect("a free port");
+        let server = server.attach(event_loop.handle(), Greeting).expect("the limits agree");
+        House { event_loop, server }
+    }
+
+    fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.server.local_addrs()[0]).expect("the server listens")
+    }
+
+    fn turn_until(&mut self, done: impl Fn(&Attached) -> bool) {
+        while !done(&self.server) {
+            self.event_loop.turn(Some(Duration::from_secs(10))).expect("a turn");
+        }
+    }
+}
+
+fn read_answer(client: &mut TcpStream) {
+    let mut buffer = [0; 1024];
+    let mut length = 0;
+    while !buffer[..length].ends_with(b"Hello, World!\n") {
+        let more = client.read(&mut buffer[length..]).expect("an answer");
+        assert!(more > 0, "the connection is closed");
+        length += more;
+    }
+}
+
+#[test]
+fn a_keep_alive_request_on_a_real_socket_allocates_nothing() {
+    const REQUESTS: u64 = 500;
+    let mut house = House::new();
+    let mut client = house.connect();
+    for request in 1..=REQUESTS {
+        client.write_all(GET).expect("the socket has room");
+        let info = measure(|| house.turn_until(|server| server.report().requests >= request));
+        read_answer(&mut client);
+        // The first few fill the reused buffers and tables.
+        assert!(request < 10 || info.count_total == 0, "request {request}: {info:?}");
+    }
+}
+
+#[test]
+fn pipelined_requests_allocate_nothing() {
+    const AT_ONCE: u64 = 32;
+    let mut house = House::new();
+    let mut client = house.connect();
+    for round in 1..=50 {
+        let requests = GET.repeat(usize::try_from(AT_ONCE).expect("small"));
+        client.write_all(&requests).expect("the socket has room");
+        let info =
+            measure(|| house.turn_until(|server| server.report().requests >= round * AT_ONCE));
+        assert!(round < 10 || info.count_total == 0, "round {round}: {info:?}");
+        let mut answers = Vec::new();
+        while count(&answers, b"Hello, World!\n") < AT_ONCE {
+            let mut buffer = [0; 4096];
+            let more = client.read(&mut buffer).expect("answers");
+            answers.extend_from_slice(&buffer[..more]);
+        }
+    }
+}
+
+fn count(bytes: &[u8], wanted: &[u8]) -> u64 {
+    bytes.windows(wanted.len()).filter(|window| *window == wanted).count() as u64
+}
+
+/// A handler that answers as the greeting does, without a loop around it.
+struct Desk {
+    limits: Limits,
+    date: DateCache,
+    answers: u32,
+}
+
+impl Handler for Desk {
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn date(&mut self) -> &[u8; 29] {
+        self.date.at(0, || std::time::UNIX_EPOCH)
+    }
+
+    fn draining(&self) -> bool {
+        false
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    fn body_policy(&mut self, head: &Request<'_>) -> BodyPolicy {
+        Greeting.body_policy(head)
+    }
+
+    fn respond(&mut self, request: &Request<'_>, response: &mut Response) -> Handled {
+        Greeting.call(request, response);
+        Handled::Done
+    }
+
+    fn answered(&mut self, _: &Answer<'_>) {
+        self.answers += 1;
+    }
+}
+
+/// Advances a fresh exchange over `input`; gives the number of answers.
+fn advance(input: &[u8], desk: &mut Desk, output: &mut Vec<u8>, response: &mut Response) -> u32 {
+    let before = desk.answers;
+    let mut exchange = Exchange::new();
+    let mut rest = input;
+    while exchange.advance(&mut rest, false, output, response, desk) == Want::Flush {
+        output.clear();
+    }
+    output.clear();
+    desk.answers - before
+}
+
+/// Not only the plain greeting: 404, 405 with its field, a refusal, and a body that is there.
+#[test]
+fn answers_of_every_kind_allocate_nothing() {
+    let inputs: [&[u8]; 5] = [
+        GET,
+        b"GET /a/b HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
+        b"GET / HTTP/1.1\r\nHost : x\r\n\r\n",
+        b"HEAD /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    ];
+    let mut desk = Desk { limits: Limits::default(), date: DateCache::new(), answers: 0 };
+    let (mut output, mut response) = (Vec::new(), Response::new());
+    for round in 0..3 {
+        for input in inputs {
+            let mut answers = 0;
+            let info = measure(|| answers = advance(input, &mut desk, &mut output, &mut response));
+            assert_eq!(answers, 1);
+            assert!(round == 0 || info.count_total == 0, "{info:?}: {input:?}");
+        }
+    }
+}
+
+/// The counter counts: a name that must be decoded is copied, and a body that comes later is kept.
+#[test]
+fn what_must_allocate_is_counted() {
+    let mut desk = Desk { limits: Limits::default(), date: DateCache::new(), answers: 0 };
+    let (mut output, mut response) = (Vec::new(), Response::new());
+    for _ in 0..2 {
+        let input = b"GET /%41 HTTP/1.1\r\nHost: x\r\n\r\n";
+        let info = measure(|| {
+            advance(input, &mut desk, &mut output, &mut response);
+        });
+        assert!(info.count_total > 0);
+        let input = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe";
+        let info = measure(|| {
+            advance(input, &mut desk, &mut output, &mut response);
+        });
+        assert!(info.count_total > 0 && info.count_current == 0, "{info:?}");
+    }
+}
+
+/// Bytes that the server owns for `connections` idle connections, each of which had a request.
+fn bytes_of_idle_connections(house: &mut House, connections: usize) -> usize {
+    let mut clients: Vec<TcpStream> = Vec::new();
+    let mut bytes = 0;
+    for batch in 1..=connections / 100 {
+        let fresh: Vec<TcpStream> = (0..100).map(|_| house.connect()).collect();
+        bytes += measure(|| house.turn_until(|server| server.open_connections() >= batch * 100))
+            .bytes_current;
+        clients.extend(fresh);
+    }
+    let reads = Rc::new(Cell::new(0));
+    let counter = Rc::clone(&reads);
+    let count = move |_, event: &Event| match event {
+        Event::Read { .. } => counter.set(counter.get() + 1),
+        _ => {}
+    };
+    house.event_loop.observe(Some(Box::new(count)));
+    // In two pieces, so that each has had something left over to keep for a while.
+    let (first, second) = GET.split_at(30);
+    for (number, piece) in [first, second].into_iter().enumerate() {
+        for client in &mut clients {
+            client.write_all(piece).expect("the socket has room");
+        }
+        let wanted = (number + 1) * connections;
+        bytes += measure(|| house.turn_until(|_| reads.get() >= wanted)).bytes_current;
+    }
+    assert_eq!(house.server.report().requests, connections as u64);
+    clients.iter_mut().for_each(read_answer);
+    usize::try_from(bytes).expect("connections own something")
+}
+
+#[test]
+fn an_idle_connection_owns_no_buffer() {
+    const CONNECTIONS: usize = 1000;
+    let descriptors = rlimit::increase_nofile_limit(4096).expect("the limit can be asked for");
+    assert!(descriptors >= 2 * CONNECTIONS as u64 + 100, "only {descriptors} descriptors");
+    let mut house = House::new();
+    let bytes = bytes_of_idle_connections(&mut house, CONNECTIONS);
+    let each = bytes / CONNECTIONS;
+    println!("{each} bytes per idle connection");
+    assert!(each <= BYTES_PER_IDLE_CONNECTION_MAX, "{each} bytes per idle connection");
+    assert!(each >= 64, "{each} bytes cannot be all: something is not counted");
+}
