@@ -199,9 +199,9 @@ fn bytes_of_idle_connections(house: &mut House, connections: usize) -> usize {
     }
     let reads = Rc::new(Cell::new(0));
     let counter = Rc::clone(&reads);
-    let count = move |_, event: &Event| match event {
-        Event::Read { .. } => counter.set(counter.get() + 1),
-        _ => {}
+    let count = move |_, event: &Event| {
+        let is_read = matches!(event, Event::Read { .. });
+        counter.set(counter.get() + usize::from(is_read));
     };
     house.event_loop.observe(Some(Box::new(count)));
     // In two pieces, so that each has had something left over to keep for a while.
