@@ -15,3 +15,5 @@ mod lifetimes;
 mod coroutine_services;
 /// The architecture as absences: which module must not use which.
 mod levels;
+/// Real sockets: raw clients, curl, hosts with a loop of their own.
+mod loopback;
