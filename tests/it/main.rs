@@ -17,3 +17,5 @@ mod coroutine_services;
 mod levels;
 /// Real sockets: raw clients, curl, hosts with a loop of their own.
 mod loopback;
+/// Random inputs against a naive reader.
+mod oracles;
