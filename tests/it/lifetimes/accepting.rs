@@ -3,12 +3,13 @@ use std::time::Duration;
 use helloop::limits::{ACCEPT_BACKOFF, Limits};
 use helloop::observe::{Event, Operation};
 use helloop::world::sim::Faults;
+use rustix::io::Errno;
 
 use crate::sim::{House, address, echo, get, limits};
 
-const EMFILE: i32 = 24;
-const ENFILE: i32 = 23;
-const ECONNABORTED: i32 = 103;
+const EMFILE: i32 = Errno::MFILE.raw_os_error();
+const ENFILE: i32 = Errno::NFILE.raw_os_error();
+const ECONNABORTED: i32 = Errno::CONNABORTED.raw_os_error();
 const INSTANT: Duration = Duration::from_millis(1);
 
 #[test]
