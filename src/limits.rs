@@ -100,6 +100,15 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 /// cost its memory for ever.
 pub const BUFFER_BYTES_KEPT_MAX: usize = 64 * 1024;
 
+/// Time for which the addresses of a name are remembered by one [`Resolver`]: aiohttp's number. Short,
+/// because getaddrinfo(3) does not tell how long an answer holds.
+///
+/// [`Resolver`]: crate::coroutine::Resolver
+pub const RESOLVED_KEPT: Duration = Duration::from_secs(10);
+
+/// Names that one resolver remembers. At the limit it forgets all of them: they are asked again.
+pub const RESOLVED_NAMES_MAX: usize = 1024;
+
 const _: () = assert!(REQUEST_LINE_BYTES_MAX <= HEAD_BYTES_MAX);
 const _: () = assert!(FIELDS_MAX <= FIELDS_MAX_CEILING);
 const _: () = assert!(INPUT_BUFFER_BYTES >= HEAD_BYTES_MAX);
