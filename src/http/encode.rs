@@ -42,7 +42,7 @@ pub(super) fn encode(
     // 204 must not have it, 304 would have to know the length of what it does not send.
     if status.allows_body() || status == Status::RESET_CONTENT {
         output.extend_from_slice(b"Content-Length: ");
-        decimal(body.len(), output);
+        decimal(body.len() as u64, output);
         output.extend_from_slice(b"\r\n");
     }
     output.extend_from_slice(b"Date: ");
@@ -73,7 +73,7 @@ fn status_line(status: Status, output: &mut Vec<u8>) {
 }
 
 /// Appends `number` without leading zeros.
-fn decimal(mut number: usize, output: &mut Vec<u8>) {
+pub(super) fn decimal(mut number: u64, output: &mut Vec<u8>) {
     let mut digits = [0; 20];
     let mut first = digits.len();
     loop {
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn decimals() {
-        for number in [0, 9, 10, 99, 12_345, usize::MAX] {
+        for number in [0, 9, 10, 99, 12_345, u64::MAX] {
             let mut output = Vec::new();
             decimal(number, &mut output);
             assert_eq!(output, number.to_string().as_bytes());

@@ -1,4 +1,5 @@
-//! The head of a request: our own check of its lines, in front of `httparse`.
+//! The head of a request: our own check of its lines, in front of `httparse`. The field lines of a
+//! reply are checked by the same functions.
 //!
 //! `httparse` takes a bare LF for a line end and skips any number of leading blank lines; who lets
 //! such things decide where a message ends can be smuggled through. So [`LineCheck`] walks over the
@@ -44,7 +45,7 @@ enum Part {
 }
 
 /// The next line end within a window.
-enum LineEnd {
+pub(super) enum LineEnd {
     /// The position behind its CRLF.
     At(usize),
     /// Not in the window; bytes before this position need no second look.
@@ -189,27 +190,15 @@ impl LineCheck {
 
     fn scan_fields(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
         let window = window(bytes, limits.head_bytes_max);
-        loop {
-            let from = self.scanned as usize;
-            // A bare LF never gets here, so an LF before `from` means the beginning of a line.
-            let is_line_begin = bytes[from - 1] == b'\n';
-            if is_line_begin && matches!(window.get(from), Some(b' ' | b'\t')) {
-                return Err(Error::Folding);
-            }
-            match line_end(window, from)? {
-                LineEnd::At(end) if is_line_begin && end == from + 2 => return Ok(Some(end)),
-                LineEnd::At(end) => self.scanned = position(end),
-                LineEnd::NotBefore(scanned) => {
-                    self.scanned = position(scanned);
-                    let is_full = window.len() - begin(bytes) == limits.head_bytes_max;
-                    return if is_full { Err(Error::HeadTooLong) } else { Ok(None) };
-                }
-            }
-            if usize::from(self.fields) >= limits.fields_max.min(FIELDS_MAX_CEILING) {
-                return Err(Error::TooManyFields);
-            }
-            self.fields += 1;
-        }
+        let end = scan_field_lines(
+            bytes,
+            window.len(),
+            limits.fields_max,
+            &mut self.scanned,
+            &mut self.fields,
+        )?;
+        let is_full = window.len() - begin(bytes) == limits.head_bytes_max;
+        if end.is_none() && is_full { Err(Error::HeadTooLong) } else { Ok(end) }
     }
 
     /// Takes apart `method SP target SP HTTP/d.d CRLF`, whose method is known to be a token. The
@@ -258,8 +247,41 @@ fn starved(window: &[u8], bytes: &[u8], limits: &Limits) -> Result<bool, Error> 
     if is_full { Err(Error::RequestLineTooLong) } else { Ok(false) }
 }
 
+/// Finds the ends of the field lines in `bytes[..window_bytes]` and gives the position behind the
+/// empty line, when that is there. `scanned` and `fields` remember how far this came; the lines
+/// before `scanned` were good, and one has ended.
+pub(super) fn scan_field_lines(
+    bytes: &[u8],
+    window_bytes: usize,
+    fields_max: usize,
+    scanned: &mut u32,
+    fields: &mut u16,
+) -> Result<Option<usize>, Error> {
+    let window = &bytes[..window_bytes];
+    loop {
+        let from = *scanned as usize;
+        // A bare LF never gets here, so an LF before `from` means the beginning of a line.
+        let is_line_begin = bytes[from - 1] == b'\n';
+        if is_line_begin && matches!(window.get(from), Some(b' ' | b'\t')) {
+            return Err(Error::Folding);
+        }
+        match line_end(window, from)? {
+            LineEnd::At(end) if is_line_begin && end == from + 2 => return Ok(Some(end)),
+            LineEnd::At(end) => *scanned = position(end),
+            LineEnd::NotBefore(at) => {
+                *scanned = position(at);
+                return Ok(None);
+            }
+        }
+        if usize::from(*fields) >= fields_max.min(FIELDS_MAX_CEILING) {
+            return Err(Error::TooManyFields);
+        }
+        *fields += 1;
+    }
+}
+
 /// Finds the CRLF behind `from`; on the way there must be neither a bare CR nor a bare LF.
-fn line_end(window: &[u8], from: usize) -> Result<LineEnd, Error> {
+pub(super) fn line_end(window: &[u8], from: usize) -> Result<LineEnd, Error> {
     let from = from.min(window.len());
     let Some(length) = memchr2(b'\r', b'\n', &window[from..]) else {
         return Ok(LineEnd::NotBefore(window.len()));
@@ -273,7 +295,7 @@ fn line_end(window: &[u8], from: usize) -> Result<LineEnd, Error> {
 }
 
 /// `lines` are the field lines and the empty line.
-fn parse_fields<'a>(
+pub(super) fn parse_fields<'a>(
     lines: &'a [u8],
     fields: &'a mut [httparse::Header<'a>],
 ) -> Result<&'a [httparse::Header<'a>], Error> {
@@ -286,8 +308,8 @@ fn parse_fields<'a>(
     }
 }
 
-/// A position in a window, which [`window`] keeps within 32 bits.
-fn position(at: usize) -> u32 {
+/// A position in a window, which is kept within 32 bits ([`window`]).
+pub(super) fn position(at: usize) -> u32 {
     u32::try_from(at).expect("a window has no position above 32 bits")
 }
 

@@ -38,11 +38,11 @@ pub enum HeaderError {
     Name,
     /// The value has a control character, such as CR or LF.
     Value,
-    /// The field is written by the server itself, which could otherwise contradict it.
+    /// The field is written by the connection itself, which could otherwise contradict it.
     Reserved,
 }
 
-/// The fields that only the server writes.
+/// The fields that only the connection writes: framing, persistence, and `Date`.
 const RESERVED: [&str; 8] = [
     "Connection",
     "Content-Length",
@@ -91,19 +91,13 @@ impl Response {
     /// # Errors
     /// See [`HeaderError`]; nothing is changed then.
     pub fn header(&mut self, name: &str, value: &str) -> Result<&mut Response, HeaderError> {
-        if !is_token(name.as_bytes()) {
-            return Err(HeaderError::Name);
-        }
-        if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) {
-            return Err(HeaderError::Reserved);
-        }
+        let value = checked_field(name, value)?;
         if name.eq_ignore_ascii_case("Content-Type") {
-            return self.content_type(value);
+            self.content_type.clear();
+            self.content_type.extend_from_slice(value);
+            return Ok(self);
         }
-        let value = checked_value(value)?;
-        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-            self.fields.extend_from_slice(part);
-        }
+        field_line(name, value, &mut self.fields);
         Ok(self)
     }
 
@@ -127,7 +121,7 @@ impl Response {
     /// # Errors
     /// [`HeaderError::Value`] if the type has a control character; nothing is changed then.
     pub fn body(&mut self, content_type: &str, bytes: &[u8]) -> Result<&mut Response, HeaderError> {
-        self.content_type(content_type)?;
+        self.header("Content-Type", content_type)?;
         self.body.clear();
         self.body.extend_from_slice(bytes);
         Ok(self)
@@ -147,13 +141,6 @@ impl Response {
     /// The body that is set. Whether it is sent depends on the method and the status.
     pub fn current_body(&self) -> &[u8] {
         &self.body
-    }
-
-    fn content_type(&mut self, value: &str) -> Result<&mut Response, HeaderError> {
-        let value = checked_value(value)?;
-        self.content_type.clear();
-        self.content_type.extend_from_slice(value);
-        Ok(self)
     }
 }
 
@@ -180,7 +167,7 @@ impl fmt::Display for HeaderError {
         f.write_str(match self {
             HeaderError::Name => "the field name is not a token",
             HeaderError::Value => "the field value has a control character",
-            HeaderError::Reserved => "the field belongs to the server",
+            HeaderError::Reserved => "the field belongs to the connection",
         })
     }
 }
@@ -197,10 +184,25 @@ impl fmt::Write for Appending<'_> {
     }
 }
 
-fn checked_value(value: &str) -> Result<&[u8], HeaderError> {
+/// The one check of a field that somebody wants to send, in an answer or a request: gives the value
+/// without white space around it.
+pub(super) fn checked_field<'a>(name: &str, value: &'a str) -> Result<&'a [u8], HeaderError> {
+    if !is_token(name.as_bytes()) {
+        return Err(HeaderError::Name);
+    }
+    if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) {
+        return Err(HeaderError::Reserved);
+    }
     let value = trim(value.as_bytes());
     let is_good = value.iter().all(|byte| is_field_value_byte(*byte));
     if is_good { Ok(value) } else { Err(HeaderError::Value) }
+}
+
+/// Appends a field line whose parts have been checked.
+pub(super) fn field_line(name: &str, value: &[u8], output: &mut Vec<u8>) {
+    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+        output.extend_from_slice(part);
+    }
 }
 
 #[cfg(test)]
