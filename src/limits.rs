@@ -42,14 +42,16 @@ pub const REQUEST_LINE_BYTES_MAX: usize = 8 * 1024;
 /// Header fields of one request. At the limit: 431, close.
 pub const FIELDS_MAX: usize = 64;
 
-/// The most that [`Limits::fields_max`] can be set to: parsed fields live on the stack.
+/// The most that [`Limits::fields_max`] and [`ReplyLimits::fields_max`] can be set to: parsed fields
+/// live on the stack.
 pub const FIELDS_MAX_CEILING: usize = 128;
 
 /// Bytes of a request body, after chunked coding is taken off. At the limit: 413, close.
 pub const BODY_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Bytes of chunk extensions, and of trailer lines, in one request. At the limit: 413 for
-/// extensions, 431 for trailers; close. Nobody sends them except to keep a parser busy.
+/// Bytes of chunk extensions, and of trailer lines, in one request or reply. At the limit: 413 for
+/// extensions, 431 for trailers; close. In a reply: the exchange fails. Nobody sends them except to
+/// keep a parser busy.
 pub const CHUNK_OVERHEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// Bytes of answers that may wait in memory for one connection before no further request of it is
@@ -109,10 +111,30 @@ pub const RESOLVED_KEPT: Duration = Duration::from_secs(10);
 /// Names that one resolver remembers. At the limit it forgets all of them: they are asked again.
 pub const RESOLVED_NAMES_MAX: usize = 1024;
 
+/// Bytes of the head of a reply, the empty line included. At the limit: the exchange fails, the
+/// connection is closed. Four times what a server takes, because of servers that set many cookies.
+pub const REPLY_HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Header fields of one reply. At the limit: the exchange fails, the connection is closed.
+/// As many as can be parsed on the stack.
+pub const REPLY_FIELDS_MAX: usize = FIELDS_MAX_CEILING;
+
+/// Interim replies (1xx) before the final one. At the limit: the exchange fails, the connection is
+/// closed. A 100, a 103 or two, and a 102 now and then are honest; an endless series is a way to
+/// keep a client busy without ever answering.
+pub const INTERIM_REPLIES_MAX: u32 = 16;
+
+/// Bytes of the body of a reply, after chunked coding is taken off. At the limit: the exchange
+/// fails, the connection is closed. Bodies are handed on in pieces, so this bounds what a caller
+/// that collects them may have to keep; one that writes them to disk may raise it.
+pub const REPLY_BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 const _: () = assert!(REQUEST_LINE_BYTES_MAX <= HEAD_BYTES_MAX);
 const _: () = assert!(FIELDS_MAX <= FIELDS_MAX_CEILING);
 const _: () = assert!(INPUT_BUFFER_BYTES >= HEAD_BYTES_MAX);
 const _: () = assert!(READ_BYTES_PER_RESUME_MAX >= INPUT_BUFFER_BYTES);
+const _: () = assert!(REPLY_FIELDS_MAX <= FIELDS_MAX_CEILING);
+const _: () = assert!(INPUT_BUFFER_BYTES >= REPLY_HEAD_BYTES_MAX);
 
 /// The limits of one server. `Limits::default()` holds the constants of this module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,6 +205,56 @@ impl Default for Limits {
     }
 }
 
+/// The limits that a client sets to the replies it reads. `ReplyLimits::default()` holds the
+/// constants of this module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReplyLimits {
+    /// See [`REPLY_HEAD_BYTES_MAX`]. Holds for the final head and for each interim one.
+    pub head_bytes_max: usize,
+    /// See [`REPLY_FIELDS_MAX`]. Holds for the head and for the trailers.
+    pub fields_max: usize,
+    /// See [`INTERIM_REPLIES_MAX`].
+    pub interims_max: u32,
+    /// See [`REPLY_BODY_BYTES_MAX`].
+    pub body_bytes_max: u64,
+    /// See [`CHUNK_OVERHEAD_BYTES_MAX`].
+    pub chunk_overhead_bytes_max: usize,
+}
+
+impl Default for ReplyLimits {
+    fn default() -> ReplyLimits {
+        ReplyLimits {
+            head_bytes_max: REPLY_HEAD_BYTES_MAX,
+            fields_max: REPLY_FIELDS_MAX,
+            interims_max: INTERIM_REPLIES_MAX,
+            body_bytes_max: REPLY_BODY_BYTES_MAX,
+            chunk_overhead_bytes_max: CHUNK_OVERHEAD_BYTES_MAX,
+        }
+    }
+}
+
+impl ReplyLimits {
+    /// Checks what would make every exchange fail, or silently count as something else.
+    ///
+    /// # Errors
+    /// Names the limit that is out of range, the value, and the range.
+    pub fn check(&self) -> Result<(), LimitError> {
+        let ReplyLimits { head_bytes_max, fields_max, .. } = *self;
+        if head_bytes_max < 64 || u32::try_from(head_bytes_max).is_err() {
+            return Err(LimitError(format!(
+                "head_bytes_max is {head_bytes_max}: not between 64 bytes and 4 GiB"
+            )));
+        }
+        if !(1..=FIELDS_MAX_CEILING).contains(&fields_max) {
+            return Err(LimitError(format!(
+                "fields_max is {fields_max}: not between 1 and {FIELDS_MAX_CEILING}"
+            )));
+        }
+        Ok(())
+    }
+}
+
 /// A limit that cannot work: which one, and what it would have to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitError(String);
@@ -250,6 +322,7 @@ mod tests {
     #[test]
     fn the_defaults_are_consistent() {
         assert_eq!(Limits::default().check(), Ok(()));
+        assert_eq!(ReplyLimits::default().check(), Ok(()));
     }
 
     #[test]
@@ -263,5 +336,9 @@ mod tests {
         assert!(check(|l| l.request_line_bytes_max = 1 << 20).contains("request_line_bytes_max"));
         assert!(check(|l| l.fields_max = 1000).contains("at most 128"));
         assert!(check(|l| l.connections_max = Some(0)).contains("connections_max is 0"));
+        let short = ReplyLimits { head_bytes_max: 63, ..ReplyLimits::default() };
+        assert!(short.check().unwrap_err().to_string().contains("head_bytes_max is 63"));
+        let many = ReplyLimits { fields_max: 129, ..ReplyLimits::default() };
+        assert!(many.check().unwrap_err().to_string().contains("between 1 and 128"));
     }
 }

@@ -9,7 +9,7 @@
 
 use super::Error;
 use super::grammar::{is_field_value_byte, is_token_byte};
-use crate::limits::Limits;
+use crate::limits::{Limits, ReplyLimits};
 
 /// A decoder in the middle of a body; `Decoder::default()` is at its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,37 @@ pub(super) struct Decoder {
     announced_bytes: u64,
 }
 
+/// What a peer may impose: the part of a server's or client's limits that is about chunks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ChunkLimits {
+    /// Bytes of content.
+    pub(super) body_bytes_max: u64,
+    /// Bytes of extensions and trailer lines, line ends apart.
+    pub(super) overhead_bytes_max: usize,
+    /// Trailer lines.
+    pub(super) trailers_max: usize,
+}
+
+impl From<&Limits> for ChunkLimits {
+    fn from(limits: &Limits) -> ChunkLimits {
+        ChunkLimits {
+            body_bytes_max: limits.body_bytes_max,
+            overhead_bytes_max: limits.chunk_overhead_bytes_max,
+            trailers_max: limits.fields_max,
+        }
+    }
+}
+
+impl From<&ReplyLimits> for ChunkLimits {
+    fn from(limits: &ReplyLimits) -> ChunkLimits {
+        ChunkLimits {
+            body_bytes_max: limits.body_bytes_max,
+            overhead_bytes_max: limits.chunk_overhead_bytes_max,
+            trailers_max: limits.fields_max,
+        }
+    }
+}
+
 /// Whether the body has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
@@ -34,6 +65,17 @@ pub(super) enum Progress {
     More,
     /// The input is advanced just past the body.
     Done,
+}
+
+/// What [`Decoder::next`] has found at the front of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Piece<'a> {
+    /// Content, never empty.
+    Data(&'a [u8]),
+    /// The input is advanced just past the body.
+    End,
+    /// All input was consumed; more must come.
+    More,
 }
 
 /// What comes next.
@@ -67,22 +109,50 @@ impl Decoder {
     pub(super) fn decode(
         &mut self,
         input: &mut &[u8],
-        limits: &Limits,
+        limits: impl Into<ChunkLimits>,
         mut sink: impl FnMut(&[u8]),
     ) -> Result<Progress, Error> {
+        let limits = limits.into();
+        loop {
+            match self.next(input, &limits)? {
+                Piece::Data(data) => sink(data),
+                Piece::End => return Ok(Progress::Done),
+                Piece::More => return Ok(Progress::More),
+            }
+        }
+    }
+
+    /// Consumes `input` up to the end of the next piece of content: [`Decoder::decode`] by hand.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) fn next<'a>(
+        &mut self,
+        input: &mut &'a [u8],
+        limits: &ChunkLimits,
+    ) -> Result<Piece<'a>, Error> {
         debug_assert!(self.state != State::Done, "the body has ended");
         while let Some((byte, rest)) = input.split_first() {
             if self.state == State::Data {
-                sink(self.data(input));
-                continue;
+                return Ok(Piece::Data(self.data(input)));
             }
             *input = rest;
             self.state = self.step(*byte, limits)?;
             if self.state == State::Done {
-                return Ok(Progress::Done);
+                return Ok(Piece::End);
             }
         }
-        Ok(Progress::More)
+        Ok(Piece::More)
+    }
+
+    /// Bytes that the current chunk has announced and that have not come; 0 between chunks.
+    pub(super) fn missing_bytes(&self) -> u64 {
+        match self.state {
+            State::SpaceBeforeExtension | State::Extension | State::SizeLf | State::Data => {
+                self.remaining
+            }
+            _ => 0,
+        }
     }
 
     /// Takes what `input` has of the chunk's data.
@@ -98,7 +168,7 @@ impl Decoder {
         data
     }
 
-    fn step(&mut self, byte: u8, limits: &Limits) -> Result<State, Error> {
+    fn step(&mut self, byte: u8, limits: &ChunkLimits) -> Result<State, Error> {
         match (self.state, byte) {
             (State::Size, _) => self.size(byte, limits),
 
@@ -149,7 +219,7 @@ impl Decoder {
     }
 
     /// A byte of the size line before any extension.
-    fn size(&mut self, byte: u8, limits: &Limits) -> Result<State, Error> {
+    fn size(&mut self, byte: u8, limits: &ChunkLimits) -> Result<State, Error> {
         if let Some(digit) = char::from(byte).to_digit(16) {
             return self.digit(digit);
         }
@@ -180,20 +250,18 @@ impl Decoder {
     }
 
     /// Counts a byte of an extension.
-    fn extension(&mut self, limits: &Limits, next: State) -> Result<State, Error> {
+    fn extension(&mut self, limits: &ChunkLimits, next: State) -> Result<State, Error> {
         self.overhead_bytes += 1;
-        if self.overhead_bytes > limits.chunk_overhead_bytes_max {
+        if self.overhead_bytes > limits.overhead_bytes_max {
             return Err(Error::ChunkOverhead);
         }
         Ok(next)
     }
 
     /// Counts a byte of a trailer line.
-    fn trailer(&mut self, limits: &Limits, next: State) -> Result<State, Error> {
+    fn trailer(&mut self, limits: &ChunkLimits, next: State) -> Result<State, Error> {
         self.overhead_bytes += 1;
-        if self.overhead_bytes > limits.chunk_overhead_bytes_max
-            || self.trailers > limits.fields_max
-        {
+        if self.overhead_bytes > limits.overhead_bytes_max || self.trailers > limits.trailers_max {
             return Err(Error::TrailersTooLong);
         }
         Ok(next)

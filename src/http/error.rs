@@ -6,6 +6,9 @@ use std::fmt;
 /// A way in which a request can be wrong. Each ends its connection, because after it nobody can be
 /// sure where the next request begins; `Display` is the one sentence that the peer is told. It
 /// never contains a byte of the request.
+///
+/// Lines, fields, framing and chunks are the same in a reply, which can be wrong in those ways too:
+/// [`ReplyError::Message`](super::ReplyError::Message).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Error {

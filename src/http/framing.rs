@@ -1,10 +1,10 @@
-//! Where a message ends, and the other fields by which a request steers its connection.
+//! Where a message ends, and the other fields by which it steers its connection.
 
 use super::grammar::{elements, is_token, trim};
 use super::target::is_authority;
-use super::{Error, Request, Version};
+use super::{Error, Request, Status, Version};
 
-/// How the body of a request is delimited.
+/// How the fields of a message delimit its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     /// There is no body: neither field is there.
@@ -24,14 +24,14 @@ enum Codings {
     Unknown,
 }
 
-/// Whether the connection may be used again, as far as the request decides (RFC 9112 section 9.3).
+/// Whether the connection may be used again, as far as a message decides (RFC 9112 section 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Persistence {
     /// HTTP/1.1, which is persistent without saying so.
     Implied,
     /// HTTP/1.0 with `keep-alive`, which must be echoed.
     Echoed,
-    /// The request says `close`.
+    /// The message says `close`.
     CloseAsked,
     /// HTTP/1.0 without `keep-alive`.
     CloseHttp10,
@@ -46,8 +46,32 @@ pub(super) struct Directives {
     pub(super) expects_continue: bool,
 }
 
-/// The table of RFC 9112 section 6.3 for requests. Every doubt is an error, because whoever
-/// stands between us and the client may have resolved it the other way.
+/// How the body of a reply is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReplyFraming {
+    /// There is no body, whatever the fields say.
+    None,
+    /// Exactly so many bytes.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+    /// All that comes until the peer finishes.
+    UntilClose,
+}
+
+/// What the fields of a reply say to the client itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ReplyDirectives {
+    pub(super) framing: ReplyFraming,
+    pub(super) persistence: Persistence,
+    /// The fields announce a body that a reply with this status cannot have (RFC 9110 section 8.6,
+    /// RFC 9112 section 6.1): 1xx and 204. Who sends them may send the body too.
+    pub(super) is_contradictory: bool,
+}
+
+/// The table of RFC 9112 section 6.3 as far as fields decide, which for a request is all of it.
+/// Every doubt is an error, because whoever stands between us and the peer may have resolved it the
+/// other way.
 fn framing(
     transfer_encoding: Option<Codings>,
     content_length: Option<u64>,
@@ -93,6 +117,46 @@ impl Directives {
     }
 }
 
+impl ReplyDirectives {
+    /// Reads the directives of a reply with these fields. `status`: `None` for an interim reply;
+    /// `is_head`: to a HEAD request.
+    ///
+    /// # Errors
+    /// Those about `Content-Length` and `Transfer-Encoding`, even where no body follows.
+    pub(super) fn read<'a>(
+        fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+        version: Version,
+        status: Option<Status>,
+        is_head: bool,
+    ) -> Result<ReplyDirectives, Error> {
+        let mut found = Found::default();
+        for (name, value) in fields {
+            found.message_field(name, value)?;
+        }
+        let announced = framing(found.codings()?, found.content_length, version)?;
+        let is_never_followed = matches!(status, None | Some(Status::NO_CONTENT));
+        Ok(ReplyDirectives {
+            framing: reply_framing(
+                is_head || is_never_followed || status == Some(Status::NOT_MODIFIED),
+                announced,
+            ),
+            persistence: found.persistence(version),
+            is_contradictory: is_never_followed
+                && !matches!(announced, Framing::None | Framing::Length(0)),
+        })
+    }
+}
+
+/// The rest of the table, for replies.
+fn reply_framing(is_bodiless: bool, announced: Framing) -> ReplyFraming {
+    match (is_bodiless, announced) {
+        (true, _) => ReplyFraming::None,
+        (false, Framing::Length(bytes)) => ReplyFraming::Length(bytes),
+        (false, Framing::Chunked) => ReplyFraming::Chunked,
+        (false, Framing::None) => ReplyFraming::UntilClose,
+    }
+}
+
 /// What has been found in the fields so far, all lines of one name taken together.
 #[derive(Default)]
 struct Found {
@@ -110,11 +174,19 @@ struct Found {
 }
 
 impl Found {
+    /// A field of a request.
     fn field(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
         // The length first: it tells most names apart without looking at their bytes.
         match name.len() {
             4 if name.eq_ignore_ascii_case("host") => self.host(value),
             6 if name.eq_ignore_ascii_case("expect") => self.expect(value),
+            _ => self.message_field(name, value),
+        }
+    }
+
+    /// A field of a request or a reply.
+    fn message_field(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
+        match name.len() {
             10 if name.eq_ignore_ascii_case("connection") => self.connection(value),
             14 if name.eq_ignore_ascii_case("content-length") => self.content_length(value),
             17 if name.eq_ignore_ascii_case("transfer-encoding") => self.transfer_encoding(value),

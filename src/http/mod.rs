@@ -58,6 +58,8 @@
 //! ```
 
 mod exchange;
+mod ask;
+mod reply;
 mod head;
 mod target;
 mod framing;
@@ -70,9 +72,11 @@ mod status;
 mod error;
 mod grammar;
 
+pub use ask::{Ask, AskError};
 pub use date::DateCache;
 pub use error::{Error, Reason};
 pub use exchange::{Answer, BodyPolicy, Exchange, Handled, Handler, Stage, Want};
+pub use reply::{Reply, ReplyError, ReplyEvent, ReplyHead};
 pub use request::{Headers, Request, Version};
 pub use response::{HeaderError, Response};
 pub use status::Status;

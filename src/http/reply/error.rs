@@ -1,0 +1,107 @@
+//! What can be wrong with a reply.
+
+use super::super::Error;
+use std::fmt;
+
+/// A way in which a reply can be wrong. Each ends its connection: nobody can be sure where the next
+/// reply would begin. `Display` is one sentence that says where; it never contains a byte of the
+/// reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ReplyError {
+    /// The input ended before the first byte. On a connection that was used before, the usual end
+    /// of a race: the server closed it while the request was on its way (RFC 9112 section 9.5).
+    NoReply,
+    /// The input ended within a head, or behind an interim reply.
+    HeadTruncated {
+        /// What there is of the head.
+        bytes: usize,
+    },
+    /// The input ended before all of `Content-Length` had come (RFC 9112 section 8).
+    BodyTruncated {
+        /// Bytes of content that came; fewer than `announced`.
+        received: u64,
+        /// The value of `Content-Length`.
+        announced: u64,
+    },
+    /// The input ended before the last chunk and its trailers (RFC 9112 section 8).
+    ChunksTruncated {
+        /// Bytes of content that came.
+        received: u64,
+        /// Bytes that the current chunk announced and that did not come; 0 between chunks. How many
+        /// chunks would have followed, nobody knows.
+        missing: u64,
+    },
+    /// Does not begin with `HTTP/`. Also HTTP/0.9, a TLS alert, and an SSH or SMTP banner.
+    NotHttp,
+    /// Not `HTTP/d.d SP 3DIGIT [SP reason]` (RFC 9112 section 4).
+    StatusLine,
+    /// The major version is not 1.
+    Version,
+    /// The status is not in `100..=599` (RFC 9110 section 15).
+    StatusCode,
+    /// A control character in the reason phrase.
+    ReasonPhrase,
+    /// 101: no upgrade was asked for (RFC 9110 section 15.2.2).
+    Upgrade,
+    /// An interim reply (1xx) that announces a body, which it cannot have: whether the next bytes
+    /// are that body or the next head is anybody's guess.
+    InterimBody,
+    /// More than `interims_max` interim replies.
+    TooManyInterims,
+    /// Bytes behind the end of the reply: to no request of ours. They must not be taken for the
+    /// reply to the next one (RFC 9112 section 9.2 and its warning about response splitting).
+    Surplus,
+    /// The lines, fields, framing or chunks are wrong in a way that is the same in a request.
+    ///
+    /// Lines and fields: [`Error::BareCr`], [`Error::BareLf`], [`Error::Folding`],
+    /// [`Error::FieldName`], [`Error::FieldValue`], [`Error::TooManyFields`],
+    /// [`Error::HeadTooLong`]. Framing: [`Error::ContentLength`], [`Error::ContentLengthRepeated`],
+    /// [`Error::LengthAndEncoding`], [`Error::EncodingInHttp10`], [`Error::TransferEncoding`],
+    /// [`Error::TransferCoding`], [`Error::BodyTooLong`]. Chunks: [`Error::ChunkSize`],
+    /// [`Error::ChunkExtension`], [`Error::ChunkLineEnd`], [`Error::ChunkDataEnd`],
+    /// [`Error::ChunkOverhead`], [`Error::Trailer`], [`Error::TrailersTooLong`]. No others.
+    Message(Error),
+}
+
+impl From<Error> for ReplyError {
+    fn from(error: Error) -> ReplyError {
+        ReplyError::Message(error)
+    }
+}
+
+impl fmt::Display for ReplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ReplyError::HeadTruncated { bytes } => {
+                return write!(f, "head: truncated after {bytes} bytes");
+            }
+            ReplyError::BodyTruncated { received, announced } => {
+                return write!(f, "body: truncated, {received} of {announced} bytes came");
+            }
+            ReplyError::ChunksTruncated { received, missing: 0 } => {
+                return write!(f, "body: truncated after {received} bytes, before the last chunk");
+            }
+            ReplyError::ChunksTruncated { received, missing } => {
+                return write!(
+                    f,
+                    "body: truncated after {received} bytes, {missing} bytes before the end of a \
+                     chunk"
+                );
+            }
+            ReplyError::NoReply => "closed before the first byte of a reply",
+            ReplyError::NotHttp => "status line: does not begin with `HTTP/`",
+            ReplyError::StatusLine => "status line: not `HTTP/1.1 SP 3DIGIT SP reason`",
+            ReplyError::Version => "status line: only HTTP/1.x is spoken here",
+            ReplyError::StatusCode => "status line: the status is not in 100 to 599",
+            ReplyError::ReasonPhrase => "status line: a control character in the reason",
+            ReplyError::Upgrade => "status line: 101, but no upgrade was asked for",
+            ReplyError::InterimBody => "interim reply: announces a body",
+            ReplyError::TooManyInterims => "interim replies: too many",
+            ReplyError::Surplus => "bytes behind the end of the reply",
+            ReplyError::Message(error) => error.sentence(),
+        })
+    }
+}
+
+impl std::error::Error for ReplyError {}

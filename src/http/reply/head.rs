@@ -1,0 +1,193 @@
+//! The head of a reply: the check of its lines while they come, and what is kept of it.
+//!
+//! Every check fires at a position that the bytes before it determine, and no scan looks beyond the
+//! position of the limit: a head gets the same verdict whole or dripped.
+
+use super::super::grammar::{is_field_value_byte, trim};
+use super::super::head::{LineEnd, line_end, parse_fields, position, scan_field_lines};
+use super::super::{Error, Status, Version};
+use super::ReplyError;
+use crate::limits::{FIELDS_MAX_CEILING, ReplyLimits};
+
+/// The head of a final reply. It owns its bytes, so that it can outlive the input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplyHead {
+    status: Status,
+    version: Version,
+    /// The field lines, each with its CRLF: good ones.
+    lines: Vec<u8>,
+}
+
+/// How far the lines of a head have been checked. Belongs to one head, which must begin at the same
+/// byte in every call; `StatusCheck::default()` has seen nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct StatusCheck {
+    /// Bytes `..scanned` are checked. A CR at `scanned` may be waiting for its LF.
+    scanned: u32,
+    /// Complete field lines.
+    fields: u16,
+    /// The status line, when it is complete; then `scanned` is behind it.
+    line: Option<StatusLine>,
+}
+
+/// A good status line. Its reason phrase is checked and dropped, as RFC 9112 section 4 advises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StatusLine {
+    pub(super) version: Version,
+    /// `None`: an interim status, 1xx.
+    pub(super) status: Option<Status>,
+    /// The position behind its CRLF.
+    end: u32,
+}
+
+/// What every reply begins with.
+const HTTP: &[u8] = b"HTTP/";
+
+impl ReplyHead {
+    /// `lines` come from [`StatusCheck::parse`].
+    pub(super) fn new(status: Status, version: Version, lines: &[u8]) -> ReplyHead {
+        ReplyHead { status, version, lines: lines.to_vec() }
+    }
+
+    /// The status. Its phrase is ours: that of the reply means nothing (RFC 9112 section 4).
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The version.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The value of the first field with this name, without white space around it. Names compare
+    /// without case.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The same as text; `None` also where the value is not UTF-8.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(|value| str::from_utf8(value).ok())
+    }
+
+    /// The values of all fields with this name, in order.
+    pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter()
+            .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    /// Names (as sent) and values of all fields, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        fields(&self.lines)
+    }
+}
+
+impl StatusCheck {
+    /// Checks what is new of `bytes`, which begin with the head. Gives the length of the head, its
+    /// empty line included, when that is there.
+    ///
+    /// # Errors
+    /// At the first byte that cannot be, or is one too many. Field lines are only looked at for
+    /// their ends and beginnings; the rest is left to [`StatusCheck::parse`].
+    pub(super) fn scan(
+        &mut self,
+        bytes: &[u8],
+        limits: &ReplyLimits,
+    ) -> Result<Option<usize>, ReplyError> {
+        debug_assert!(
+            self.scanned as usize <= bytes.len(),
+            "what was left must be presented again"
+        );
+        let window_bytes = bytes.len().min(limits.head_bytes_max).min(u32::MAX as usize);
+        let is_line_good = self.line.is_some() || self.scan_status_line(&bytes[..window_bytes])?;
+        let end = if is_line_good {
+            let StatusCheck { scanned, fields, .. } = self;
+            scan_field_lines(bytes, window_bytes, limits.fields_max, scanned, fields)?
+        } else {
+            None
+        };
+        let is_full = window_bytes == limits.head_bytes_max;
+        if end.is_none() && is_full { Err(Error::HeadTooLong.into()) } else { Ok(end) }
+    }
+
+    /// Takes a complete head apart, into its first line and its good field lines. `head` are
+    /// exactly the bytes whose length [`StatusCheck::scan`] gave.
+    ///
+    /// # Errors
+    /// Those of field lines, in any of them.
+    pub(super) fn parse<'a>(&self, head: &'a [u8]) -> Result<(StatusLine, &'a [u8]), Error> {
+        let line = self.line.expect("a head that is complete has a status line");
+        let lines = &head[line.end as usize..];
+        parse_fields(lines, &mut [httparse::EMPTY_HEADER; FIELDS_MAX_CEILING])?;
+        let lines = lines.strip_suffix(b"\r\n").expect("`scan` found the empty line");
+        Ok((line, lines))
+    }
+
+    /// The first bytes as they come, because what is no HTTP may never have a line end; the rest as
+    /// soon as the CRLF is there. Gives whether it is.
+    fn scan_status_line(&mut self, window: &[u8]) -> Result<bool, ReplyError> {
+        if !window.iter().zip(HTTP).all(|(byte, expected)| byte == expected) {
+            return Err(ReplyError::NotHttp);
+        }
+        match line_end(window, self.scanned as usize)? {
+            LineEnd::NotBefore(at) => {
+                self.scanned = position(at);
+                Ok(false)
+            }
+            LineEnd::At(end) => {
+                self.scanned = position(end);
+                self.line = Some(StatusLine::parse(&window[..end - 2], self.scanned)?);
+                Ok(true)
+            }
+        }
+    }
+}
+
+impl StatusLine {
+    /// Takes `HTTP/d.d SP 3DIGIT [SP reason]` apart. The space is there even if the reason is empty,
+    /// says the grammar; real servers leave it out with the reason.
+    fn parse(line: &[u8], end: u32) -> Result<StatusLine, ReplyError> {
+        let Some((b"HTTP/", [major, b'.', minor, b' ', a, b, c, reason @ ..])) =
+            line.split_first_chunk()
+        else {
+            return Err(ReplyError::StatusLine);
+        };
+        if ![major, minor, a, b, c].into_iter().all(u8::is_ascii_digit) {
+            return Err(ReplyError::StatusLine);
+        }
+        if !matches!(reason, [] | [b' ', ..]) {
+            return Err(ReplyError::StatusLine);
+        }
+        let version = match (major, minor) {
+            (b'1', b'0') => Version::Http10,
+            (b'1', _) => Version::Http11,
+            _ => return Err(ReplyError::Version),
+        };
+        if !reason.iter().all(|byte| is_field_value_byte(*byte)) {
+            return Err(ReplyError::ReasonPhrase);
+        }
+        Ok(StatusLine { version, status: status([*a, *b, *c])?, end })
+    }
+}
+
+/// The status that the digits mean; `None` for an interim one.
+fn status(digits: [u8; 3]) -> Result<Option<Status>, ReplyError> {
+    let number = digits.iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0'));
+    match number {
+        101 => Err(ReplyError::Upgrade),
+        100..200 => Ok(None),
+        _ => Status::new(number).map(Some).ok_or(ReplyError::StatusCode),
+    }
+}
+
+/// The fields of good field lines. What is read of a reply is read here, so that its framing and
+/// its receiver see the same.
+pub(super) fn fields(lines: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
+    lines.split_inclusive(|byte| *byte == b'\n').map(|line| {
+        let colon = line.iter().position(|byte| *byte == b':').expect("a field line has a colon");
+        let name = str::from_utf8(&line[..colon]).expect("a field name is a token, thus ASCII");
+        let value = line[colon + 1..].strip_suffix(b"\r\n").expect("a line ends with CRLF");
+        (name, trim(value))
+    })
+}
