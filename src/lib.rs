@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod greeting;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod server;
 pub mod coroutine;
 pub mod event_loop;

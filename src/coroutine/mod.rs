@@ -55,6 +55,8 @@ pub use promise::{Cancelled, InvalidState, Promise};
 pub use queue::{Full, Queue};
 #[cfg(feature = "client")]
 pub(crate) use relay::Relay;
+#[cfg(feature = "client")]
+pub(crate) use resolve::with_port;
 pub use resolve::{ResolveError, Resolver};
 pub use sleep::{Sleep, yield_now};
 pub use spawn::{JoinError, JoinHandle, Shield};

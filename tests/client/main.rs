@@ -1,0 +1,10 @@
+//! The client against servers that behave, and many that do not.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+mod bodies;
+mod limits;
+mod pool;
+mod redirects;
+mod refusals;
+mod server;
+mod simulated;
