@@ -72,6 +72,9 @@ impl Connection {
     /// Whether an idle connection cannot be used any more: it has ended, or the peer has sent what
     /// nobody asked for. Asks the kernel only if something was reported.
     pub(super) fn is_stale(&mut self) -> bool {
+        if self.session.as_mut().is_some_and(Session::is_over) {
+            return true;
+        }
         if !self.stream.source().readiness().is_readable() {
             return false;
         }
@@ -90,5 +93,13 @@ impl Connection {
     /// The next operation asks the kernel, whatever was reported.
     pub(super) fn assume_ready(&mut self) {
         self.stream.source().assume_ready();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.close(&mut self.stream);
+        }
     }
 }

@@ -37,7 +37,7 @@ mod exchange;
 mod connect;
 mod race;
 mod connection;
-#[path = "no_tls.rs"]
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
 mod pool;
 mod keeper;
@@ -52,11 +52,16 @@ pub use deadline::{Timeouts, Timings};
 pub use error::{Error, ErrorKind, Phase};
 pub use reply::Reply;
 pub use request::RequestBuilder;
+#[cfg(feature = "tls")]
+pub use tls::TlsConfig;
 
 use connect::Opener;
 use exchange::Scratch;
 use pool::Pool;
-use tls::{Connector, TlsConfig};
+use tls::Connector;
+
+#[cfg(not(feature = "tls"))]
+use tls::TlsConfig;
 
 /// A client with its pool of connections. Clones are the same client; it stays on one loop.
 ///
@@ -194,6 +199,13 @@ impl ClientBuilder {
     /// limit: the fetch fails, also where the body is taken piece by piece.
     pub fn body_bytes_max(mut self, bytes: u64) -> ClientBuilder {
         self.body_bytes_max = bytes;
+        self
+    }
+
+    /// How TLS is done.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: TlsConfig) -> ClientBuilder {
+        self.tls = config;
         self
     }
 

@@ -126,8 +126,10 @@ impl Pool {
     }
 
     /// A lease ends. Its place goes to who has waited longest, with the connection if it fits.
-    fn release(self: &Rc<Self>, origin: &Rc<str>, mut connection: Option<Connection>) {
+    fn release(self: &Rc<Self>, origin: &Rc<str>, connection: Option<Connection>) {
         self.state.borrow_mut().leave(origin);
+        // What has come behind the reply must not be taken for the next one.
+        let mut connection = connection.and_then(|mut c| (!c.is_stale()).then_some(c));
         loop {
             let next = self.state.borrow_mut().call_next(self);
             let Some(ticket) = next else { break };
