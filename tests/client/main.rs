@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod bodies;
-mod limits;
 mod pool;
 mod redirects;
 mod refusals;
 mod server;
 mod simulated;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "gzip")]
+mod gzip;
