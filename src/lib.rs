@@ -13,8 +13,9 @@
 //! 4. [`server`]: acceptors, connections and a drainer, all of them tasks.
 //! 5. [`http`]: messages as bytes, without I/O.
 //! 6. [`coroutine`]: `async` on the same loop: spawn, sleep, gather, and asyncio's other words.
-//! 7. [`greeting`]: the service that says hello.
-//! 8. [`limits`]: every number that bounds something, with its reason.
+//! 7. `client` (feature `client`): fetching over HTTP and HTTPS, written in coroutines.
+//! 8. [`greeting`]: the service that says hello.
+//! 9. [`limits`]: every number that bounds something, with its reason.
 //!
 //! # A server in your program
 //!
@@ -58,6 +59,8 @@ pub mod observe;
 pub mod server;
 pub mod http;
 pub mod coroutine;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod greeting;
 pub mod signals;
 pub mod limits;

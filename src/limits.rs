@@ -102,6 +102,57 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 /// cost its memory for ever.
 pub const BUFFER_BYTES_KEPT_MAX: usize = 64 * 1024;
 
+/// Time for looking a name up. At the limit: the fetch fails. A resolver asks each of its servers
+/// for 5 s; who has not found anything by then has been asked twice.
+pub const FETCH_RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time for connecting, over all addresses of a name. At the limit: the fetch fails, and says which
+/// addresses were tried. aiohttp's number; a kernel alone would try for two minutes.
+pub const FETCH_CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Time for a TLS handshake. At the limit: the fetch fails. Two round trips and a signature.
+pub const FETCH_TLS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time from the first byte of a request to the end of the reply's head. At the limit: the fetch
+/// fails. Gateways commonly wait for 60 s for what is behind them.
+pub const FETCH_HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Time between two pieces of a reply's body. At the limit: the fetch fails. A body that moves,
+/// however slowly, is limited by [`FETCH_WHOLE_TIMEOUT`].
+pub const FETCH_BODY_PROGRESS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Time for a whole fetch, from asking for it to the last byte of the body, redirects and waiting
+/// for a free connection included. At the limit: the fetch fails. aiohttp's number.
+pub const FETCH_WHOLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Connections of one client, busy and idle ones together. At the limit: fetches wait in order;
+/// idle connections make room. aiohttp's number.
+pub const FETCH_CONNECTIONS_MAX: usize = 100;
+
+/// Time for which a client keeps an idle connection. At the limit: closed. aiohttp's number, and less
+/// than the 30 s and more for which servers keep theirs, so that few requests meet a close.
+pub const FETCH_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Redirects that one fetch follows. At the limit: the fetch fails. aiohttp's number.
+pub const REDIRECTS_MAX: u32 = 10;
+
+/// Head start of an address of a name before the next one is tried as well: the "Connection Attempt
+/// Delay" of RFC 8305 section 5, with the value that it recommends.
+pub const CONNECT_FALLBACK_DELAY: Duration = Duration::from_millis(250);
+
+/// Bytes of a request's body up to which it is sent in one piece with the head, at the price of a
+/// copy. Above, it is sent behind the head from where it is.
+pub const REQUEST_BODY_INLINE_BYTES_MAX: usize = 16 * 1024;
+
+/// Time for which the addresses of a name are remembered by one [`Resolver`]: aiohttp's number. Short,
+/// because getaddrinfo(3) does not tell how long an answer holds.
+///
+/// [`Resolver`]: crate::coroutine::Resolver
+pub const RESOLVED_KEPT: Duration = Duration::from_secs(10);
+
+/// Names that one resolver remembers. At the limit it forgets all of them: they are asked again.
+pub const RESOLVED_NAMES_MAX: usize = 1024;
+
 /// Bytes of the head of a reply, the empty line included. At the limit: the exchange fails, the
 /// connection is closed. Four times what a server takes, because of servers that set many cookies.
 pub const REPLY_HEAD_BYTES_MAX: usize = 64 * 1024;

@@ -16,6 +16,8 @@
 //! | `shield` | [`JoinHandle::shield`] | `coroutine/spawn.rs` |
 //! | `Semaphore`, `Event`, `Queue` | [`Semaphore`], [`Event`], [`Queue`] | `coroutine/sync.rs`, `queue.rs` |
 //! | `run_in_executor`, `to_thread` | [`Handle::run_blocking`] | `coroutine/blocking.rs` |
+//! | `getaddrinfo` | [`Handle::resolve`], [`Resolver`] | `coroutine/resolve.rs` |
+//! | `open_connection`, streams | [`Handle::open_connection`], [`Stream`] | `coroutine/stream.rs` |
 //! | `asyncio.run` | [`run`] | here |
 //!
 //! The trait [`Future`] is what asyncio calls an awaitable: a thing that the
@@ -37,8 +39,11 @@ mod gather;
 mod group;
 mod promise;
 mod queue;
+mod relay;
+mod resolve;
 mod sleep;
 mod spawn;
+mod stream;
 mod sync;
 mod timeout;
 mod wait;
@@ -48,8 +53,14 @@ pub use gather::{Gather, TryGather};
 pub use group::{GroupError, TaskGroup};
 pub use promise::{Cancelled, InvalidState, Promise};
 pub use queue::{Full, Queue};
+#[cfg(feature = "client")]
+pub(crate) use relay::Relay;
+#[cfg(feature = "client")]
+pub(crate) use resolve::with_port;
+pub use resolve::{ResolveError, Resolver};
 pub use sleep::{Sleep, yield_now};
 pub use spawn::{Canceller, JoinError, JoinHandle, Shield};
+pub use stream::Stream;
 pub use sync::{Event, Permit, ReleasedTooOften, Semaphore};
 pub use timeout::{Elapsed, Timeout};
 pub use wait::{AsCompleted, ReturnWhen, as_completed};

@@ -116,6 +116,7 @@ impl<F: Future> Task for Coroutine<F> {
         }
         let Some(future) = &mut self.future else { return Flow::Done };
         let waker = self.waker.get_or_insert_with(|| cx.waker());
+        cx.handle().polls_with(waker);
         let mut poll_context = PollContext::from_waker(waker);
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut poll_context)));
         match polled {

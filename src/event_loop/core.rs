@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::rc::Rc;
+use std::task::{RawWakerVTable, Waker};
 
 use slotmap::{Key, SlotMap};
 
@@ -24,6 +25,8 @@ pub(super) struct Core {
     pub(super) turn: u64,
     /// The task that is being resumed; null between resumes.
     pub(super) current: TaskId,
+    /// The waker with which that task polls its future; `None` if it has not said.
+    pub(super) current_waker: Option<WakerId>,
     /// Coroutines ever spawned: the next one is called `Task-` and one more.
     pub(super) coroutines: u64,
     /// One value of each type, for what is built on the loop; see [`Handle::local`](super::Handle).
@@ -56,6 +59,24 @@ impl SourceSlot {
     }
 }
 
+/// Which waker it is, without holding it.
+#[derive(Clone, Copy)]
+pub(super) struct WakerId {
+    data: *const (),
+    vtable: &'static RawWakerVTable,
+}
+
+impl WakerId {
+    pub(super) fn of(waker: &Waker) -> WakerId {
+        WakerId { data: waker.data(), vtable: waker.vtable() }
+    }
+
+    /// As `Waker::will_wake`: a `false` may be wrong, a `true` is not, while both wakers live.
+    pub(super) fn is_same(self, waker: &Waker) -> bool {
+        self.data == waker.data() && std::ptr::eq(self.vtable, waker.vtable())
+    }
+}
+
 impl Core {
     pub(super) fn new(world: Box<dyn World>) -> Core {
         Core {
@@ -67,6 +88,7 @@ impl Core {
             now: Time::ZERO,
             turn: 0,
             current: TaskId::null(),
+            current_waker: None,
             coroutines: 0,
             locals: Vec::new(),
         }

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use slotmap::Key;
 
-use super::core::{Core, SourceSlot, TaskSlot};
+use super::core::{Core, SourceSlot, TaskSlot, WakerId};
 use super::task::{Cause, Task};
 use super::timers::TimerId;
 use super::wake::{Remote, TaskWaker, Wakes};
@@ -240,6 +240,19 @@ impl Handle {
         let current = self.shared.core.borrow().current;
         Some(current).filter(|task| !task.is_null())
     }
+
+    /// The task that is being resumed polls its future with this waker of its own.
+    pub(crate) fn polls_with(&self, waker: &Waker) {
+        self.shared.core.borrow_mut().current_waker = Some(WakerId::of(waker));
+    }
+
+    /// The task that is being resumed, if `waker` is the one that it polls its future with: who waits
+    /// with it may as well be queued directly. Combinators give their children other wakers.
+    pub(crate) fn task_behind(&self, waker: &Waker) -> Option<TaskId> {
+        let core = self.shared.core.borrow();
+        let own = core.current_waker.filter(|own| own.is_same(waker));
+        own.map(|_| core.current).filter(|task| !task.is_null())
+    }
 }
 
 /// For [`Source`](super::Source).
@@ -281,6 +294,22 @@ impl Handle {
     pub(super) fn assume_ready(&self, source: SourceId) {
         if let Some(slot) = self.shared.core.borrow_mut().sources.get_mut(source) {
             slot.readiness |= Readiness::READABLE | Readiness::WRITABLE;
+        }
+    }
+
+    /// Nothing is known to be ready; the world will report it.
+    pub(super) fn forget_readiness(&self, source: SourceId) {
+        if let Some(slot) = self.shared.core.borrow_mut().sources.get_mut(source) {
+            slot.readiness = Readiness::empty();
+        }
+    }
+
+    /// Gives a source to another task, which has not yet said what it waits for.
+    pub(super) fn set_owner(&self, source: SourceId, owner: TaskId) {
+        if let Some(slot) = self.shared.core.borrow_mut().sources.get_mut(source)
+            && slot.owner != owner
+        {
+            (slot.owner, slot.interest) = (owner, Readiness::empty());
         }
     }
 

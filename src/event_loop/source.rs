@@ -37,6 +37,17 @@ impl<S> Source<S> {
         self.handle.set_interest(self.id, interest);
     }
 
+    /// Gives the source to another task, and says what that one wants; see [`want`](Source::want).
+    pub fn want_for(&self, owner: TaskId, interest: Readiness) {
+        self.handle.set_owner(self.id, owner);
+        self.handle.set_interest(self.id, interest);
+    }
+
+    /// What was reported turned out to be wrong: nothing counts as ready until the world reports it.
+    pub fn forget_readiness(&self) {
+        self.handle.forget_readiness(self.id);
+    }
+
     /// Forgets what is known: the next operation asks the kernel. For a last look before a
     /// deadline is enforced, when readiness may wait behind many other events.
     pub fn assume_ready(&self) {
@@ -74,6 +85,17 @@ impl Source<Stream> {
     pub fn stream(handle: &Handle, mut socket: Stream, owner: TaskId) -> io::Result<Self> {
         let id = handle.register(Pollable::Stream(&mut socket), owner)?;
         Ok(Source { socket, id, handle: handle.clone() })
+    }
+
+    /// As [`stream`](Source::stream), for one that is not connected yet: it counts as ready for
+    /// nothing until the world reports something.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or the socket belongs to another world.
+    pub fn connecting(handle: &Handle, socket: Stream, owner: TaskId) -> io::Result<Self> {
+        let source = Source::stream(handle, socket, owner)?;
+        source.forget_readiness();
+        Ok(source)
     }
 
     /// Reads what is there, at most `buffer`. Zero is the end of the stream.

@@ -166,6 +166,7 @@ impl Handle {
             debug_assert!(!cause.is_empty(), "a queued task has a cause");
             let boxed = slot.boxed.take()?;
             core.current = task;
+            core.current_waker = None;
             Resume { task, boxed, cause, now: core.now }
         };
         let (task, kind, cause) = (resume.task, resume.boxed.kind(), resume.cause);

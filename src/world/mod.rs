@@ -209,6 +209,18 @@ impl Stream {
         }
     }
 
+    /// The peer's address; an error as long as the stream is not connected.
+    ///
+    /// # Errors
+    /// `NotConnected`: not yet, or no more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Stream::Tcp(stream) => stream.peer_addr(),
+            Stream::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+            Stream::Sim(stream) => stream.peer_addr(),
+        }
+    }
+
     /// The error that a connection attempt, or the connection, ran into (SO_ERROR), once.
     ///
     /// # Errors

@@ -45,6 +45,13 @@ impl SimStream {
         end.reset.then(|| io::ErrorKind::ConnectionRefused.into())
     }
 
+    pub(in crate::world) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        let state = self.net.state.borrow();
+        let end = &state.ends[self.end];
+        let other = state.ends.get(end.other).filter(|_| !end.reset);
+        other.map(|other| other.address).ok_or(io::ErrorKind::NotConnected.into())
+    }
+
     pub(super) fn register(&self, id: SourceId) {
         let mut state = self.net.state.borrow_mut();
         let end = &mut state.ends[self.end];

@@ -1,0 +1,215 @@
+//! How long each phase of a fetch may take, and how long it took.
+
+use std::rc::Rc;
+use std::task::Context;
+use std::time::Duration;
+
+use super::error::Phase;
+use crate::coroutine::Relay;
+use crate::event_loop::{Handle, TimerId};
+use crate::id::TaskId;
+use crate::limits::{
+    FETCH_BODY_PROGRESS_TIMEOUT, FETCH_CONNECT_TIMEOUT, FETCH_HEAD_TIMEOUT, FETCH_RESOLVE_TIMEOUT,
+    FETCH_TLS_TIMEOUT, FETCH_WHOLE_TIMEOUT,
+};
+use crate::world::Time;
+
+/// How long a fetch may take. `Timeouts::default()` holds the constants of
+/// [`limits`](crate::limits).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Looking the name up; see [`FETCH_RESOLVE_TIMEOUT`].
+    pub resolve: Duration,
+    /// Connecting, over all addresses of the name; see [`FETCH_CONNECT_TIMEOUT`].
+    pub connect: Duration,
+    /// The TLS handshake; see [`FETCH_TLS_TIMEOUT`].
+    pub tls: Duration,
+    /// From the first byte of the request to the end of the reply's head; see
+    /// [`FETCH_HEAD_TIMEOUT`].
+    pub head: Duration,
+    /// Between two pieces of the body; see [`FETCH_BODY_PROGRESS_TIMEOUT`].
+    pub body_progress: Duration,
+    /// From `send` to the last byte of the body, redirects and waiting for a free connection
+    /// included; see [`FETCH_WHOLE_TIMEOUT`]. `None`: no limit.
+    pub whole: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            resolve: FETCH_RESOLVE_TIMEOUT,
+            connect: FETCH_CONNECT_TIMEOUT,
+            tls: FETCH_TLS_TIMEOUT,
+            head: FETCH_HEAD_TIMEOUT,
+            body_progress: FETCH_BODY_PROGRESS_TIMEOUT,
+            whole: Some(FETCH_WHOLE_TIMEOUT),
+        }
+    }
+}
+
+impl Timeouts {
+    /// The limit of one phase; `None`: that of the whole.
+    fn of(&self, phase: Phase) -> Option<Duration> {
+        match phase {
+            Phase::Queue => None,
+            Phase::Resolve => Some(self.resolve),
+            Phase::Connect => Some(self.connect),
+            Phase::Tls => Some(self.tls),
+            Phase::Head => Some(self.head),
+            Phase::Body => Some(self.body_progress),
+        }
+    }
+}
+
+/// How long the phases of a fetch took, by the loop's clock, which is read once a turn. Redirects
+/// and a retry are added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Waiting because of the limits of connections.
+    pub queued: Duration,
+    /// Looking the name up; zero if it was known, or a connection was there.
+    pub resolve: Duration,
+    /// Connecting; zero if a connection was there.
+    pub connect: Duration,
+    /// The TLS handshake.
+    pub tls: Duration,
+    /// Sending the request and waiting for the head of the reply.
+    pub head: Duration,
+    /// Reading the body; `None` until its end was read.
+    pub body: Option<Duration>,
+}
+
+impl Timings {
+    /// All phases together.
+    pub fn total(&self) -> Duration {
+        let Timings { queued, resolve, connect, tls, head, body } = *self;
+        queued + resolve + connect + tls + head + body.unwrap_or_default()
+    }
+
+    fn add(&mut self, phase: Phase, took: Duration) {
+        match phase {
+            Phase::Queue => self.queued += took,
+            Phase::Resolve => self.resolve += took,
+            Phase::Connect => self.connect += took,
+            Phase::Tls => self.tls += took,
+            Phase::Head => self.head += took,
+            // Written once, at its end.
+            Phase::Body => {}
+        }
+    }
+}
+
+/// Which limit was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TimedOut {
+    pub(super) phase: Phase,
+    pub(super) limit: Duration,
+    /// The limit of the whole fetch, not that of the phase.
+    pub(super) is_whole: bool,
+}
+
+/// The clock of one fetch: which phase it is in, until when, and what the phases took.
+///
+/// Lazy: to begin a phase or to make progress writes two fields. There is at most one timer; one that
+/// fires early is set again by the next [`check`](Watch::check).
+#[derive(Debug)]
+pub(super) struct Watch {
+    handle: Handle,
+    timeouts: Rc<Timeouts>,
+    phase: Phase,
+    began: Time,
+    /// When the phase is over; `Time::NEVER` if it has no limit.
+    phase_end: Time,
+    /// When everything is over.
+    whole_end: Time,
+    /// For whom it was set, and never later than it should be.
+    timer: Option<(TimerId, TaskId)>,
+    timings: Timings,
+}
+
+impl Watch {
+    /// Begins with [`Phase::Queue`].
+    pub(super) fn start(handle: &Handle, timeouts: &Rc<Timeouts>) -> Watch {
+        let began = handle.now();
+        Watch {
+            handle: handle.clone(),
+            timeouts: Rc::clone(timeouts),
+            phase: Phase::Queue,
+            began,
+            phase_end: Time::NEVER,
+            whole_end: timeouts.whole.map_or(Time::NEVER, |whole| began + whole),
+            timer: None,
+            timings: Timings::default(),
+        }
+    }
+
+    pub(super) fn timings(&self) -> Timings {
+        self.timings
+    }
+
+    /// Ends the present phase and begins another.
+    pub(super) fn enter(&mut self, phase: Phase) {
+        let now = self.handle.now();
+        self.timings.add(self.phase, now.since(self.began));
+        (self.phase, self.began) = (phase, now);
+        self.extend(now);
+    }
+
+    /// Something was achieved: the limit of the phase begins anew.
+    pub(super) fn progress(&mut self) {
+        self.extend(self.handle.now());
+    }
+
+    /// The last byte of the body was read.
+    pub(super) fn finish(&mut self) {
+        debug_assert_eq!(self.phase, Phase::Body);
+        self.timings.body = Some(self.handle.now().since(self.began));
+        self.take_timer_back();
+    }
+
+    /// Asked by who has nothing to do but wait: looks whether the time is over, and sees to being
+    /// resumed when it will be.
+    pub(super) fn check(&mut self, cx: &Context<'_>, relay: &mut Relay) -> Result<(), TimedOut> {
+        let (end, now) = (self.phase_end.min(self.whole_end), self.handle.now());
+        if now >= end {
+            return Err(self.timed_out());
+        }
+        if end == Time::NEVER {
+            return Ok(());
+        }
+        let task = relay.task(cx);
+        let is_set = |(timer, owner): (TimerId, TaskId)| {
+            owner == task && timer.deadline() <= end && timer.deadline() > now
+        };
+        if !self.timer.is_some_and(is_set) {
+            self.take_timer_back();
+            self.timer = Some((self.handle.at(end, task), task));
+        }
+        Ok(())
+    }
+
+    fn timed_out(&self) -> TimedOut {
+        let phase_limit = self.timeouts.of(self.phase);
+        let (limit, is_whole) = match (phase_limit, self.timeouts.whole) {
+            (Some(limit), _) if self.phase_end <= self.whole_end => (limit, false),
+            (_, whole) => (whole.unwrap_or_default(), true),
+        };
+        TimedOut { phase: self.phase, limit, is_whole }
+    }
+
+    fn extend(&mut self, now: Time) {
+        self.phase_end = self.timeouts.of(self.phase).map_or(Time::NEVER, |limit| now + limit);
+    }
+
+    fn take_timer_back(&mut self) {
+        if let Some((timer, _)) = self.timer.take() {
+            self.handle.cancel(timer);
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.take_timer_back();
+    }
+}

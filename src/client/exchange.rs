@@ -1,0 +1,294 @@
+//! One request and its reply on one connection: bytes between the connection and the machine that
+//! reads replies.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use super::Shared;
+use super::connection::Got;
+use super::error::{Error, ErrorKind, Phase};
+use super::pool::Lease;
+use crate::event_loop::Handle;
+use crate::http::{Reply as Machine, ReplyEvent, ReplyHead};
+use crate::limits::READ_BYTES_PER_RESUME_MAX;
+
+/// What is read goes here, for the length of one read: a fetch that waits owns no buffer.
+pub(super) type Scratch = Rc<RefCell<Box<[u8]>>>;
+
+/// A request as bytes. Kept until the first byte of the reply, because it may have to be sent again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Message {
+    /// The head, and the body if it is small.
+    pub(super) head: Vec<u8>,
+    /// The body, if it is not.
+    pub(super) body: Rc<[u8]>,
+}
+
+/// One request and its reply.
+pub(super) struct Exchange {
+    handle: Handle,
+    scratch: Scratch,
+    pub(super) peer: SocketAddr,
+    /// `None` when it was given back.
+    lease: Option<Lease>,
+    message: Message,
+    /// Bytes of the message that are on their way.
+    written: usize,
+    machine: Machine,
+    /// A partial head.
+    left: Vec<u8>,
+    /// Bytes of the body that nobody has taken yet.
+    arrived: Vec<u8>,
+    /// How it ended, as far as reading went: the end may still be behind `arrived`.
+    outcome: Option<Result<(), Error>>,
+    /// A byte of the reply has come.
+    pub(super) is_answered: bool,
+    /// The turn in which was read last, and how many bytes in that turn.
+    turn: (u64, usize),
+}
+
+impl Message {
+    fn len(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+
+    /// What follows the first `written` bytes, in one piece as far as it goes.
+    fn rest(&self, written: usize) -> &[u8] {
+        match written.checked_sub(self.head.len()) {
+            None => &self.head[written..],
+            Some(of_body) => &self.body[of_body..],
+        }
+    }
+}
+
+impl Exchange {
+    /// On a lease whose connection is open, and `peer` at the other end of it.
+    pub(super) fn new(
+        client: &Shared,
+        lease: Lease,
+        peer: SocketAddr,
+        message: Message,
+        machine: Machine,
+    ) -> Exchange {
+        Exchange {
+            handle: client.opener.handle.clone(),
+            scratch: Rc::clone(&client.scratch),
+            peer,
+            lease: Some(lease),
+            message,
+            written: 0,
+            machine,
+            left: Vec::new(),
+            arrived: Vec::new(),
+            outcome: None,
+            is_answered: false,
+            turn: (0, 0),
+        }
+    }
+
+    /// Sends the request and reads the head of the reply; whatever has come of the body as well.
+    ///
+    /// The reply is read also while the request is being sent: a server may refuse a body before it
+    /// has come, and not read the rest of it.
+    pub(super) fn poll_head(&mut self, cx: &Context<'_>) -> Poll<Result<ReplyHead, Error>> {
+        let broken = self.send().err();
+        loop {
+            let read = self.read(Phase::Head);
+            match (read, broken.as_ref()) {
+                (Poll::Ready(Some(head)), _) => {
+                    self.forget_if_sent();
+                    return Poll::Ready(Ok(head));
+                }
+                (Poll::Ready(None), _) => {
+                    if let Some(Err(error)) = self.outcome.take() {
+                        return Poll::Ready(Err(error));
+                    }
+                }
+                // Nothing was said before it broke.
+                (Poll::Pending, Some(error)) => {
+                    return Poll::Ready(Err(Error::io(Phase::Head, &self.peer, error)));
+                }
+                (Poll::Pending, None) => return self.wait(cx),
+            }
+        }
+    }
+
+    /// Moves some of the body into `arrived`. False at its end.
+    pub(super) fn poll_body(&mut self, cx: &Context<'_>) -> Poll<Result<bool, Error>> {
+        // A server may begin to answer before it has everything. If it does not want the rest, the
+        // reply will say all there is to say.
+        let _ = self.send();
+        while self.arrived.is_empty() {
+            match &self.outcome {
+                Some(Ok(())) => return Poll::Ready(Ok(false)),
+                Some(Err(error)) => return Poll::Ready(Err(error.clone())),
+                None if self.has_read_enough() => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                None => {}
+            }
+            if self.read(Phase::Body).is_pending() {
+                return self.wait(cx);
+            }
+        }
+        Poll::Ready(Ok(true))
+    }
+
+    /// What has come of the body since this was asked last.
+    pub(super) fn take_arrived(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.arrived)
+    }
+
+    /// True when the end of the body was read, although some of it may not have been taken.
+    pub(super) fn is_complete(&self) -> bool {
+        matches!(self.outcome, Some(Ok(())))
+    }
+
+    /// Bytes of the body so far, without chunks.
+    pub(super) fn body_bytes(&self) -> u64 {
+        self.machine.body_bytes()
+    }
+
+    /// For a retry.
+    pub(super) fn into_parts(self) -> (Option<Lease>, Message) {
+        (self.lease, self.message)
+    }
+
+    /// A last look before a deadline is enforced: what the kernel has may not have been reported.
+    pub(super) fn look_again(&mut self) {
+        if let Some(connection) = self.lease.as_mut().and_then(|lease| lease.connection.as_mut()) {
+            connection.assume_ready();
+        }
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        let Some(connection) = self.lease.as_mut().and_then(|lease| lease.connection.as_mut())
+        else {
+            return Ok(());
+        };
+        while self.written < self.message.len() {
+            match connection.try_write(self.message.rest(self.written)) {
+                Ok(written) => self.written += written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// One read, and what the machine says about it: a head, if it is complete. Ready with none: look
+    /// at `arrived` and `outcome`, and read on.
+    fn read(&mut self, phase: Phase) -> Poll<Option<ReplyHead>> {
+        let scratch = Rc::clone(&self.scratch);
+        let buffer = &mut **scratch.borrow_mut();
+        let left = std::mem::take(&mut self.left);
+        debug_assert!(left.len() < buffer.len(), "the machine refuses a longer head");
+        let (front, back) = buffer.split_at_mut(left.len());
+        front.copy_from_slice(&left);
+        let got = ready!(self.receive(phase, left, back));
+        let (filled, is_end) = match got {
+            Some(Got::Bytes(bytes)) => (front.len() + bytes, false),
+            Some(Got::End) => (front.len(), true),
+            Some(Got::Cut) => {
+                self.outcome = Some(Err(self.cut(phase)));
+                return Poll::Ready(None);
+            }
+            None => return Poll::Ready(None),
+        };
+        self.is_answered |= filled > 0;
+        Poll::Ready(self.digest(phase, &buffer[..filled], is_end))
+    }
+
+    /// Reads behind what is `left`, which is kept if nothing comes. `None`: it failed, see `outcome`.
+    fn receive(&mut self, phase: Phase, left: Vec<u8>, buffer: &mut [u8]) -> Poll<Option<Got>> {
+        let Some(connection) = self.lease.as_mut().and_then(|lease| lease.connection.as_mut())
+        else {
+            return Poll::Ready(None);
+        };
+        match connection.try_read(buffer) {
+            Ok(got) => {
+                self.count(got);
+                Poll::Ready(Some(got))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.left = left;
+                Poll::Pending
+            }
+            Err(error) => {
+                self.outcome = Some(Err(Error::io(phase, &self.peer, &error)));
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    /// Feeds the machine. What is wrong behind the head is told behind the head.
+    fn digest(&mut self, phase: Phase, mut input: &[u8], is_end: bool) -> Option<ReplyHead> {
+        let mut found = None;
+        loop {
+            match self.machine.advance(&mut input, is_end) {
+                Ok(ReplyEvent::Head(head)) => found = Some(head),
+                Ok(ReplyEvent::Data(data)) => self.arrived.extend_from_slice(data),
+                Ok(ReplyEvent::Read) => {
+                    self.left = input.to_vec();
+                    return found;
+                }
+                Ok(ReplyEvent::End { reusable }) => {
+                    self.finish(reusable);
+                    return found;
+                }
+                Err(error) => {
+                    self.outcome = Some(Err(Error::reply(phase, &self.peer, error)));
+                    return found;
+                }
+            }
+        }
+    }
+
+    /// The reply is complete: the connection goes to whoever is next.
+    fn finish(&mut self, is_reusable: bool) {
+        self.outcome = Some(Ok(()));
+        let is_sent = self.written == self.message.len();
+        // Otherwise it is dropped, and closed: the server would take the rest for a request.
+        if let Some(lease) = self.lease.take().filter(|_| is_reusable && is_sent) {
+            lease.give_back();
+        }
+    }
+
+    /// It will not be sent again: part of the reply is here.
+    fn forget_if_sent(&mut self) {
+        if self.written == self.message.len() {
+            (self.message, self.written) = (Message::default(), 0);
+        }
+    }
+
+    fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        let has_output = self.written < self.message.len();
+        if let Some(connection) = self.lease.as_mut().and_then(|lease| lease.connection.as_mut()) {
+            connection.wait(cx, has_output);
+        }
+        Poll::Pending
+    }
+
+    fn cut(&self, phase: Phase) -> Error {
+        let message = format!(
+            "bad reply from {}: the connection ended without the close_notify of TLS",
+            self.peer
+        );
+        Error::new(ErrorKind::Truncated, phase, message)
+    }
+
+    fn count(&mut self, got: Got) {
+        let (turn, bytes) = (self.handle.turns(), if let Got::Bytes(n) = got { n } else { 0 });
+        let before = if self.turn.0 == turn { self.turn.1 } else { 0 };
+        self.turn = (turn, before + bytes);
+    }
+
+    /// So that a fast server does not keep the loop to itself.
+    fn has_read_enough(&self) -> bool {
+        self.turn.0 == self.handle.turns() && self.turn.1 >= READ_BYTES_PER_RESUME_MAX
+    }
+}

@@ -1,0 +1,359 @@
+//! Connections that are open: who has one, who waits for one, and which are idle.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use super::connection::Connection;
+use super::keeper::Keeper;
+use crate::event_loop::Handle;
+use crate::id::TaskId;
+use crate::limits::FETCH_IDLE_TIMEOUT;
+use crate::world::Time;
+
+/// The connections of one client.
+///
+/// Invariants: `busy` and the idle connections together are at most `connections_max`; while somebody
+/// waits who could be served, nobody does: every release serves as many as it can, oldest first.
+pub(super) struct Pool {
+    handle: Handle,
+    connections_max: usize,
+    per_host_max: usize,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By origin: `http://localhost:8080`. None without a busy or an idle connection.
+    hosts: HashMap<Rc<str>, Host>,
+    /// Leases.
+    busy: usize,
+    /// Idle connections.
+    idle: usize,
+    /// Who waits, by order of arrival.
+    waiting: BTreeMap<u64, Rc<Ticket>>,
+    /// Tickets ever drawn.
+    tickets: u64,
+    /// The task that watches the idle connections; `None` if there is none to watch.
+    keeper: Option<TaskId>,
+}
+
+#[derive(Default)]
+struct Host {
+    busy: usize,
+    /// The last is the one that was busy last.
+    idle: Vec<Idle>,
+}
+
+struct Idle {
+    connection: Connection,
+    since: Time,
+}
+
+/// The right to one connection, and the connection once there is one. Dropped, it closes it.
+pub(super) struct Lease {
+    pool: Rc<Pool>,
+    origin: Rc<str>,
+    /// `None`: it is to be opened.
+    pub(super) connection: Option<Connection>,
+    /// The connection has served another request before.
+    pub(super) is_reused: bool,
+    /// The connection goes back instead of being closed.
+    keep: bool,
+}
+
+/// A place in the queue.
+struct Ticket {
+    origin: Rc<str>,
+    /// Who is told of the grant.
+    waker: RefCell<Option<Waker>>,
+    grant: RefCell<Option<Lease>>,
+}
+
+impl Pool {
+    pub(super) fn new(handle: &Handle, connections_max: usize, per_host_max: usize) -> Rc<Pool> {
+        let (handle, state) = (handle.clone(), RefCell::default());
+        Rc::new(Pool { handle, connections_max, per_host_max, state })
+    }
+
+    /// Asks for a connection to `origin`.
+    pub(super) fn acquire(self: &Rc<Self>, origin: &str) -> Acquire {
+        let known = self.state.borrow().hosts.get_key_value(origin).map(|(known, _)| known.clone());
+        let origin = known.unwrap_or_else(|| origin.into());
+        Acquire { pool: Rc::clone(self), origin, ticket: None }
+    }
+
+    /// Idle connections.
+    pub(super) fn idle_count(&self) -> usize {
+        self.state.borrow().idle
+    }
+
+    /// A lease at once, if the limits allow.
+    fn try_lease(self: &Rc<Self>, origin: &Rc<str>) -> Option<Lease> {
+        let entered = self.state.borrow_mut().enter(origin, self);
+        entered.then(|| self.lease(Rc::clone(origin), None))
+    }
+
+    /// A lease for whoever has entered, with this connection or an idle one.
+    fn lease(self: &Rc<Self>, origin: Rc<str>, connection: Option<Connection>) -> Lease {
+        let connection = connection.or_else(|| self.take_idle(&origin));
+        if connection.is_none() {
+            self.make_room();
+        }
+        let is_reused = connection.is_some();
+        Lease { pool: Rc::clone(self), origin, connection, is_reused, keep: false }
+    }
+
+    fn take_idle(&self, origin: &str) -> Option<Connection> {
+        loop {
+            let mut idle = self.state.borrow_mut().pop_idle(origin)?;
+            if !idle.connection.is_stale() {
+                return Some(idle.connection);
+            }
+        }
+    }
+
+    /// Closes the connection that has been idle longest, if there are too many.
+    fn make_room(&self) {
+        let evicted = {
+            let mut state = self.state.borrow_mut();
+            let is_full = state.busy + state.idle > self.connections_max;
+            if is_full { state.pop_oldest_idle() } else { None }
+        };
+        drop(evicted);
+    }
+
+    /// A lease ends. Its place goes to who has waited longest, with the connection if it fits.
+    fn release(self: &Rc<Self>, origin: &Rc<str>, connection: Option<Connection>) {
+        self.state.borrow_mut().leave(origin);
+        // What has come behind the reply must not be taken for the next one.
+        let mut connection = connection.and_then(|mut c| (!c.is_stale()).then_some(c));
+        loop {
+            let next = self.state.borrow_mut().call_next(self);
+            let Some(ticket) = next else { break };
+            let fitting = if ticket.origin == *origin { connection.take() } else { None };
+            ticket.grant(self.lease(Rc::clone(&ticket.origin), fitting));
+        }
+        if let Some(connection) = connection {
+            self.park(origin, connection);
+        }
+    }
+
+    fn park(self: &Rc<Self>, origin: &Rc<str>, mut connection: Connection) {
+        let is_full = {
+            let state = self.state.borrow();
+            state.busy + state.idle >= self.connections_max
+        };
+        if is_full {
+            return;
+        }
+        connection.rest(self.keeper());
+        let since = self.handle.now();
+        let state = &mut *self.state.borrow_mut();
+        state.hosts.entry(Rc::clone(origin)).or_default().idle.push(Idle { connection, since });
+        state.idle += 1;
+    }
+
+    fn keeper(self: &Rc<Self>) -> TaskId {
+        let present = self.state.borrow().keeper;
+        present.unwrap_or_else(|| {
+            let pool = Rc::downgrade(self);
+            let task = self.handle.spawn_task(|_| Box::new(Keeper::new(pool)));
+            self.state.borrow_mut().keeper = Some(task);
+            task
+        })
+    }
+
+    /// Closes idle connections that are stale or too old. Gives the moment at which the next one will
+    /// be too old; `None`: none is left, and nobody keeps them any more.
+    pub(super) fn sweep(&self, now: Time) -> Option<Time> {
+        let mut state = self.state.borrow_mut();
+        let State { hosts, idle, keeper, .. } = &mut *state;
+        let mut next = None;
+        hosts.retain(|_, host| {
+            let before = host.idle.len();
+            host.idle.retain_mut(|idle| {
+                now < idle.since + FETCH_IDLE_TIMEOUT && !idle.connection.is_stale()
+            });
+            *idle -= before - host.idle.len();
+            let first = host.idle.first().map(|idle| idle.since + FETCH_IDLE_TIMEOUT);
+            next = next.into_iter().chain(first).min();
+            host.is_used()
+        });
+        if next.is_none() {
+            *keeper = None;
+        }
+        next
+    }
+}
+
+impl State {
+    /// Counts a lease for `origin`. False if the limits do not allow it.
+    fn enter(&mut self, origin: &Rc<str>, pool: &Pool) -> bool {
+        if !self.may_enter(origin, pool) {
+            return false;
+        }
+        self.busy += 1;
+        match self.hosts.get_mut(origin) {
+            Some(host) => host.busy += 1,
+            None => {
+                self.hosts.insert(Rc::clone(origin), Host { busy: 1, idle: Vec::new() });
+            }
+        }
+        true
+    }
+
+    fn may_enter(&self, origin: &str, pool: &Pool) -> bool {
+        self.busy < pool.connections_max
+            && (pool.per_host_max == usize::MAX
+                || self.hosts.get(origin).is_none_or(|host| host.busy < pool.per_host_max))
+    }
+
+    fn leave(&mut self, origin: &str) {
+        self.busy -= 1;
+        if let Some(host) = self.hosts.get_mut(origin) {
+            host.busy -= 1;
+        }
+        self.forget_if_unused(origin);
+    }
+
+    /// Takes the first out of the queue that may enter, and lets it.
+    fn call_next(&mut self, pool: &Pool) -> Option<Rc<Ticket>> {
+        if self.busy >= pool.connections_max {
+            return None;
+        }
+        let may_enter = |ticket: &Ticket| self.may_enter(&ticket.origin, pool);
+        let number = *self.waiting.iter().find(|(_, ticket)| may_enter(ticket))?.0;
+        let ticket = self.waiting.remove(&number)?;
+        let entered = self.enter(&ticket.origin, pool);
+        debug_assert!(entered, "it may");
+        Some(ticket)
+    }
+
+    fn pop_idle(&mut self, origin: &str) -> Option<Idle> {
+        let idle = self.hosts.get_mut(origin)?.idle.pop()?;
+        self.idle -= 1;
+        self.forget_if_unused(origin);
+        Some(idle)
+    }
+
+    fn pop_oldest_idle(&mut self) -> Option<Idle> {
+        let oldest = |host: &Host| host.idle.first().map(|idle| idle.since);
+        let with_idle =
+            self.hosts.iter().filter_map(|(origin, host)| Some((oldest(host)?, origin)));
+        let origin = Rc::clone(with_idle.min_by_key(|(since, _)| *since)?.1);
+        let idle = self.hosts.get_mut(&origin)?.idle.remove(0);
+        self.idle -= 1;
+        self.forget_if_unused(&origin);
+        Some(idle)
+    }
+
+    fn forget_if_unused(&mut self, origin: &str) {
+        if self.hosts.get(origin).is_some_and(|host| !host.is_used()) {
+            self.hosts.remove(origin);
+        }
+    }
+}
+
+impl Host {
+    fn is_used(&self) -> bool {
+        self.busy > 0 || !self.idle.is_empty()
+    }
+}
+
+impl Ticket {
+    fn grant(&self, lease: Lease) {
+        *self.grant.borrow_mut() = Some(lease);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Lease {
+    /// Ends the lease; the connection can carry another request.
+    pub(super) fn give_back(mut self) {
+        self.keep = true;
+    }
+
+    /// Closes the connection, which is to be opened anew.
+    pub(super) fn start_afresh(&mut self) {
+        (self.connection, self.is_reused) = (None, false);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // What is not kept is closed before whoever is next opens another.
+        let kept = self.connection.take().filter(|_| self.keep);
+        self.pool.release(&self.origin, kept);
+    }
+}
+
+/// Waits for a [`Lease`]. Dropping it gives up the place in the queue.
+pub(super) struct Acquire {
+    pool: Rc<Pool>,
+    origin: Rc<str>,
+    ticket: Option<(u64, Rc<Ticket>)>,
+}
+
+impl Acquire {
+    pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Lease> {
+        if let Some((_, ticket)) = &self.ticket {
+            let granted = ticket.grant.borrow_mut().take();
+            if let Some(lease) = granted {
+                self.ticket = None;
+                return Poll::Ready(lease);
+            }
+            *ticket.waker.borrow_mut() = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        if let Some(lease) = self.pool.try_lease(&self.origin) {
+            return Poll::Ready(lease);
+        }
+        self.queue(cx);
+        Poll::Pending
+    }
+
+    fn queue(&mut self, cx: &Context<'_>) {
+        let (origin, waker) = (Rc::clone(&self.origin), RefCell::new(Some(cx.waker().clone())));
+        let ticket = Rc::new(Ticket { origin, waker, grant: RefCell::default() });
+        let state = &mut *self.pool.state.borrow_mut();
+        state.tickets += 1;
+        state.waiting.insert(state.tickets, Rc::clone(&ticket));
+        self.ticket = Some((state.tickets, ticket));
+    }
+}
+
+impl Drop for Acquire {
+    fn drop(&mut self) {
+        let Some((number, ticket)) = self.ticket.take() else { return };
+        self.pool.state.borrow_mut().waiting.remove(&number);
+        // Granted, and not taken: whoever is next has it.
+        let granted = ticket.grant.borrow_mut().take();
+        if let Some(lease) = granted {
+            lease.give_back();
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if let Some(keeper) = self.state.get_mut().keeper {
+            self.handle.discard(keeper);
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.borrow();
+        f.debug_struct("Pool")
+            .field("busy", &state.busy)
+            .field("idle", &state.idle)
+            .field("waiting", &state.waiting.len())
+            .finish_non_exhaustive()
+    }
+}

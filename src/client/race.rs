@@ -1,0 +1,152 @@
+//! Connecting to a name with many addresses: Happy Eyeballs in its simple form (RFC 8305).
+//!
+//! Addresses are tried in the order of the system, the families taking turns. Each has a head start of
+//! [`CONNECT_FALLBACK_DELAY`] before the next is tried as well; one that fails passes the start on at
+//! once. The first to connect wins, and the others are closed.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use crate::coroutine::{Relay, Stream};
+use crate::event_loop::{Handle, TimerId};
+use crate::limits::CONNECT_FALLBACK_DELAY;
+use crate::world::Time;
+
+/// Attempts to connect, under way and to come.
+pub(super) struct Race {
+    handle: Handle,
+    relay: Relay,
+    /// Addresses to come.
+    waiting: VecDeque<SocketAddr>,
+    /// Who runs.
+    running: Vec<(SocketAddr, Stream)>,
+    failures: Vec<(SocketAddr, io::Error)>,
+    /// When the next starts, even if nobody has failed.
+    next_start: Time,
+    timer: Option<TimerId>,
+}
+
+impl Race {
+    pub(super) fn new(handle: &Handle, addresses: &[SocketAddr]) -> Race {
+        Race {
+            handle: handle.clone(),
+            relay: Relay::new(handle),
+            waiting: interleaved(addresses),
+            running: Vec::new(),
+            failures: Vec::new(),
+            next_start: Time::ZERO,
+            timer: None,
+        }
+    }
+
+    /// The winner; or, when all have failed, nobody: see [`failures`](Race::failures).
+    pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<(SocketAddr, Stream)>> {
+        loop {
+            if let Some(winner) = self.poll_running(cx) {
+                return Poll::Ready(Some(winner));
+            }
+            let is_due = self.running.is_empty() || self.handle.now() >= self.next_start;
+            match self.waiting.pop_front() {
+                Some(next) if is_due => self.start(next),
+                Some(next) => {
+                    self.waiting.push_front(next);
+                    self.set_timer(cx);
+                    return Poll::Pending;
+                }
+                None if self.running.is_empty() => return Poll::Ready(None),
+                None => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Who was tried, and what happened: `127.0.0.1:80: Connection refused (os error 111)`. Of those
+    /// that were still trying, that they did not answer.
+    pub(super) fn failures(&self) -> String {
+        let failed = self.failures.iter().map(|(address, error)| format!("{address}: {error}"));
+        let silent = self.running.iter().map(|(address, _)| format!("{address}: no answer"));
+        let untried = self.waiting.iter().map(|address| format!("{address}: not tried"));
+        failed.chain(silent).chain(untried).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Looks at all who run; takes out who has failed, or has won.
+    fn poll_running(&mut self, cx: &Context<'_>) -> Option<(SocketAddr, Stream)> {
+        let mut index = 0;
+        while let Some((_, stream)) = self.running.get_mut(index) {
+            match stream.poll_connected(cx) {
+                Poll::Pending => index += 1,
+                Poll::Ready(Ok(())) => return Some(self.running.swap_remove(index)),
+                Poll::Ready(Err(error)) => {
+                    let (address, _) = self.running.remove(index);
+                    self.failures.push((address, error));
+                    self.next_start = self.handle.now();
+                }
+            }
+        }
+        None
+    }
+
+    fn start(&mut self, address: SocketAddr) {
+        self.next_start = self.handle.now() + CONNECT_FALLBACK_DELAY;
+        match Stream::connecting(&self.handle, address) {
+            Ok(stream) => self.running.push((address, stream)),
+            Err(error) => {
+                self.failures.push((address, error));
+                self.next_start = self.handle.now();
+            }
+        }
+    }
+
+    fn set_timer(&mut self, cx: &Context<'_>) {
+        let is_set = |timer: TimerId| timer.deadline() == self.next_start;
+        if !self.timer.is_some_and(is_set) {
+            self.take_timer_back();
+            let task = self.relay.task(cx);
+            self.timer = Some(self.handle.at(self.next_start, task));
+        }
+    }
+
+    fn take_timer_back(&mut self) {
+        if let Some(timer) = self.timer.take() {
+            self.handle.cancel(timer);
+        }
+    }
+}
+
+impl Drop for Race {
+    fn drop(&mut self) {
+        self.take_timer_back();
+    }
+}
+
+/// The addresses in their order, except that the families take turns as long as there are both
+/// (RFC 8305 section 4). The family of the first stays first.
+fn interleaved(addresses: &[SocketAddr]) -> VecDeque<SocketAddr> {
+    let is_first_family = |address: &&SocketAddr| address.is_ipv6() == addresses[0].is_ipv6();
+    let mut same = addresses.iter().filter(is_first_family);
+    let mut other = addresses.iter().filter(|address| !is_first_family(address));
+    let mut mixed = VecDeque::with_capacity(addresses.len());
+    while mixed.len() < addresses.len() {
+        mixed.extend(same.next().into_iter().chain(other.next()));
+    }
+    mixed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns_as_long_as_there_are_both() {
+        let list = |texts: &[&str]| -> Vec<SocketAddr> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let given = list(&["[::1]:1", "[::2]:1", "[::3]:1", "1.0.0.1:1", "1.0.0.2:1"]);
+        let mixed = list(&["[::1]:1", "1.0.0.1:1", "[::2]:1", "1.0.0.2:1", "[::3]:1"]);
+        assert_eq!(interleaved(&given), mixed);
+        assert_eq!(interleaved(&[]), []);
+        let given = list(&["1.0.0.1:1", "[::1]:1"]);
+        assert_eq!(interleaved(&given), given);
+    }
+}

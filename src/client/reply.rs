@@ -1,0 +1,222 @@
+//! What came back: the head, and the body as it comes or whole.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+
+use url::Url;
+
+use super::connect::{Patience, authority};
+use super::deadline::Timings;
+use super::error::{Error, ErrorKind, Phase};
+use super::exchange::Exchange;
+use super::gzip::Decoder;
+use super::text;
+use crate::http::{ReplyHead, Version};
+
+/// A reply whose head is here, and whose body comes when it is asked for.
+///
+/// Dropped before the end of its body, it closes the connection. A body that came in one piece with
+/// the head is here already, and its connection serves others.
+pub struct Reply(Box<Inner>);
+
+struct Inner {
+    url: Url,
+    head: ReplyHead,
+    exchange: Exchange,
+    patience: Patience,
+    decoder: Option<Decoder>,
+    /// The end of the body was given.
+    is_over: bool,
+    /// Bytes of the body so far, decoded; at most `body_bytes_max`.
+    body_bytes: u64,
+    body_bytes_max: u64,
+}
+
+impl Reply {
+    pub(super) fn new(
+        url: Url,
+        head: ReplyHead,
+        exchange: Exchange,
+        mut patience: Patience,
+        is_decoded: bool,
+        body_bytes_max: u64,
+    ) -> Reply {
+        patience.watch.enter(Phase::Body);
+        let is_gzip = head.text("Content-Encoding").is_some_and(|coding| {
+            coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip")
+        });
+        let decoder = if is_gzip && is_decoded { Decoder::new() } else { None };
+        let mut inner = Inner {
+            url,
+            head,
+            exchange,
+            patience,
+            decoder,
+            is_over: false,
+            body_bytes: 0,
+            body_bytes_max,
+        };
+        inner.note_end();
+        Reply(Box::new(inner))
+    }
+
+    /// The status: `200`.
+    pub fn status(&self) -> u16 {
+        self.0.head.status().code()
+    }
+
+    /// The URL that was fetched in the end, after redirects.
+    pub fn url(&self) -> &str {
+        self.0.url.as_str()
+    }
+
+    /// The version of the reply.
+    pub fn version(&self) -> Version {
+        self.0.head.version()
+    }
+
+    /// The head, with its fields.
+    pub fn head(&self) -> &ReplyHead {
+        &self.0.head
+    }
+
+    /// The value of the first field with this name, in any case, as text; `None` also where it is
+    /// not UTF-8.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.0.head.text(name)
+    }
+
+    /// The address that answered.
+    pub fn peer(&self) -> SocketAddr {
+        self.0.exchange.peer
+    }
+
+    /// How long each phase took.
+    pub fn timings(&self) -> Timings {
+        self.0.patience.watch.timings()
+    }
+
+    /// The next piece of the body, chunked and gzip coding taken off; never empty. `None`: the body
+    /// was complete.
+    ///
+    /// # Errors
+    /// When the connection breaks or ends early, makes no progress, or says what is wrong; when the
+    /// body is longer than the client takes. The pieces before it are what they are.
+    pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        loop {
+            let piece = self.0.raw_chunk().await?;
+            let is_last = piece.is_none();
+            let piece = self.0.decode(piece)?;
+            if !piece.is_empty() {
+                return self.0.count(piece).map(Some);
+            }
+            if is_last {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    /// As [`chunk`](Reply::chunk).
+    pub async fn bytes(mut self) -> Result<Vec<u8>, Error> {
+        self.collect().await
+    }
+
+    /// The whole body as text: by its byte order mark, else by the charset of `Content-Type`, else as
+    /// UTF-8. What cannot be decoded becomes U+FFFD.
+    ///
+    /// # Errors
+    /// As [`chunk`](Reply::chunk).
+    pub async fn text(mut self) -> Result<String, Error> {
+        let bytes = self.collect().await?;
+        Ok(text::decode(self.0.head.get("Content-Type"), bytes))
+    }
+
+    /// As [`bytes`](Reply::bytes), for who wants to look at the timings afterwards.
+    ///
+    /// # Errors
+    /// As [`chunk`](Reply::chunk).
+    pub async fn collect(&mut self) -> Result<Vec<u8>, Error> {
+        let mut body = Vec::new();
+        while let Some(piece) = self.chunk().await? {
+            if body.is_empty() {
+                body = piece;
+            } else {
+                body.extend_from_slice(&piece);
+            }
+        }
+        Ok(body)
+    }
+}
+
+impl Inner {
+    /// The next piece as it is on the wire, without chunks. `None`: that was all.
+    async fn raw_chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        if self.is_over || self.decoder.as_ref().is_some_and(Decoder::has_more) {
+            return Ok(if self.is_over { None } else { Some(Vec::new()) });
+        }
+        let Inner { exchange, patience, .. } = self;
+        let more = poll_fn(|cx| patience.exchange(cx, exchange, Exchange::poll_body)).await;
+        match more {
+            Ok(Ok(true)) => {
+                self.patience.watch.progress();
+                let piece = self.exchange.take_arrived();
+                self.note_end();
+                Ok(Some(piece))
+            }
+            Ok(Ok(false)) => {
+                self.note_end();
+                self.is_over = true;
+                Ok(None)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(timed_out) => Err(timed_out.waiting_for(authority(&self.url))),
+        }
+    }
+
+    /// Takes the gzip coding off.
+    fn decode(&mut self, piece: Option<Vec<u8>>) -> Result<Vec<u8>, Error> {
+        match (&mut self.decoder, piece) {
+            (None, piece) => Ok(piece.unwrap_or_default()),
+            (Some(decoder), Some(piece)) => decoder.decode(piece),
+            // A reply to HEAD, or without content, has the field but nothing to take off.
+            (Some(_), None) if self.body_bytes == 0 && self.exchange.body_bytes() == 0 => {
+                Ok(Vec::new())
+            }
+            (Some(decoder), None) => decoder.finish(),
+        }
+    }
+
+    fn count(&mut self, piece: Vec<u8>) -> Result<Vec<u8>, Error> {
+        self.body_bytes += piece.len() as u64;
+        if self.body_bytes <= self.body_bytes_max {
+            return Ok(piece);
+        }
+        let (peer, max) = (self.exchange.peer, self.body_bytes_max);
+        let message = format!("the body from {peer} is longer than {max} bytes");
+        Err(Error::new(ErrorKind::TooLong, Phase::Body, message))
+    }
+
+    /// The watch stops when the last byte was read, not when somebody asks for it.
+    fn note_end(&mut self) {
+        if self.exchange.is_complete() && self.timings_are_open() {
+            self.patience.watch.finish();
+        }
+    }
+
+    fn timings_are_open(&self) -> bool {
+        self.patience.watch.timings().body.is_none()
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply")
+            .field("status", &self.status())
+            .field("url", &self.url())
+            .finish_non_exhaustive()
+    }
+}

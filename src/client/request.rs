@@ -1,0 +1,239 @@
+//! What is asked for, and the way from asking to a reply.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use url::Url;
+
+use super::Client;
+use super::connect::{Patience, authority};
+use super::connection::Connection;
+use super::deadline::Watch;
+use super::error::{Error, ErrorKind, Phase};
+use super::exchange::{Exchange, Message};
+use super::gzip::ACCEPT_ENCODING;
+use super::pool::Lease;
+use super::redirect;
+use super::reply::Reply;
+use crate::coroutine::Relay;
+use crate::http::{Ask, Reply as Machine, ReplyHead};
+use crate::limits::{REQUEST_BODY_INLINE_BYTES_MAX, ReplyLimits};
+
+/// A request under construction. It does nothing until it is [sent](RequestBuilder::send).
+#[must_use = "a request does nothing unless it is sent"]
+pub struct RequestBuilder {
+    client: Client,
+    method: String,
+    url: String,
+    headers: Vec<(String, String)>,
+    body: Option<Rc<[u8]>>,
+}
+
+impl RequestBuilder {
+    pub(super) fn new(client: Client, method: &str, url: &str) -> RequestBuilder {
+        let (method, url) = (method.to_owned(), url.to_owned());
+        RequestBuilder { client, method, url, headers: Vec::new(), body: None }
+    }
+
+    /// Appends a header field. It takes the place of the client's own fields with this name. One that
+    /// cannot be sent (not a token; a line break in the value; one that belongs to the connection,
+    /// such as `Host` or `Content-Length`) makes [`send`](RequestBuilder::send) fail.
+    pub fn header(mut self, name: &str, value: &str) -> RequestBuilder {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Sets the body. Give its `Content-Type`, too.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> RequestBuilder {
+        self.body = Some(Rc::from(body.into()));
+        self
+    }
+
+    /// Sends the request, follows redirects, and waits for the head of the reply. Every status that
+    /// is not a redirect is a reply, also 404 and 500.
+    ///
+    /// A GET, or another idempotent request (RFC 9110 section 9.2.2), whose kept connection turns out
+    /// to be closed is sent once more, on a new connection.
+    ///
+    /// # Errors
+    /// [`Error`] says which.
+    pub async fn send(self) -> Result<Reply, Error> {
+        // In a box: what awaits it carries a pointer.
+        Box::new(Job::new(self)?).run().await
+    }
+}
+
+/// A fetch under way.
+pub(super) struct Job {
+    client: Client,
+    pub(super) method: String,
+    pub(super) url: Url,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Option<Rc<[u8]>>,
+    patience: Patience,
+    redirects: u32,
+}
+
+impl Job {
+    fn new(request: RequestBuilder) -> Result<Job, Error> {
+        let RequestBuilder { client, method, url, headers, body } = request;
+        let url = parse_url(&url)?;
+        let handle = &client.shared.opener.handle;
+        let watch = Watch::start(handle, &client.shared.timeouts);
+        let patience = Patience { watch, relay: Relay::new(handle) };
+        Ok(Job { client, method, url, headers, body, patience, redirects: 0 })
+    }
+
+    async fn run(mut self: Box<Self>) -> Result<Reply, Error> {
+        loop {
+            let (head, exchange) = self.exchange().await?;
+            let Some(next) = redirect::target(&head, &self.url) else {
+                return Ok(self.reply(head, exchange));
+            };
+            self.count_redirect()?;
+            self.redirect(head.status().code(), next?);
+            // Its connection, if it is not given back already, makes room for the next.
+            drop(exchange);
+            self.patience.watch.enter(Phase::Queue);
+        }
+    }
+
+    /// One request and the head of its reply; with the retry on a new connection.
+    async fn exchange(&mut self) -> Result<(ReplyHead, Exchange), Error> {
+        let (mut message, machine) = self.message()?;
+        let mut lease = self.lease().await?;
+        loop {
+            let peer = match &lease.connection {
+                Some(connection) => connection.peer(),
+                None => self.open(&mut lease).await?,
+            };
+            let is_reused = lease.is_reused;
+            self.patience.watch.enter(Phase::Head);
+            let shared = &self.client.shared;
+            let mut exchange = Exchange::new(shared, lease, peer, message, machine.clone());
+            let error = match self.head(&mut exchange).await {
+                Ok(head) => return Ok((head, exchange)),
+                Err(error) => error,
+            };
+            let is_closed = matches!(error.kind(), ErrorKind::Reset | ErrorKind::Truncated);
+            if !(is_closed && is_reused && !exchange.is_answered && self.is_idempotent()) {
+                return Err(error);
+            }
+            let (Some(stale), again) = exchange.into_parts() else { return Err(error) };
+            (lease, message) = (stale, again);
+            lease.start_afresh();
+        }
+    }
+
+    async fn open(&mut self, lease: &mut Lease) -> Result<SocketAddr, Error> {
+        // In a box that is gone when the connection is there.
+        let opening = self.client.shared.opener.open(&self.url, &mut self.patience);
+        let connection = Box::pin(opening).await?;
+        let peer = connection.peer();
+        lease.connection = Some(connection);
+        Ok(peer)
+    }
+
+    async fn lease(&mut self) -> Result<Lease, Error> {
+        let origin = &self.url[..url::Position::BeforePath];
+        let mut acquire = self.client.shared.pool.acquire(origin);
+        let patience = &mut self.patience;
+        let granted = poll_fn(|cx| patience.or_wait(cx, |cx| acquire.poll(cx))).await;
+        let mut lease = granted.map_err(|timed_out| timed_out.waiting_for(authority(&self.url)))?;
+        if !self.is_idempotent() {
+            // It will not be sent twice, so the kernel is asked first.
+            let is_stale = lease.connection.as_mut().is_some_and(Connection::is_stale_for_sure);
+            if is_stale {
+                lease.start_afresh();
+            }
+        }
+        Ok(lease)
+    }
+
+    async fn head(&mut self, exchange: &mut Exchange) -> Result<ReplyHead, Error> {
+        let patience = &mut self.patience;
+        let head = poll_fn(|cx| patience.exchange(cx, exchange, Exchange::poll_head)).await;
+        head.map_err(|timed_out| timed_out.waiting_for(authority(&self.url)))?
+    }
+
+    /// The request as bytes, and the machine that will read the reply.
+    fn message(&self) -> Result<(Message, Machine), Error> {
+        let target = &self.url[url::Position::BeforePath..url::Position::AfterQuery];
+        let bad = |error: &dyn fmt::Display| Error::request(format!("bad request: {error}"));
+        let ask = Ask::new(&self.method, target, authority(&self.url));
+        let mut ask = ask.map_err(|error| bad(&error))?;
+        let own = self.client.shared.headers.iter().filter(|(name, _)| !self.has_header(name));
+        for (name, value) in own.chain(&self.headers) {
+            ask.header(name, value).map_err(|error| {
+                Error::request(format!("bad request: header `{}`: {error}", name.escape_debug()))
+            })?;
+        }
+        let body = self.body.clone().unwrap_or_default();
+        if self.body.is_some() {
+            ask.body_bytes(body.len() as u64);
+        }
+        let mut message = Message::default();
+        ask.encode(&mut message.head);
+        if body.len() <= REQUEST_BODY_INLINE_BYTES_MAX {
+            message.head.extend_from_slice(&body);
+        } else {
+            message.body = body;
+        }
+        let body_bytes_max = self.client.shared.body_bytes_max;
+        let limits = ReplyLimits { body_bytes_max, ..ReplyLimits::default() };
+        Ok((message, ask.reply(limits)))
+    }
+
+    fn has_header(&self, name: &str) -> bool {
+        self.headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
+    }
+
+    fn reply(self: Box<Self>, head: ReplyHead, exchange: Exchange) -> Reply {
+        // Who asks for a coding by hand wants it as it is.
+        let is_decoded = ACCEPT_ENCODING.is_some() && !self.has_header("Accept-Encoding");
+        let body_bytes_max = self.client.shared.body_bytes_max;
+        let Job { url, patience, .. } = *self;
+        Reply::new(url, head, exchange, patience, is_decoded, body_bytes_max)
+    }
+
+    fn count_redirect(&mut self) -> Result<(), Error> {
+        let max = self.client.shared.redirects_max;
+        if self.redirects == max {
+            let message = format!("{} redirects: already {max} were followed", self.url);
+            return Err(Error::new(ErrorKind::Redirect, Phase::Head, message));
+        }
+        self.redirects += 1;
+        Ok(())
+    }
+
+    /// Whether sending it twice is the same as sending it once.
+    fn is_idempotent(&self) -> bool {
+        matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+    }
+}
+
+/// A URL that can be fetched.
+fn parse_url(text: &str) -> Result<Url, Error> {
+    let shown = text.escape_debug();
+    let url =
+        Url::parse(text).map_err(|error| Error::url(format!("`{shown}` is not a URL: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(Error::url(format!("`{shown}`: neither http nor https")));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        let message = "a user name or password in a URL is not sent; give a header Authorization";
+        return Err(Error::url(message));
+    }
+    Ok(url)
+}
+
+impl fmt::Debug for RequestBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBuilder")
+            .field("method", &self.method)
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,13 @@
+//! The client against servers that behave, and many that do not.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+mod bodies;
+mod pool;
+mod redirects;
+mod refusals;
+mod server;
+mod simulated;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "gzip")]
+mod gzip;

@@ -1,0 +1,142 @@
+//! The client in a simulated world: no threads, a clock that jumps, and a rough network.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use helloop::client::{Client, ErrorKind, Phase, Timeouts};
+use helloop::event_loop::{EventLoop, Handle};
+use helloop::greeting::Greeting;
+use helloop::server::{Attached, Builder};
+use helloop::world::sim::{Faults, Net, Sim};
+
+fn address() -> SocketAddr {
+    "127.0.0.1:80".parse().unwrap()
+}
+
+fn simulate<F: Future<Output: 'static> + 'static>(
+    seed: u64,
+    faults: Faults,
+    test: impl FnOnce(Handle, Net, Attached) -> F,
+) -> F::Output {
+    let sim = Sim::with_faults(seed, faults);
+    let net = sim.net();
+    let mut event_loop = EventLoop::with_world(Box::new(sim));
+    let handle = event_loop.handle().clone();
+    let listener = handle.listen(address()).unwrap();
+    let attached = Builder::default().attach(&handle, vec![listener], Greeting).unwrap();
+    let test = test(handle, net, attached);
+    event_loop.run_until_complete(test).unwrap()
+}
+
+#[test]
+fn many_fetches_survive_a_rough_network() {
+    for seed in 0..20 {
+        simulate(seed, Faults::ROUGH, |handle, net, _attached| async move {
+            let client = Client::builder(&handle).connections_max(7).build().unwrap();
+            let fetches = (0..50).map(|number| {
+                let request = client.get(&format!("http://127.0.0.1/{number}"));
+                async move { request.send().await?.text().await }
+            });
+            for (number, text) in handle.gather(fetches).await.into_iter().enumerate() {
+                assert_eq!(text.unwrap().unwrap(), format!("Hello, {number}!\n"), "seed {seed}");
+            }
+            assert!(client.idle_connections() <= 7 && client.idle_connections() > 0);
+            drop(client);
+            handle.sleep(Duration::from_secs(1)).await;
+            assert_eq!(net.open_ends(), 0, "seed {seed}: everything is closed");
+        });
+    }
+}
+
+#[test]
+fn an_idle_connection_is_kept_for_fifteen_seconds() {
+    simulate(1, Faults::NONE, |handle, _net, _attached| async move {
+        let client = Client::new(&handle);
+        client.get("http://127.0.0.1/").send().await.unwrap();
+        let tasks = handle.task_count();
+        handle.sleep(Duration::from_millis(14_900)).await;
+        assert_eq!(client.idle_connections(), 1);
+        handle.sleep(Duration::from_millis(200)).await;
+        assert_eq!(client.idle_connections(), 0);
+        handle.sleep(Duration::from_millis(10)).await;
+        assert!(handle.task_count() < tasks, "with the last connection, its keeper goes");
+    });
+}
+
+#[test]
+fn every_phase_ends_at_its_limit_and_not_earlier() {
+    simulate(1, Faults::NONE, |handle, _net, _attached| async move {
+        let silent: SocketAddr = "127.0.0.1:81".parse().unwrap();
+        let _listener = handle.listen(silent).unwrap();
+        let timeouts = Timeouts { head: Duration::from_secs(7), ..Timeouts::default() };
+        let client = Client::builder(&handle).timeouts(timeouts).build().unwrap();
+        let began = handle.now();
+        let error = client.get("http://127.0.0.1:81/").send().await.unwrap_err();
+        assert_eq!((error.kind(), error.phase()), (ErrorKind::Timeout, Phase::Head), "{error}");
+        let took = handle.now().since(began);
+        assert!(took >= Duration::from_secs(7) && took < Duration::from_millis(7_001), "{took:?}");
+
+        // There are no threads in this world, so a name is never found.
+        let began = handle.now();
+        let error = client.get("http://name.example/").send().await.unwrap_err();
+        assert_eq!((error.kind(), error.phase()), (ErrorKind::Timeout, Phase::Resolve), "{error}");
+        assert!(error.to_string().contains("name.example within 10s"), "{error}");
+        assert!(handle.now().since(began) >= Duration::from_secs(10));
+    });
+}
+
+#[test]
+fn a_refused_address_passes_the_start_on_at_once() {
+    simulate(1, Faults::NONE, |handle, _net, _attached| async move {
+        let other: SocketAddr = "[::1]:82".parse().unwrap();
+        let listener = handle.listen(other).unwrap();
+        let _second = Builder::default().attach(&handle, vec![listener], Greeting).unwrap();
+        let began = handle.now();
+        let reply = Client::new(&handle).get("http://localhost:82/").send().await.unwrap();
+        assert_eq!((reply.status(), reply.peer()), (200, other));
+        assert!(handle.now().since(began) < Duration::from_millis(1));
+    });
+}
+
+#[test]
+fn a_client_needs_no_waker_of_its_task() {
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Context, Poll, Wake, Waker};
+
+    /// A waker as combinators have them: it notes which child is to be looked at.
+    struct Noting(AtomicBool, Waker);
+
+    impl Wake for Noting {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+            self.1.wake_by_ref();
+        }
+    }
+
+    simulate(1, Faults::NONE, |handle, _net, _attached| async move {
+        let client = Client::new(&handle);
+        let tasks = handle.task_count();
+        for _ in 0..2 {
+            let mut fetch = pin!(client.get("http://127.0.0.1/x").send());
+            let mut noting = None;
+            let reply = std::future::poll_fn(|cx| {
+                let noting = noting.get_or_insert_with(|| {
+                    Arc::new(Noting(AtomicBool::new(true), cx.waker().clone()))
+                });
+                // Looks only if its own waker was called.
+                if !noting.0.swap(false, Ordering::SeqCst) {
+                    return Poll::Pending;
+                }
+                let waker = Waker::from(Arc::clone(noting));
+                fetch.as_mut().poll(&mut Context::from_waker(&waker))
+            });
+            assert_eq!(reply.await.unwrap().status(), 200);
+        }
+        drop(client);
+        handle.sleep(Duration::from_secs(1)).await;
+        assert!(handle.task_count() <= tasks, "no relay is left");
+    });
+}

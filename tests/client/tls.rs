@@ -1,0 +1,247 @@
+//! HTTPS, with an authority that is made here.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use helloop::client::{Client, ClientBuilder, Error, ErrorKind, Timeouts, TlsConfig};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::server::{Peer, Server, run, script};
+
+/// An authority, and what it signs with.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    fn new(name: &str) -> Authority {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Authority { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// What a server for `name` needs.
+    fn server(&self, name: &str, is_expired: bool) -> Arc<ServerConfig> {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        if is_expired {
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(2021, 1, 1);
+        }
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth();
+        let mut config = builder.with_single_cert(vec![certificate.der().clone()], key).unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Arc::new(config)
+    }
+
+    fn trusted(&self) -> TlsConfig {
+        TlsConfig::new().without_system_roots().add_roots_pem(self.pem.as_bytes()).unwrap()
+    }
+}
+
+type TlsPeer<'a> = StreamOwned<ServerConnection, &'a std::net::TcpStream>;
+
+/// A script behind a handshake; reports whether the handshake reused a session.
+fn over_tls(
+    config: &Arc<ServerConfig>,
+    inside: impl FnOnce(&mut TlsPeer<'_>) + Send + 'static,
+) -> crate::server::Script {
+    let config = Arc::clone(config);
+    script(move |peer: &mut Peer| {
+        let session = ServerConnection::new(config).unwrap();
+        let mut tls = StreamOwned::new(session, &peer.stream);
+        inside(&mut tls);
+        peer.report(&format!("{:?} {:?}", tls.conn.handshake_kind(), tls.conn.alpn_protocol()));
+    })
+}
+
+/// Reads one request; false if the client has closed.
+fn request(tls: &mut TlsPeer<'_>) -> bool {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        match tls.read(&mut byte) {
+            Ok(1) => head.push(byte[0]),
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Answers one request, and says goodbye if `is_polite`.
+fn answer(tls: &mut TlsPeer<'_>, answer: &[u8], is_polite: bool) {
+    if !request(tls) {
+        return;
+    }
+    tls.write_all(answer).unwrap();
+    if is_polite {
+        tls.conn.send_close_notify();
+    }
+    tls.flush().unwrap();
+}
+
+fn url(server: &Server, host: &str) -> String {
+    format!("https://{host}:{}/", server.address.port())
+}
+
+fn text(url: String, config: TlsConfig) -> Result<String, Error> {
+    fetch(url, move |client| client.tls(config))
+}
+
+fn fetch(
+    url: String,
+    build: impl FnOnce(ClientBuilder) -> ClientBuilder + 'static,
+) -> Result<String, Error> {
+    run(|handle| async move {
+        let client = build(Client::builder(&handle)).build()?;
+        client.get(&url).send().await?.text().await
+    })
+}
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+const UNTIL_CLOSE: &[u8] = b"HTTP/1.1 200 OK\r\n\r\nhello";
+
+#[test]
+fn a_server_with_a_good_certificate_is_believed() {
+    let authority = Authority::new("one");
+    for (name, host) in [("localhost", "localhost"), ("127.0.0.1", "127.0.0.1")] {
+        let config = authority.server(name, false);
+        let server = Server::start(vec![over_tls(&config, |tls| answer(tls, OK, true))]);
+        assert_eq!(text(url(&server, host), authority.trusted()).unwrap(), "hello");
+        assert!(server.next_seen().contains(&format!("{:?}", Some(b"http/1.1"))));
+    }
+}
+
+#[test]
+fn a_connection_is_kept_and_a_session_is_used_again() {
+    let authority = Authority::new("one");
+    let config = authority.server("localhost", false);
+    let twice = |tls: &mut TlsPeer<'_>| {
+        for _ in 0..2 {
+            answer(tls, OK, false);
+        }
+    };
+    let server = Server::start(vec![over_tls(&config, twice), over_tls(&config, twice)]);
+    let (url, trusted) = (url(&server, "localhost"), authority.trusted());
+    run(|handle| async move {
+        let client = Client::builder(&handle).tls(trusted).build().unwrap();
+        for number in 0..4 {
+            let reply = client.get(&url).send().await.unwrap();
+            let is_kept = reply.timings().connect.is_zero();
+            assert_eq!(is_kept, number % 2 == 1, "fetch {number}");
+            assert_eq!(reply.text().await.unwrap(), "hello");
+            while number == 1 && client.idle_connections() > 0 {
+                handle.sleep(Duration::from_millis(1)).await;
+            }
+        }
+    });
+    assert!(server.next_seen().starts_with("Some(Full"));
+    assert!(server.next_seen().starts_with("Some(Resumed"));
+}
+
+#[test]
+fn who_cannot_prove_it_is_refused() {
+    let (authority, stranger) = (Authority::new("one"), Authority::new("another"));
+    for (issuer, name, is_expired, words) in [
+        (&authority, "localhost", true, "expired"),
+        (&authority, "elsewhere.example", false, "not valid for name"),
+        (&stranger, "localhost", false, "UnknownIssuer"),
+    ] {
+        let config = issuer.server(name, is_expired);
+        let server = Server::start(vec![over_tls(&config, |tls| answer(tls, OK, true))]);
+        let error = text(url(&server, "localhost"), authority.trusted()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
+        assert!(error.to_string().contains(words), "`{words}`: {error}");
+        assert!(error.to_string().contains("localhost:"), "{error}");
+    }
+}
+
+#[test]
+fn an_end_without_a_goodbye_is_a_cut_where_only_that_tells() {
+    let authority = Authority::new("one");
+    let config = authority.server("localhost", false);
+    for (bytes, is_polite, is_good) in [
+        (UNTIL_CLOSE, true, true),
+        (UNTIL_CLOSE, false, false),
+        (OK, false, true),
+        (&OK[..OK.len() - 1], true, false),
+    ] {
+        let server =
+            Server::start(vec![over_tls(&config, move |tls| answer(tls, bytes, is_polite))]);
+        let outcome = text(url(&server, "localhost"), authority.trusted());
+        match outcome {
+            Ok(text) => assert!(is_good && text == "hello", "{bytes:?}"),
+            Err(error) => assert!(!is_good && error.kind() == ErrorKind::Truncated, "{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_large_body_goes_both_ways() {
+    let authority = Authority::new("one");
+    let config = authority.server("localhost", false);
+    let server = Server::start(vec![over_tls(&config, |tls| {
+        assert!(request(tls));
+        let mut body = vec![0; 2_000_000];
+        tls.read_exact(&mut body).unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        tls.write_all(head.as_bytes()).unwrap();
+        tls.write_all(&body).unwrap();
+        tls.flush().unwrap();
+    })]);
+    let (url, trusted) = (url(&server, "localhost"), authority.trusted());
+    let body: Vec<u8> = (0..2_000_000_usize).map(|at| at.to_le_bytes()[0]).collect();
+    let sent = body.clone();
+    let got = run(|handle| async move {
+        let client = Client::builder(&handle).tls(trusted).build().unwrap();
+        client.post(&url).body(sent).send().await?.bytes().await
+    });
+    assert!(got.unwrap() == body);
+}
+
+#[test]
+fn who_does_not_speak_tls_is_told_from_who_does_not_speak() {
+    let authority = Authority::new("one");
+    let plain = Server::start(vec![script(|peer| {
+        peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        peer.wait_for_close();
+    })]);
+    let error = text(url(&plain, "localhost"), authority.trusted()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
+
+    let closed = Server::start(vec![script(|_| {})]);
+    let error = text(url(&closed, "localhost"), authority.trusted()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
+
+    let silent = Server::start(vec![script(Peer::wait_for_close)]);
+    let (trusted, limit) = (authority.trusted(), Duration::from_millis(50));
+    let timeouts = Timeouts { tls: limit, ..Timeouts::default() };
+    let build = move |client: ClientBuilder| client.tls(trusted).timeouts(timeouts);
+    let error = fetch(url(&silent, "localhost"), build).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    assert!(error.to_string().contains("TLS handshake"), "{error}");
+}
+
+#[test]
+fn authorities_are_looked_at_when_they_are_given() {
+    for bad in ["", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        let error = TlsConfig::new().add_roots_pem(bad.as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
+    }
+    let nobody = TlsConfig::new().without_system_roots();
+    let silent = Server::start(vec![script(Peer::wait_for_close)]);
+    let error = text(url(&silent, "localhost"), nobody).unwrap_err();
+    assert!(error.to_string().contains("no certificate authority is trusted"), "{error}");
+}
