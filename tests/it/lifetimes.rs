@@ -3,6 +3,8 @@
 
 /// Who is closed when nothing, or too little, moves.
 mod timeouts;
+/// Readiness that comes later than a deadline, though the bytes were in time.
+mod late;
 /// How connections end: lingering, half-closes, limits, panics.
 mod endings;
 /// Drains and shutdowns.

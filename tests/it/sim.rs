@@ -11,8 +11,8 @@ use helloop::event_loop::EventLoop;
 use helloop::limits::Limits;
 use helloop::observe::Event;
 use helloop::server::{Attached, Server, Service};
-use helloop::world::Time;
 use helloop::world::sim::{Faults, Net, Peer, Sim};
+use helloop::world::{Time, World};
 
 use crate::checkers;
 
@@ -70,7 +70,17 @@ impl House {
     ) -> House {
         let world = Sim::with_faults(seed, faults);
         let net = world.net();
-        let mut event_loop = EventLoop::with_world(Box::new(world));
+        House::on(Box::new(world), net, limits, service)
+    }
+
+    /// A server on `world`, whose outside is `net`.
+    pub(crate) fn on(
+        world: Box<dyn World>,
+        net: Net,
+        limits: Limits,
+        service: impl Service + 'static,
+    ) -> House {
+        let mut event_loop = EventLoop::with_world(world);
         let tape = Tape::default();
         event_loop.observe(Some(Box::new(tape.observer())));
         let handle = event_loop.handle().clone();
