@@ -183,9 +183,19 @@ impl Watch {
         };
         if !self.timer.is_some_and(is_set) {
             self.take_timer_back();
-            self.timer = Some((self.handle.at(end, task), task));
+            let alarm = end.min(self.no_later_than_the_next_phase(now));
+            self.timer = Some((self.handle.at(alarm, task), task));
         }
         Ok(())
+    }
+
+    /// Who waits in a queue will, as a rule, need an earlier timer when its turn has come. One that
+    /// is early from the beginning need not be taken back then.
+    fn no_later_than_the_next_phase(&self, now: Time) -> Time {
+        match self.phase {
+            Phase::Queue => now + self.timeouts.connect.min(self.timeouts.head),
+            _ => Time::NEVER,
+        }
     }
 
     fn timed_out(&self) -> TimedOut {

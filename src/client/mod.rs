@@ -114,22 +114,22 @@ impl Client {
 
     /// A GET request.
     pub fn get(&self, url: &str) -> RequestBuilder {
-        self.request("GET", url)
+        RequestBuilder::new(self.clone(), "GET", url)
     }
 
     /// A HEAD request.
     pub fn head(&self, url: &str) -> RequestBuilder {
-        self.request("HEAD", url)
+        RequestBuilder::new(self.clone(), "HEAD", url)
     }
 
     /// A POST request.
     pub fn post(&self, url: &str) -> RequestBuilder {
-        self.request("POST", url)
+        RequestBuilder::new(self.clone(), "POST", url)
     }
 
     /// A request with any method but CONNECT, in the case in which it is to be sent.
     pub fn request(&self, method: &str, url: &str) -> RequestBuilder {
-        RequestBuilder::new(self.clone(), method, url)
+        RequestBuilder::new(self.clone(), method.to_owned(), url)
     }
 
     /// Connections that are open and idle.

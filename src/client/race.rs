@@ -136,6 +136,11 @@ fn interleaved(addresses: &[SocketAddr]) -> VecDeque<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::coroutine::run;
+    use socket2::{Domain, Socket, Type};
+    use std::future::poll_fn;
+    use std::net::{TcpListener, TcpStream};
+    use std::time::{Duration, Instant};
 
     #[test]
     fn families_take_turns_as_long_as_there_are_both() {
@@ -148,5 +153,60 @@ mod tests {
         assert_eq!(interleaved(&[]), []);
         let given = list(&["1.0.0.1:1", "[::1]:1"]);
         assert_eq!(interleaved(&given), given);
+    }
+
+    /// A port that answers nothing, not even the handshake: its queue is full, for as long as the
+    /// returned sockets live. `None` where the kernel answers all the same.
+    fn black_hole(ip: &str) -> Option<(SocketAddr, impl Sized + use<>)> {
+        let any: SocketAddr = format!("{ip}:0").parse().unwrap();
+        let socket = Socket::new(Domain::for_address(any), Type::STREAM, None).unwrap();
+        socket.bind(&any.into()).ok()?;
+        socket.listen(0).unwrap();
+        let listener = TcpListener::from(socket);
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..16 {
+            match TcpStream::connect_timeout(&address, Duration::from_millis(50)) {
+                Ok(stream) => waiting.push(stream),
+                Err(_) => return Some((address, (listener, waiting))),
+            }
+        }
+        None
+    }
+
+    fn race(addresses: Vec<SocketAddr>) -> (Option<SocketAddr>, Duration, String) {
+        run(|handle| async move {
+            let mut race = Race::new(&handle, &addresses);
+            let began = Instant::now();
+            let winner = poll_fn(|cx| race.poll(cx)).await;
+            (winner.map(|(address, _)| address), began.elapsed(), race.failures())
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn an_address_that_does_not_answer_costs_a_quarter_of_a_second() {
+        let good = TcpListener::bind("127.0.0.1:0").unwrap();
+        let good = (good.local_addr().unwrap(), good);
+        for ip in ["[::1]", "127.0.0.2"] {
+            // Not everywhere there is IPv6.
+            let Some((dead, _full)) = black_hole(ip) else { continue };
+            let (winner, took, failures) = race(vec![dead, good.0]);
+            assert_eq!(winner, Some(good.0));
+            assert!(took >= CONNECT_FALLBACK_DELAY && took < Duration::from_secs(5), "{took:?}");
+            assert_eq!(failures, format!("{dead}: no answer"));
+        }
+    }
+
+    #[test]
+    fn addresses_that_refuse_cost_nothing_and_are_all_named() {
+        let closed = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (first, second) = (closed(), closed());
+        let (winner, took, failures) = race(vec![first, second]);
+        assert_eq!(winner, None);
+        assert!(took < CONNECT_FALLBACK_DELAY, "{took:?}");
+        assert!(failures.starts_with(&format!("{first}: ")), "{failures}");
+        assert!(failures.contains(&format!("; {second}: ")), "{failures}");
+        assert_eq!(race(Vec::new()).0, None);
     }
 }

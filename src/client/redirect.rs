@@ -53,11 +53,11 @@ impl Job {
     pub(super) fn redirect(&mut self, status: u16, next: Url) {
         let becomes_get = match status {
             301 | 302 => self.method == "POST",
-            303 => !matches!(self.method.as_str(), "GET" | "HEAD"),
+            303 => !matches!(&*self.method, "GET" | "HEAD"),
             _ => false,
         };
         if becomes_get {
-            "GET".clone_into(&mut self.method);
+            self.method = "GET".into();
             self.body = None;
             self.drop_headers(&OF_BODY);
         }

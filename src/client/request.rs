@@ -1,5 +1,6 @@
 //! What is asked for, and the way from asking to a reply.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -23,31 +24,34 @@ use crate::limits::{REQUEST_BODY_INLINE_BYTES_MAX, ReplyLimits};
 
 /// A request under construction. It does nothing until it is [sent](RequestBuilder::send).
 #[must_use = "a request does nothing unless it is sent"]
-pub struct RequestBuilder {
-    client: Client,
-    method: String,
-    url: String,
-    headers: Vec<(String, String)>,
-    body: Option<Rc<[u8]>>,
-}
+pub struct RequestBuilder(Result<Box<Job>, Error>);
 
 impl RequestBuilder {
-    pub(super) fn new(client: Client, method: &str, url: &str) -> RequestBuilder {
-        let (method, url) = (method.to_owned(), url.to_owned());
-        RequestBuilder { client, method, url, headers: Vec::new(), body: None }
+    pub(super) fn new(
+        client: Client,
+        method: impl Into<Cow<'static, str>>,
+        url: &str,
+    ) -> RequestBuilder {
+        let method = method.into();
+        let job = |url| Job { client, method, url, headers: Vec::new(), body: None, redirects: 0 };
+        RequestBuilder(parse_url(url).map(job).map(Box::new))
     }
 
     /// Appends a header field. It takes the place of the client's own fields with this name. One that
     /// cannot be sent (not a token; a line break in the value; one that belongs to the connection,
     /// such as `Host` or `Content-Length`) makes [`send`](RequestBuilder::send) fail.
     pub fn header(mut self, name: &str, value: &str) -> RequestBuilder {
-        self.headers.push((name.to_owned(), value.to_owned()));
+        if let Ok(job) = &mut self.0 {
+            job.headers.push((name.to_owned(), value.to_owned()));
+        }
         self
     }
 
     /// Sets the body. Give its `Content-Type`, too.
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> RequestBuilder {
-        self.body = Some(Rc::from(body.into()));
+        if let Ok(job) = &mut self.0 {
+            job.body = Some(Rc::from(body.into()));
+        }
         self
     }
 
@@ -60,60 +64,73 @@ impl RequestBuilder {
     /// # Errors
     /// [`Error`] says which.
     pub async fn send(self) -> Result<Reply, Error> {
-        // In a box: what awaits it carries a pointer.
-        Box::new(Job::new(self)?).run().await
+        self.0?.run().await
     }
 }
 
-/// A fetch under way.
+/// A fetch under way. In boxes: what awaits it, and what waits for a connection, stays small.
 pub(super) struct Job {
     client: Client,
-    pub(super) method: String,
+    pub(super) method: Cow<'static, str>,
     pub(super) url: Url,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Option<Rc<[u8]>>,
-    patience: Patience,
     redirects: u32,
 }
 
 impl Job {
-    fn new(request: RequestBuilder) -> Result<Job, Error> {
-        let RequestBuilder { client, method, url, headers, body } = request;
-        let url = parse_url(&url)?;
-        let handle = &client.shared.opener.handle;
-        let watch = Watch::start(handle, &client.shared.timeouts);
-        let patience = Patience { watch, relay: Relay::new(handle) };
-        Ok(Job { client, method, url, headers, body, patience, redirects: 0 })
-    }
-
     async fn run(mut self: Box<Self>) -> Result<Reply, Error> {
+        let handle = &self.client.shared.opener.handle;
+        let watch = Watch::start(handle, &self.client.shared.timeouts);
+        let mut patience = Patience { watch, relay: Relay::new(handle) };
         loop {
-            let (head, exchange) = self.exchange().await?;
+            let lease = self.lease(&mut patience).await?;
+            let conversation = Box::pin(self.converse(lease, &mut patience));
+            let (head, exchange) = conversation.await?;
             let Some(next) = redirect::target(&head, &self.url) else {
-                return Ok(self.reply(head, exchange));
+                return Ok(self.reply(head, exchange, patience));
             };
             self.count_redirect()?;
             self.redirect(head.status().code(), next?);
             // Its connection, if it is not given back already, makes room for the next.
             drop(exchange);
-            self.patience.watch.enter(Phase::Queue);
+            patience.watch.enter(Phase::Queue);
         }
     }
 
+    async fn lease(&self, patience: &mut Patience) -> Result<Lease, Error> {
+        let origin = &self.url[..url::Position::BeforePath];
+        let mut acquire = self.client.shared.pool.acquire(origin);
+        let granted = poll_fn(|cx| patience.or_wait(cx, |cx| acquire.poll(cx))).await;
+        let mut lease = granted.map_err(|timed_out| timed_out.waiting_for(authority(&self.url)))?;
+        if !self.is_idempotent() {
+            // It will not be sent twice, so the kernel is asked first.
+            let is_stale = lease.connection.as_mut().is_some_and(Connection::is_stale_for_sure);
+            if is_stale {
+                lease.start_afresh();
+            }
+        }
+        Ok(lease)
+    }
+
     /// One request and the head of its reply; with the retry on a new connection.
-    async fn exchange(&mut self) -> Result<(ReplyHead, Exchange), Error> {
+    async fn converse(
+        &self,
+        mut lease: Lease,
+        patience: &mut Patience,
+    ) -> Result<(ReplyHead, Box<Exchange>), Error> {
         let (mut message, machine) = self.message()?;
-        let mut lease = self.lease().await?;
         loop {
             let peer = match &lease.connection {
                 Some(connection) => connection.peer(),
-                None => self.open(&mut lease).await?,
+                None => self.open(&mut lease, patience).await?,
             };
             let is_reused = lease.is_reused;
-            self.patience.watch.enter(Phase::Head);
+            patience.watch.enter(Phase::Head);
             let shared = &self.client.shared;
-            let mut exchange = Exchange::new(shared, lease, peer, message, machine.clone());
-            let error = match self.head(&mut exchange).await {
+            let exchange = Exchange::new(shared, lease, peer, message, machine.clone());
+            let mut exchange = Box::new(exchange);
+            let error = match self.head(&mut exchange, patience).await {
                 Ok(head) => return Ok((head, exchange)),
                 Err(error) => error,
             };
@@ -127,33 +144,20 @@ impl Job {
         }
     }
 
-    async fn open(&mut self, lease: &mut Lease) -> Result<SocketAddr, Error> {
+    async fn open(&self, lease: &mut Lease, patience: &mut Patience) -> Result<SocketAddr, Error> {
         // In a box that is gone when the connection is there.
-        let opening = self.client.shared.opener.open(&self.url, &mut self.patience);
+        let opening = self.client.shared.opener.open(&self.url, patience);
         let connection = Box::pin(opening).await?;
         let peer = connection.peer();
         lease.connection = Some(connection);
         Ok(peer)
     }
 
-    async fn lease(&mut self) -> Result<Lease, Error> {
-        let origin = &self.url[..url::Position::BeforePath];
-        let mut acquire = self.client.shared.pool.acquire(origin);
-        let patience = &mut self.patience;
-        let granted = poll_fn(|cx| patience.or_wait(cx, |cx| acquire.poll(cx))).await;
-        let mut lease = granted.map_err(|timed_out| timed_out.waiting_for(authority(&self.url)))?;
-        if !self.is_idempotent() {
-            // It will not be sent twice, so the kernel is asked first.
-            let is_stale = lease.connection.as_mut().is_some_and(Connection::is_stale_for_sure);
-            if is_stale {
-                lease.start_afresh();
-            }
-        }
-        Ok(lease)
-    }
-
-    async fn head(&mut self, exchange: &mut Exchange) -> Result<ReplyHead, Error> {
-        let patience = &mut self.patience;
+    async fn head(
+        &self,
+        exchange: &mut Exchange,
+        patience: &mut Patience,
+    ) -> Result<ReplyHead, Error> {
         let head = poll_fn(|cx| patience.exchange(cx, exchange, Exchange::poll_head)).await;
         head.map_err(|timed_out| timed_out.waiting_for(authority(&self.url)))?
     }
@@ -190,12 +194,16 @@ impl Job {
         self.headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
     }
 
-    fn reply(self: Box<Self>, head: ReplyHead, exchange: Exchange) -> Reply {
+    fn reply(
+        self: Box<Self>,
+        head: ReplyHead,
+        exchange: Box<Exchange>,
+        patience: Patience,
+    ) -> Reply {
         // Who asks for a coding by hand wants it as it is.
         let is_decoded = ACCEPT_ENCODING.is_some() && !self.has_header("Accept-Encoding");
         let body_bytes_max = self.client.shared.body_bytes_max;
-        let Job { url, patience, .. } = *self;
-        Reply::new(url, head, exchange, patience, is_decoded, body_bytes_max)
+        Reply::new(self.url, head, exchange, patience, is_decoded, body_bytes_max)
     }
 
     fn count_redirect(&mut self) -> Result<(), Error> {
@@ -210,7 +218,7 @@ impl Job {
 
     /// Whether sending it twice is the same as sending it once.
     fn is_idempotent(&self) -> bool {
-        matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+        matches!(&*self.method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
     }
 }
 
@@ -231,9 +239,11 @@ fn parse_url(text: &str) -> Result<Url, Error> {
 
 impl fmt::Debug for RequestBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestBuilder")
-            .field("method", &self.method)
-            .field("url", &self.url)
-            .finish_non_exhaustive()
+        let mut shown = f.debug_struct("RequestBuilder");
+        match &self.0 {
+            Ok(job) => shown.field("method", &job.method).field("url", &job.url.as_str()),
+            Err(error) => shown.field("error", error),
+        };
+        shown.finish_non_exhaustive()
     }
 }
