@@ -67,3 +67,8 @@ pub mod limits;
 mod id;
 
 pub use id::{SourceId, TaskId};
+
+/// The README's programs compile.
+#[cfg(all(doctest, feature = "client"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -194,6 +194,7 @@ impl Job {
         self.headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
     }
 
+    #[allow(clippy::boxed_local, reason = "it is in a box, and moved as one word")]
     fn reply(
         self: Box<Self>,
         head: ReplyHead,

@@ -199,7 +199,7 @@ pub enum Reason {
     IoError,
     /// The connection was idle when the server shut down.
     Shutdown,
-    /// Still busy when the drain timed out.
+    /// Busy when the server was stopped, or when its drain took too long.
     Cut,
 }
 
@@ -224,7 +224,7 @@ impl Reason {
             Reason::PeerReset => "the peer reset the connection",
             Reason::IoError => "reading or writing failed",
             Reason::Shutdown => "the server shut down while the connection was idle",
-            Reason::Cut => "still busy when the drain timed out",
+            Reason::Cut => "cut while busy: the server was stopped, or its drain took too long",
         }
     }
 

@@ -318,7 +318,7 @@ impl Checker for Endings {
 const UNANSWERED: [&str; 3] = [
     "the peer went away while the service was at work",
     "the peer reset the connection",
-    "still busy when the drain timed out",
+    "cut while busy: the server was stopped, or its drain took too long",
 ];
 
 #[derive(Default)]
