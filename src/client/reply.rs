@@ -76,15 +76,10 @@ impl Reply {
         self.0.head.version()
     }
 
-    /// The head, with its fields.
-    pub fn head(&self) -> &ReplyHead {
+    /// The header fields: [`get`](ReplyHead::get), [`text`](ReplyHead::text) and
+    /// [`all`](ReplyHead::all) look one up by its name, in any case.
+    pub fn headers(&self) -> &ReplyHead {
         &self.0.head
-    }
-
-    /// The value of the first field with this name, in any case, as text; `None` also where it is
-    /// not UTF-8.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.0.head.text(name)
     }
 
     /// The address that answered.

@@ -1,8 +1,10 @@
 //! Framing, decoding, charsets, and bodies on the way out.
 
+use std::sync::mpsc::channel;
+
 use helloop::client::{Client, ErrorKind};
 
-use crate::server::{Server, get, run, script};
+use crate::server::{PATIENCE, Server, get, run, script};
 
 #[test]
 fn a_length_chunks_and_a_close_frame_the_same_body() {
@@ -45,7 +47,7 @@ fn a_head_has_no_body_whatever_it_announces() {
     run(|handle| async move {
         let client = Client::new(&handle);
         let reply = client.head(&url).send().await.unwrap();
-        assert_eq!(reply.header("content-length"), Some("5"));
+        assert_eq!(reply.headers().text("content-length"), Some("5"));
         assert_eq!(reply.bytes().await.unwrap(), b"");
         assert_eq!(client.get(&url).send().await.unwrap().text().await.unwrap(), "x");
     });
@@ -75,14 +77,12 @@ fn a_body_is_sent_whole_be_it_small_or_large() {
 
 #[test]
 fn a_refusal_is_heard_although_the_body_is_not_sent() {
-    let server = Server::start(vec![script(|peer| {
+    let (_hears, heard) = channel::<()>();
+    let server = Server::start(vec![script(move |peer| {
         peer.request();
         // It never reads the body, and does not close before the client does.
         peer.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno");
-        peer.stream.set_nonblocking(false).unwrap();
-        let mut byte = [0];
-        let _ = peer.stream.peek(&mut byte);
-        std::thread::park_timeout(crate::server::PATIENCE / 10);
+        let _ = heard.recv_timeout(PATIENCE);
     })]);
     let url = server.url("/");
     run(|handle| async move {
@@ -109,26 +109,39 @@ fn text_goes_by_the_charset() {
 
 #[test]
 fn a_body_comes_in_pieces_while_it_is_made() {
-    let server = Server::start(vec![script(|peer| {
-        peer.request();
-        peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-        peer.send(b"1\r\na\r\n");
-        // Goes on when the first piece was seen.
-        peer.request();
-        peer.send(b"1\r\nb\r\n0\r\n\r\n");
-    })]);
+    let (go_on, told) = channel();
+    let server = Server::start(vec![
+        script(move |peer| {
+            peer.request();
+            peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
+            // The rest is not there before the first piece was seen.
+            told.recv_timeout(PATIENCE).unwrap();
+            peer.send(b"1\r\nb\r\n0\r\n\r\n");
+        }),
+        script(|peer| {
+            peer.request();
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na");
+            peer.wait_for_close();
+            peer.report("closed");
+        }),
+    ]);
     let url = server.url("/");
-    let other = server.address;
     run(move |handle| async move {
-        let mut reply = Client::new(&handle).get(&url).send().await.unwrap();
+        let client = Client::new(&handle);
+        let mut reply = client.get(&url).send().await.unwrap();
         assert_eq!(reply.chunk().await.unwrap().unwrap(), b"a");
         assert!(reply.timings().body.is_none());
-        // There is no way to speak on the reply's own connection, so this is told by closing it.
-        let _ = other;
-        drop(reply);
+        go_on.send(()).unwrap();
+        assert_eq!(reply.chunk().await.unwrap().unwrap(), b"b");
+        assert_eq!(reply.chunk().await.unwrap(), None);
+        assert_eq!(reply.chunk().await.unwrap(), None, "and stays over");
+        assert!(reply.timings().body.is_some());
+        drop(client);
+
+        // Dropped before its end, a reply takes its connection with it.
+        drop(Client::new(&handle).get(&url).send().await.unwrap());
     });
-    server.next_seen();
-    assert_eq!(server.next_seen(), "", "a reply that is dropped early closes its connection");
+    while server.next_seen() != "closed" {}
 }
 
 #[test]
