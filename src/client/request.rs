@@ -88,7 +88,7 @@ impl Job {
             let conversation = Box::pin(self.converse(lease, &mut patience));
             let (head, exchange) = conversation.await?;
             let Some(next) = redirect::target(&head, &self.url) else {
-                return Ok(self.reply(head, exchange, patience));
+                return Ok((*self).reply(head, exchange, patience));
             };
             self.count_redirect()?;
             self.redirect(head.status().code(), next?);
@@ -194,13 +194,7 @@ impl Job {
         self.headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
     }
 
-    #[allow(clippy::boxed_local, reason = "it is in a box, and moved as one word")]
-    fn reply(
-        self: Box<Self>,
-        head: ReplyHead,
-        exchange: Box<Exchange>,
-        patience: Patience,
-    ) -> Reply {
+    fn reply(self, head: ReplyHead, exchange: Box<Exchange>, patience: Patience) -> Reply {
         // Who asks for a coding by hand wants it as it is.
         let is_decoded = ACCEPT_ENCODING.is_some() && !self.has_header("Accept-Encoding");
         let body_bytes_max = self.client.shared.body_bytes_max;
