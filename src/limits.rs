@@ -42,8 +42,8 @@ pub const REQUEST_LINE_BYTES_MAX: usize = 8 * 1024;
 /// Header fields of one request. At the limit: 431, close.
 pub const FIELDS_MAX: usize = 64;
 
-/// The most that [`Limits::fields_max`] and [`ReplyLimits::fields_max`] can be set to: parsed fields
-/// live on the stack.
+/// The most that [`Limits::fields_max`] and [`ReplyLimits::fields_max`] can be set to: parsed
+/// fields live on the stack.
 pub const FIELDS_MAX_CEILING: usize = 128;
 
 /// Bytes of a request body, after chunked coding is taken off. At the limit: 413, close.

@@ -9,7 +9,7 @@ use crate::limits::ReplyLimits;
 use std::fmt;
 
 /// The head of a request under construction. Nothing that is given to it can begin a new line, and
-/// the fields that belong to the connection (`Host`, framing, `Connection`) are written by it alone.
+/// it alone writes the fields that belong to the connection (`Host`, framing, `Connection`).
 ///
 /// The order on the wire: request line, `Host` (RFC 9110 section 7.2 wants it first), the other
 /// fields as they were given, `Content-Length`, `Connection`.

@@ -4,7 +4,7 @@
 //! network cut them; and no byte decides framing (where a message ends) that this module has not
 //! checked itself.
 //!
-//! Reading order: [`Exchange`] is the server side of one connection and uses almost everything else.
+//! Reading order: [`Exchange`] is the server side of one connection and uses almost all the rest.
 //! Below it, a request comes in through `head`, `target`, `framing` and `chunked` and is shown to a
 //! service as a [`Request`]; an answer goes out as a [`Response`] through `encode`. [`Ask`] and
 //! [`Reply`] are the client side of one exchange, on the same grammar, framing and chunks.

@@ -16,7 +16,7 @@
 //! # Take every event
 //!
 //! The contract between [`Reply::advance`] and its driver: the driver calls until it gets
-//! [`ReplyEvent::Read`] or [`ReplyEvent::End`], and only then reads on or lets go of the connection.
+//! [`ReplyEvent::Read`] or [`ReplyEvent::End`], and only then reads on or lets the connection go.
 //! So what is left of the input is a partial head or nothing, and no data are held back here: they
 //! are lent from the driver's own buffer, and a driver that stops calling stops the flow.
 

@@ -145,8 +145,8 @@ impl StatusCheck {
 }
 
 impl StatusLine {
-    /// Takes `HTTP/d.d SP 3DIGIT [SP reason]` apart. The space is there even if the reason is empty,
-    /// says the grammar; real servers leave it out with the reason.
+    /// Takes `HTTP/d.d SP 3DIGIT [SP reason]` apart. The grammar has the space even where the
+    /// reason is empty; real servers leave it out with the reason.
     fn parse(line: &[u8], end: u32) -> Result<StatusLine, ReplyError> {
         let Some((b"HTTP/", [major, b'.', minor, b' ', a, b, c, reason @ ..])) =
             line.split_first_chunk()

@@ -152,7 +152,8 @@ const REPLIES: &[&str] = &[
     "HTTP/1.1 200 OK\r\nServer: a\r\n\r\nhello",
     "HTTP/1.0 200 OK\r\nContent-Length:2\r\nConnection: keep-alive\r\n\r\nhi",
     "HTTP/1.0 200 OK\r\n\r\nhi",
-    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x\r\nhello\r\n1\r\n!\r\n0\r\nA: b\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+     5;x\r\nhello\r\n1\r\n!\r\n0\r\nA: b\r\n\r\n",
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n",
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n",
     "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 \r\nLink: a\r\n\r\nHTTP/1.1 204 No\r\n\r\n",
