@@ -6,6 +6,7 @@ use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,11 +24,36 @@ fn threads_max() -> usize {
 impl Handle {
     /// Runs `work` on a helper thread of the loop; the value comes back through the waker. There are
     /// at most `min(32, cores + 4)` such threads, made when they are needed; more work waits. They
-    /// are waited for when the loop is dropped.
+    /// are waited for when the loop is dropped. Names are looked up on them, too; work that may take
+    /// very long belongs on an [`Executor`] of its own.
     ///
     /// A thread cannot be cancelled: when the returned future is dropped, the work runs on, and its
     /// value is lost. In a simulated world, which knows no threads, nobody waits for the value.
     pub fn run_blocking<T, F>(&self, work: F) -> Blocking<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        self.local(|| Executor::new(threads_max())).run(work)
+    }
+}
+
+/// Helper threads for work that blocks: what asyncio's `run_in_executor` takes as its executor.
+/// Clones are the same threads. Dropping the last one waits for them.
+#[derive(Clone, Debug)]
+pub struct Executor {
+    pool: Rc<Pool>,
+}
+
+impl Executor {
+    /// At most so many threads, at least one; each is made when it is needed.
+    pub fn new(threads_max: usize) -> Executor {
+        Executor { pool: Rc::new(Pool::new(threads_max.max(1))) }
+    }
+
+    /// As [`Handle::run_blocking`], on these threads. Work that finds them busy waits, and is begun
+    /// in the order in which it came.
+    pub fn run<T, F>(&self, work: F) -> Blocking<T>
     where
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
@@ -47,8 +73,7 @@ impl Handle {
                 waker.wake();
             }
         });
-        let pool = self.local(Pool::new);
-        if let Err(error) = pool.submit(job) {
+        if let Err(error) = self.pool.submit(job) {
             log::error!("cannot start a helper thread: {error}");
             lock(&slot).result = Some(Err(JoinError::Cancelled));
         }
@@ -58,7 +83,9 @@ impl Handle {
 
 type Job = Box<dyn FnOnce() + Send>;
 
+#[derive(Debug)]
 struct Pool {
+    threads_max: usize,
     /// `None` while the pool is dropped.
     jobs: Option<Sender<Job>>,
     queue: Arc<Mutex<Receiver<Job>>>,
@@ -68,9 +95,10 @@ struct Pool {
 }
 
 impl Pool {
-    fn new() -> Pool {
+    fn new(threads_max: usize) -> Pool {
         let (jobs, queue) = channel();
         Pool {
+            threads_max,
             jobs: Some(jobs),
             queue: Arc::new(Mutex::new(queue)),
             unfinished: Arc::default(),
@@ -82,7 +110,7 @@ impl Pool {
     fn submit(&self, job: Job) -> io::Result<()> {
         let unfinished = self.unfinished.fetch_add(1, Ordering::AcqRel) + 1;
         let mut threads = self.threads.borrow_mut();
-        if unfinished > threads.len() && threads.len() < threads_max() {
+        if unfinished > threads.len() && threads.len() < self.threads_max {
             match self.start_thread(threads.len()) {
                 Ok(thread) => threads.push(thread),
                 // Fewer threads are slower, and enough.
@@ -132,7 +160,7 @@ struct Slot<T> {
     waker: Option<Waker>,
 }
 
-/// See [`Handle::run_blocking`].
+/// See [`Handle::run_blocking`] and [`Executor::run`].
 #[must_use = "the value comes to whoever awaits this"]
 pub struct Blocking<T> {
     slot: Arc<Mutex<Slot<T>>>,

@@ -15,7 +15,7 @@
 //! | `TaskGroup` | [`Handle::task_group`] | `coroutine/group.rs` |
 //! | `shield` | [`JoinHandle::shield`] | `coroutine/spawn.rs` |
 //! | `Semaphore`, `Event`, `Queue` | [`Semaphore`], [`Event`], [`Queue`] | `coroutine/sync.rs`, `queue.rs` |
-//! | `run_in_executor`, `to_thread` | [`Handle::run_blocking`] | `coroutine/blocking.rs` |
+//! | `run_in_executor`, `to_thread` | [`Handle::run_blocking`], [`Executor`] | `coroutine/blocking.rs` |
 //! | `getaddrinfo` | [`Handle::resolve`], [`Resolver`] | `coroutine/resolve.rs` |
 //! | `open_connection`, streams | [`Handle::open_connection`], [`Stream`] | `coroutine/stream.rs` |
 //! | `asyncio.run` | [`run`] | here |
@@ -48,7 +48,7 @@ mod sync;
 mod timeout;
 mod wait;
 
-pub use blocking::Blocking;
+pub use blocking::{Blocking, Executor};
 pub use gather::{Gather, TryGather};
 pub use group::{GroupError, TaskGroup};
 pub use promise::{Cancelled, InvalidState, Promise};

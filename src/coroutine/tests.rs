@@ -2,6 +2,7 @@ use super::*;
 use crate::world::sim::Sim;
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 fn simulated<T: 'static, F: Future<Output = T> + 'static>(main: impl FnOnce(Handle) -> F) -> T {
@@ -121,4 +122,31 @@ impl From<JoinError> for String {
 fn blocking_work_comes_back_through_the_waker() {
     let value = run(|handle| async move { handle.run_blocking(|| 6 * 7).await }).unwrap();
     assert_eq!(value, Ok(42));
+}
+
+#[test]
+fn an_executor_of_one_thread_does_one_thing_after_the_other() {
+    let seen = run(|handle| async move {
+        let (executor, seen) = (Executor::new(1), Arc::new(Mutex::new(Vec::new())));
+        let work = |number| {
+            let seen = Arc::clone(&seen);
+            executor.run(move || seen.lock().unwrap().push(number))
+        };
+        let results = handle.gather((0..100).map(work)).await;
+        assert!(results.iter().all(|result| matches!(result, Ok(Ok(())))));
+        seen.lock().unwrap().clone()
+    })
+    .unwrap();
+    assert_eq!(seen, (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn work_that_panics_is_an_error_and_its_thread_lives_on() {
+    run(|_| async move {
+        let executor = Executor::new(1);
+        let panicked = executor.run(|| panic!("the work")).await.map(|()| ());
+        assert_eq!(panicked, Err(JoinError::Panicked("the work".into())));
+        assert_eq!(executor.run(|| 1).await, Ok(1));
+    })
+    .unwrap();
 }
