@@ -82,6 +82,13 @@ impl Reply {
         &self.0.head
     }
 
+    /// The charset by which [`text`](Reply::text) decodes the body unless it begins with a byte order
+    /// mark: what `Content-Type` says, by its name in the encoding standard of WHATWG; `"UTF-8"`
+    /// where it says nothing, or nothing that is known.
+    pub fn charset(&self) -> &'static str {
+        text::encoding(self.0.head.get("Content-Type")).name()
+    }
+
     /// The address that answered.
     pub fn peer(&self) -> SocketAddr {
         self.0.exchange.peer

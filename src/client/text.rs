@@ -5,8 +5,7 @@ use encoding_rs::{Encoding, UTF_8};
 /// The text that `bytes` are, according to a byte order mark, else to the `charset` of
 /// `content_type`, else as UTF-8. What cannot be decoded becomes U+FFFD.
 pub(super) fn decode(content_type: Option<&[u8]>, bytes: Vec<u8>) -> String {
-    let named = content_type.and_then(charset).and_then(Encoding::for_label);
-    let encoding = named.unwrap_or(UTF_8);
+    let encoding = encoding(content_type);
     let has_mark = Encoding::for_bom(&bytes).is_some();
     if encoding == UTF_8 && !has_mark {
         // The usual case costs no copy.
@@ -14,6 +13,11 @@ pub(super) fn decode(content_type: Option<&[u8]>, bytes: Vec<u8>) -> String {
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     }
     encoding.decode(&bytes).0.into_owned()
+}
+
+/// What the `charset` of `content_type` stands for, or UTF-8.
+pub(super) fn encoding(content_type: Option<&[u8]>) -> &'static Encoding {
+    content_type.and_then(charset).and_then(Encoding::for_label).unwrap_or(UTF_8)
 }
 
 /// The value of the parameter `charset` (RFC 9110 section 8.3.2), without quotes.
@@ -45,5 +49,6 @@ mod tests {
         assert_eq!(text("text/plain; charset=latin1", b"\xef\xbb\xbf\xc3\xbc"), "ü");
         assert_eq!(text("text/plain", b"\xff\xfea\0"), "a");
         assert_eq!(decode(None, Vec::new()), "");
+        assert_eq!(encoding(Some(b"text/html; charset=latin1")).name(), "windows-1252");
     }
 }
