@@ -39,6 +39,8 @@ mod race;
 mod connection;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
+#[cfg(feature = "tls")]
+mod gullible;
 mod pool;
 mod keeper;
 mod redirect;

@@ -12,6 +12,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::connection::Got;
 use super::error::{Error, ErrorKind, Phase};
+use super::gullible::Gullible;
 use crate::coroutine::{Promise, Stream};
 use crate::event_loop::Handle;
 use crate::world::Readiness;
@@ -20,16 +21,17 @@ use crate::world::Readiness;
 /// certificate authorities of the system.
 ///
 /// A server must have a certificate for the name (or address) in the URL, valid now and signed by one
-/// of them. There is no way to skip that.
+/// of them, unless [somebody insists](TlsConfig::dangerously_believe_anybody).
 #[derive(Clone)]
 pub struct TlsConfig {
+    believes_anybody: bool,
     has_system_roots: bool,
     more_roots: Vec<CertificateDer<'static>>,
 }
 
 impl Default for TlsConfig {
     fn default() -> TlsConfig {
-        TlsConfig { has_system_roots: true, more_roots: Vec::new() }
+        TlsConfig { believes_anybody: false, has_system_roots: true, more_roots: Vec::new() }
     }
 }
 
@@ -44,6 +46,17 @@ impl TlsConfig {
     #[must_use]
     pub fn without_system_roots(mut self) -> TlsConfig {
         self.has_system_roots = false;
+        self
+    }
+
+    /// Takes every server for who it says it is, whatever its certificate: expired, for another name,
+    /// signed by nobody. What is sent can be read and changed by anyone between here and there. For
+    /// a test server whose authority cannot be had; where it can, [`add_roots_pem`] is better.
+    ///
+    /// [`add_roots_pem`]: TlsConfig::add_roots_pem
+    #[must_use]
+    pub fn dangerously_believe_anybody(mut self) -> TlsConfig {
+        self.believes_anybody = true;
         self
     }
 
@@ -68,6 +81,23 @@ impl TlsConfig {
 
     /// Reads what there is to read; blocks.
     fn load(self) -> Result<Arc<ClientConfig>, Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let versions = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| bad(&error))?;
+        let believing = if self.believes_anybody {
+            let believer = Arc::new(Gullible::new(provider));
+            versions.dangerous().with_custom_certificate_verifier(believer)
+        } else {
+            versions.with_root_certificates(self.roots()?)
+        };
+        // Sessions are kept for reuse in the configuration, which all connections share.
+        let mut config = believing.with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
+    fn roots(self) -> Result<RootCertStore, Error> {
         let mut roots = RootCertStore::empty();
         let mut complaints = Vec::new();
         if self.has_system_roots {
@@ -80,14 +110,12 @@ impl TlsConfig {
             let why = complaints.iter().map(|error| format!(": {error}")).collect::<String>();
             return Err(bad(&format!("no certificate authority is trusted{why}")));
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let versions = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| bad(&error))?;
-        // Sessions are kept for reuse in the configuration, which all connections share.
-        let mut config = versions.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+        Ok(roots)
+    }
+
+    /// Nothing is on a disk that would have to be read.
+    fn is_here(&self) -> bool {
+        self.believes_anybody || !self.has_system_roots
     }
 }
 
@@ -134,8 +162,8 @@ impl Connector {
 
     fn load(&self, promise: Promise<Loaded>) {
         let config = self.config.clone();
-        if !config.has_system_roots {
-            // Nothing to read. Nobody else sets it.
+        if config.is_here() {
+            // Nobody else sets it.
             let _ = promise.set(config.load());
             return;
         }
@@ -276,6 +304,7 @@ impl Write for Socket<'_> {
 impl fmt::Debug for TlsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsConfig")
+            .field("believes_anybody", &self.believes_anybody)
             .field("has_system_roots", &self.has_system_roots)
             .field("more_roots", &self.more_roots.len())
             .finish()

@@ -5,54 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use helloop::client::{Client, ClientBuilder, Error, ErrorKind, Timeouts, TlsConfig};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
-use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use crate::authority::Authority;
 use crate::server::{Peer, Server, run, script};
 
-/// An authority, and what it signs with.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    fn new(name: &str) -> Authority {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Authority { issuer: Issuer::new(params, key), pem }
-    }
-
-    /// What a server for `name` needs.
-    fn server(&self, name: &str, is_expired: bool) -> Arc<ServerConfig> {
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        if is_expired {
-            params.not_before = date_time_ymd(2020, 1, 1);
-            params.not_after = date_time_ymd(2021, 1, 1);
-        }
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth();
-        let mut config = builder.with_single_cert(vec![certificate.der().clone()], key).unwrap();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Arc::new(config)
-    }
-
-    fn trusted(&self) -> TlsConfig {
-        TlsConfig::new().without_system_roots().add_roots_pem(self.pem.as_bytes()).unwrap()
-    }
-}
-
 type TlsPeer<'a> = StreamOwned<ServerConnection, &'a std::net::TcpStream>;
+
+fn trusted(authority: &Authority) -> TlsConfig {
+    TlsConfig::new().without_system_roots().add_roots_pem(authority.pem.as_bytes()).unwrap()
+}
 
 /// A script behind a handshake; reports whether the handshake reused a session.
 fn over_tls(
@@ -119,7 +81,7 @@ fn a_server_with_a_good_certificate_is_believed() {
     for (name, host) in [("localhost", "localhost"), ("127.0.0.1", "127.0.0.1")] {
         let config = authority.server(name, false);
         let server = Server::start(vec![over_tls(&config, |tls| answer(tls, OK, true))]);
-        assert_eq!(text(url(&server, host), authority.trusted()).unwrap(), "hello");
+        assert_eq!(text(url(&server, host), trusted(&authority)).unwrap(), "hello");
         assert!(server.next_seen().contains(&format!("{:?}", Some(b"http/1.1"))));
     }
 }
@@ -134,7 +96,7 @@ fn a_connection_is_kept_and_a_session_is_used_again() {
         }
     };
     let server = Server::start(vec![over_tls(&config, twice), over_tls(&config, twice)]);
-    let (url, trusted) = (url(&server, "localhost"), authority.trusted());
+    let (url, trusted) = (url(&server, "localhost"), trusted(&authority));
     run(|handle| async move {
         let client = Client::builder(&handle).tls(trusted).build().unwrap();
         for number in 0..4 {
@@ -161,10 +123,21 @@ fn who_cannot_prove_it_is_refused() {
     ] {
         let config = issuer.server(name, is_expired);
         let server = Server::start(vec![over_tls(&config, |tls| answer(tls, OK, true))]);
-        let error = text(url(&server, "localhost"), authority.trusted()).unwrap_err();
+        let error = text(url(&server, "localhost"), trusted(&authority)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
         assert!(error.to_string().contains(words), "`{words}`: {error}");
         assert!(error.to_string().contains("localhost:"), "{error}");
+    }
+}
+
+#[test]
+fn whoever_insists_believes_anybody() {
+    let stranger = Authority::new("another");
+    for (name, is_expired) in [("localhost", true), ("elsewhere.example", false)] {
+        let config = stranger.server(name, is_expired);
+        let server = Server::start(vec![over_tls(&config, |tls| answer(tls, OK, true))]);
+        let believing = TlsConfig::new().dangerously_believe_anybody();
+        assert_eq!(text(url(&server, "localhost"), believing).unwrap(), "hello");
     }
 }
 
@@ -180,7 +153,7 @@ fn an_end_without_a_goodbye_is_a_cut_where_only_that_tells() {
     ] {
         let server =
             Server::start(vec![over_tls(&config, move |tls| answer(tls, bytes, is_polite))]);
-        let outcome = text(url(&server, "localhost"), authority.trusted());
+        let outcome = text(url(&server, "localhost"), trusted(&authority));
         match outcome {
             Ok(text) => assert!(is_good && text == "hello", "{bytes:?}"),
             Err(error) => assert!(!is_good && error.kind() == ErrorKind::Truncated, "{error}"),
@@ -201,7 +174,7 @@ fn a_large_body_goes_both_ways() {
         tls.write_all(&body).unwrap();
         tls.flush().unwrap();
     })]);
-    let (url, trusted) = (url(&server, "localhost"), authority.trusted());
+    let (url, trusted) = (url(&server, "localhost"), trusted(&authority));
     let body: Vec<u8> = (0..2_000_000_usize).map(|at| at.to_le_bytes()[0]).collect();
     let sent = body.clone();
     let got = run(|handle| async move {
@@ -218,15 +191,15 @@ fn who_does_not_speak_tls_is_told_from_who_does_not_speak() {
         peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         peer.wait_for_close();
     })]);
-    let error = text(url(&plain, "localhost"), authority.trusted()).unwrap_err();
+    let error = text(url(&plain, "localhost"), trusted(&authority)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
 
     let closed = Server::start(vec![script(|_| {})]);
-    let error = text(url(&closed, "localhost"), authority.trusted()).unwrap_err();
+    let error = text(url(&closed, "localhost"), trusted(&authority)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
 
     let silent = Server::start(vec![script(Peer::wait_for_close)]);
-    let (trusted, limit) = (authority.trusted(), Duration::from_millis(50));
+    let (trusted, limit) = (trusted(&authority), Duration::from_millis(50));
     let timeouts = Timeouts { tls: limit, ..Timeouts::default() };
     let build = move |client: ClientBuilder| client.tls(trusted).timeouts(timeouts);
     let error = fetch(url(&silent, "localhost"), build).unwrap_err();
