@@ -1,10 +1,13 @@
-//! A certificate authority that lives for one test.
+//! An authority that is made here, and servers that it vouches for.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
-use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::server::{Peer, Script, script};
 
 /// An authority, and what it signs with.
 pub(crate) struct Authority {
@@ -41,4 +44,44 @@ impl Authority {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Arc::new(config)
     }
+}
+
+pub(crate) type TlsPeer<'a> = StreamOwned<ServerConnection, &'a std::net::TcpStream>;
+
+/// A script behind a handshake; reports whether the handshake reused a session.
+pub(crate) fn over_tls(
+    config: &Arc<ServerConfig>,
+    inside: impl FnOnce(&mut TlsPeer<'_>) + Send + 'static,
+) -> Script {
+    let config = Arc::clone(config);
+    script(move |peer: &mut Peer| {
+        let session = ServerConnection::new(config).unwrap();
+        let mut tls = StreamOwned::new(session, &peer.stream);
+        inside(&mut tls);
+        peer.report(&format!("{:?} {:?}", tls.conn.handshake_kind(), tls.conn.alpn_protocol()));
+    })
+}
+
+/// Reads one request; false if the client has closed.
+pub(crate) fn request(tls: &mut TlsPeer<'_>) -> bool {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        match tls.read(&mut byte) {
+            Ok(1) => head.push(byte[0]),
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Answers one request, and says goodbye if `is_polite`.
+pub(crate) fn answer(tls: &mut TlsPeer<'_>, answer: &[u8], is_polite: bool) {
+    if !request(tls) {
+        return;
+    }
+    tls.write_all(answer).unwrap();
+    if is_polite {
+        tls.conn.send_close_notify();
+    }
+    tls.flush().unwrap();
 }

@@ -10,6 +10,8 @@ mod refusals;
 mod server;
 mod simulated;
 #[cfg(feature = "tls")]
+mod authority;
+#[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "gzip")]
 mod gzip;

@@ -1,57 +1,16 @@
 //! HTTPS, with an authority that is made here.
 
 use std::io::{Read, Write};
-use std::sync::Arc;
 use std::time::Duration;
 
 use helloop::client::{Client, ClientBuilder, Error, ErrorKind, Timeouts, TlsConfig};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::authority::Authority;
+use crate::authority::{Authority, TlsPeer, answer, over_tls, request};
 use crate::server::{Peer, Server, run, script};
 
-type TlsPeer<'a> = StreamOwned<ServerConnection, &'a std::net::TcpStream>;
-
+/// What a client is told that takes its word.
 fn trusted(authority: &Authority) -> TlsConfig {
     TlsConfig::new().without_system_roots().add_roots_pem(authority.pem.as_bytes()).unwrap()
-}
-
-/// A script behind a handshake; reports whether the handshake reused a session.
-fn over_tls(
-    config: &Arc<ServerConfig>,
-    inside: impl FnOnce(&mut TlsPeer<'_>) + Send + 'static,
-) -> crate::server::Script {
-    let config = Arc::clone(config);
-    script(move |peer: &mut Peer| {
-        let session = ServerConnection::new(config).unwrap();
-        let mut tls = StreamOwned::new(session, &peer.stream);
-        inside(&mut tls);
-        peer.report(&format!("{:?} {:?}", tls.conn.handshake_kind(), tls.conn.alpn_protocol()));
-    })
-}
-
-/// Reads one request; false if the client has closed.
-fn request(tls: &mut TlsPeer<'_>) -> bool {
-    let (mut head, mut byte) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") {
-        match tls.read(&mut byte) {
-            Ok(1) => head.push(byte[0]),
-            _ => return false,
-        }
-    }
-    true
-}
-
-/// Answers one request, and says goodbye if `is_polite`.
-fn answer(tls: &mut TlsPeer<'_>, answer: &[u8], is_polite: bool) {
-    if !request(tls) {
-        return;
-    }
-    tls.write_all(answer).unwrap();
-    if is_polite {
-        tls.conn.send_close_notify();
-    }
-    tls.flush().unwrap();
 }
 
 fn url(server: &Server, host: &str) -> String {

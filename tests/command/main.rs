@@ -1,6 +1,7 @@
 //! The built command from outside, as a user meets it: its words, its exit codes, its signals.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+#[allow(dead_code, reason = "shared with the tests of the examples")]
 mod program;
 
 #[cfg(not(feature = "cli"))]

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -11,9 +12,14 @@ use std::time::{Duration, Instant};
 /// At the limit a test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The program with these arguments, and none of our environment that it would look at.
+/// `helloop` with these arguments, and none of our environment that it would look at.
 pub(crate) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_helloop"));
+    command_of(env!("CARGO_BIN_EXE_helloop").as_ref(), arguments)
+}
+
+/// As [`command`], for another program.
+pub(crate) fn command_of(program: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for name in names.filter(|name| name.starts_with("HELLOOP_") || name.contains("COLOR")) {
         command.env_remove(name);
@@ -32,9 +38,10 @@ pub(crate) fn run(command: &mut Command) -> (Option<i32>, String, String) {
 /// A server. Dropping it kills it.
 pub(crate) struct Program {
     child: Child,
-    /// Lines of standard error that nobody has looked at.
+    /// Lines that it said and nobody has looked at: of standard error, or of standard output if it
+    /// was started so.
     lines: Receiver<String>,
-    /// Lines of standard error so far.
+    /// Lines so far.
     pub(crate) said: Vec<String>,
     /// What stood in the startup line.
     pub(crate) url: String,
@@ -45,12 +52,25 @@ impl Program {
     /// Starts it and waits for the startup line.
     #[track_caller]
     pub(crate) fn start(command: &mut Command) -> Program {
-        command.stdin(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        Program::new(child, stderr)
+    }
+
+    /// As [`start`](Program::start), for a program that talks on standard output.
+    #[track_caller]
+    pub(crate) fn start_on_stdout(command: &mut Command) -> Program {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        Program::new(child, stdout)
+    }
+
+    #[track_caller]
+    fn new(child: Child, output: impl Read + Send + 'static) -> Program {
         let (sender, lines) = channel();
         thread::spawn(move || {
-            stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+            let lines = BufReader::new(output).lines();
+            lines.map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
         let mut program = Program { child, lines, said: Vec::new(), url: String::new(), port: 0 };
         let line = program.wait_for("Server started at ");
@@ -60,7 +80,7 @@ impl Program {
         program
     }
 
-    /// Reads standard error until a line contains `text`, and returns that line.
+    /// Reads what it says until a line contains `text`, and returns that line.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
