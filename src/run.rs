@@ -190,7 +190,7 @@ impl Ending {
 /// Raises the soft limit of open descriptors to the hard one. Every connection needs one, and soft
 /// limits are low for the sake of select(2), which nobody uses here. A program may decide this, a
 /// library may not.
-fn raise_descriptor_limit() {
+pub(crate) fn raise_descriptor_limit() {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) => log::debug!("the limit of open descriptors is {limit}"),
         Err(error) => log::debug!("the limit of open descriptors stays as it is: {error}"),

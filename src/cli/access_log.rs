@@ -11,6 +11,8 @@ use clap::ValueEnum;
 use helloop::server::Access;
 use jiff::Timestamp;
 
+use super::json::Object;
+
 /// Which lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -110,17 +112,18 @@ impl<'a> Entry<'a> {
 
     fn write_json(&self, line: &mut String) {
         let asked = self.asked;
-        push(line, format_args!("{{\"time\":\"{:.3}\",\"peer\":\"{}\"", self.time, self.peer));
-        push_member(line, "method", asked.map(|a| a.method.as_bytes()));
-        push_member(line, "target", asked.map(|a| a.target.as_bytes()));
-        push_member(line, "version", asked.map(|a| a.version.as_bytes()));
-        let (status, bytes) = (self.status, self.body_bytes);
-        let service_us = self.service_time.as_micros();
-        push(line, format_args!(",\"status\":{status},\"bytes\":{bytes}"));
-        push(line, format_args!(",\"service_us\":{service_us}"));
-        push_member(line, "referer", asked.and_then(|a| a.referer));
-        push_member(line, "user_agent", asked.and_then(|a| a.user_agent));
-        line.push('}');
+        let mut object = Object::new();
+        object.text("time", Some(&format!("{:.3}", self.time)));
+        object.text("peer", Some(&self.peer.to_string()));
+        object.text("method", asked.map(|a| a.method));
+        object.text("target", asked.map(|a| a.target));
+        object.text("version", asked.map(|a| a.version));
+        object.number("status", Some(self.status.into()));
+        object.number("bytes", Some(self.body_bytes as u64));
+        object.number("service_us", u64::try_from(self.service_time.as_micros()).ok());
+        object.bytes("referer", asked.and_then(|a| a.referer));
+        object.bytes("user_agent", asked.and_then(|a| a.user_agent));
+        line.push_str(&object.end());
     }
 }
 
@@ -138,22 +141,6 @@ fn push_escaped(line: &mut String, bytes: &[u8]) {
         match byte {
             b' '..=b'~' if !matches!(byte, b'"' | b'\\') => line.push(char::from(byte)),
             _ => push(line, format_args!("\\x{byte:02x}")),
-        }
-    }
-}
-
-/// Appends `,"name":"value"`, or `null`, in ASCII. What is not UTF-8 becomes U+FFFD.
-fn push_member(line: &mut String, name: &str, value: Option<&[u8]>) {
-    let value = value.map(String::from_utf8_lossy);
-    let json = serde_json::to_string(&value).expect("a text has a form in JSON");
-    push(line, format_args!(",\"{name}\":"));
-    for character in json.chars() {
-        if matches!(character, ' '..='~') {
-            line.push(character);
-        } else {
-            // Legal in JSON, but a terminal may do something with it.
-            let units = character.encode_utf16(&mut [0; 2]).to_vec();
-            units.iter().for_each(|unit| push(line, format_args!("\\u{unit:04x}")));
         }
     }
 }

@@ -9,14 +9,16 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 mod serve;
+mod fetch;
 mod limits;
 mod units;
 mod access_log;
+mod json;
 mod line_writer;
 mod explain;
 mod logging;
 
-/// An event loop that can be watched, and a greeting HTTP server on it.
+/// An event loop that can be watched, and on it a greeting HTTP server and a fetcher of URLs.
 #[derive(Parser, Debug)]
 #[command(version, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -28,12 +30,14 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Serve(Box<serve::Arguments>),
+    Fetch(Box<fetch::Arguments>),
 }
 
 /// Runs the command.
 pub(crate) fn main() -> ExitCode {
     let done = Cli::try_parse().and_then(|cli| match cli.command {
         Command::Serve(arguments) => serve::main(&arguments),
+        Command::Fetch(arguments) => fetch::main(&arguments),
     });
     done.unwrap_or_else(|error| {
         // Help and version come here, too. Where the output is closed, nobody wants to know.
@@ -60,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_has_an_environment_variable_except_the_verbosity() {
+    fn everything_of_a_server_has_an_environment_variable_except_the_verbosity() {
         let mut cli = Cli::command();
         cli.build();
         let serve = cli.find_subcommand("serve").unwrap();

@@ -5,7 +5,6 @@ use std::io;
 use std::time::Duration;
 
 use crate::coroutine::JoinError;
-use crate::http;
 use crate::http::ReplyError;
 
 /// Why a fetch failed. `Display` is one sentence that is never empty: what was tried, with whom, and
@@ -110,10 +109,15 @@ impl Error {
             | ReplyError::HeadTruncated { .. }
             | ReplyError::BodyTruncated { .. }
             | ReplyError::ChunksTruncated { .. } => ErrorKind::Truncated,
-            ReplyError::Message(http::Error::BodyTooLong) => ErrorKind::TooLong,
             _ => ErrorKind::Protocol,
         };
         Error::new(kind, phase, format!("bad reply from {peer}: {error}"))
+    }
+
+    /// The body is longer than `max` bytes.
+    pub(super) fn too_long(peer: &dyn fmt::Display, max: u64) -> Error {
+        let message = format!("the body from {peer} is longer than {max} bytes");
+        Error::new(ErrorKind::TooLong, Phase::Body, message)
     }
 
     /// In which way it failed.

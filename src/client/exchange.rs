@@ -12,7 +12,7 @@ use super::connection::Got;
 use super::error::{Error, ErrorKind, Phase};
 use super::pool::Lease;
 use crate::event_loop::Handle;
-use crate::http::{Reply as Machine, ReplyEvent, ReplyHead};
+use crate::http::{self, Reply as Machine, ReplyError, ReplyEvent, ReplyHead};
 use crate::limits::READ_BYTES_PER_RESUME_MAX;
 
 /// What is read goes here, for the length of one read: a fetch that waits owns no buffer.
@@ -38,6 +38,8 @@ pub(super) struct Exchange {
     /// Bytes of the message that are on their way.
     written: usize,
     machine: Machine,
+    /// The limit of the machine.
+    body_bytes_max: u64,
     /// A partial head.
     left: Vec<u8>,
     /// Bytes of the body that nobody has taken yet.
@@ -81,6 +83,7 @@ impl Exchange {
             message,
             written: 0,
             machine,
+            body_bytes_max: client.body_bytes_max,
             left: Vec::new(),
             arrived: Vec::new(),
             outcome: None,
@@ -238,6 +241,10 @@ impl Exchange {
                 }
                 Ok(ReplyEvent::End { reusable }) => {
                     self.finish(reusable);
+                    return found;
+                }
+                Err(ReplyError::Message(http::Error::BodyTooLong)) => {
+                    self.outcome = Some(Err(Error::too_long(&self.peer, self.body_bytes_max)));
                     return found;
                 }
                 Err(error) => {

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::connect::{Patience, authority};
 use super::deadline::Timings;
-use super::error::{Error, ErrorKind, Phase};
+use super::error::{Error, Phase};
 use super::exchange::Exchange;
 use super::gzip::Decoder;
 use super::text;
@@ -197,9 +197,7 @@ impl Inner {
         if self.body_bytes <= self.body_bytes_max {
             return Ok(piece);
         }
-        let (peer, max) = (self.exchange.peer, self.body_bytes_max);
-        let message = format!("the body from {peer} is longer than {max} bytes");
-        Err(Error::new(ErrorKind::TooLong, Phase::Body, message))
+        Err(Error::too_long(&self.exchange.peer, self.body_bytes_max))
     }
 
     /// The watch stops when the last byte was read, not when somebody asks for it.

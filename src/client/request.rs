@@ -220,10 +220,11 @@ impl Job {
 /// A URL that can be fetched.
 fn parse_url(text: &str) -> Result<Url, Error> {
     let shown = text.escape_debug();
-    let url =
-        Url::parse(text).map_err(|error| Error::url(format!("`{shown}` is not a URL: {error}")))?;
+    let refuse =
+        |why: &dyn fmt::Display| Error::url(format!("`{shown}` is not a URL of the web: {why}"));
+    let url = Url::parse(text).map_err(|error| refuse(&error))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(Error::url(format!("`{shown}`: neither http nor https")));
+        return Err(refuse(&"it does not begin with http:// or https://"));
     }
     if !url.username().is_empty() || url.password().is_some() {
         let message = "a user name or password in a URL is not sent; give a header Authorization";

@@ -51,6 +51,12 @@ impl Executor {
         Executor { pool: Rc::new(Pool::new(threads_max.max(1))) }
     }
 
+    /// From now on nobody waits for the threads that are there: each ends by itself after the work
+    /// that it has, or with the process.
+    pub fn abandon(&self) {
+        self.pool.threads.take();
+    }
+
     /// As [`Handle::run_blocking`], on these threads. Work that finds them busy waits, and is begun
     /// in the order in which it came.
     pub fn run<T, F>(&self, work: F) -> Blocking<T>

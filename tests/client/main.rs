@@ -1,8 +1,6 @@
 //! The client against servers that behave, and many that do not.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
-#[cfg(feature = "tls")]
-mod authority;
 mod bodies;
 mod pool;
 mod redirects;

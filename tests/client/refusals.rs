@@ -22,7 +22,7 @@ fn check(error: &Error, kind: ErrorKind, words: &[&str]) {
 #[test]
 fn a_url_that_cannot_be_fetched() {
     check(&error("example.com"), ErrorKind::Url, &["`example.com`", "relative URL"]);
-    check(&error("ftp://localhost/"), ErrorKind::Url, &["neither http nor https"]);
+    check(&error("ftp://localhost/"), ErrorKind::Url, &["http:// or https://"]);
     check(&error("http://user:secret@localhost/"), ErrorKind::Url, &["Authorization"]);
     check(&error("http://"), ErrorKind::Url, &["empty host"]);
     check(&error(""), ErrorKind::Url, &["not a URL"]);

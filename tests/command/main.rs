@@ -13,4 +13,14 @@ mod ending;
 #[cfg(feature = "cli")]
 mod explain;
 #[cfg(feature = "cli")]
+mod fetch;
+#[cfg(feature = "cli")]
+#[allow(dead_code, reason = "shared with the tests of the client")]
+#[path = "../client/server.rs"]
+mod server;
+#[cfg(feature = "cli")]
+#[allow(dead_code, reason = "shared with the tests of the client")]
+#[path = "../client/authority.rs"]
+mod authority;
+#[cfg(feature = "cli")]
 mod usage;
