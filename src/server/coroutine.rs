@@ -206,9 +206,7 @@ impl Pending for Answering {
                 }
                 Err(_) => Part::Failed,
             }),
-            Answering::Pieces(pieces) => {
-                pieces.poll_piece(cx).map(|piece| piece.map_or(Part::End, Part::Piece))
-            }
+            Answering::Pieces(pieces) => pieces.poll_piece(cx),
         }
     }
 }
@@ -223,6 +221,8 @@ pub fn pieces() -> (PieceSender, PieceReceiver) {
 struct Channel {
     /// At most [`PIECES_WAITING_MAX`].
     waiting: VecDeque<Vec<u8>>,
+    /// The last piece was given.
+    is_complete: bool,
     sender_is_gone: bool,
     receiver_is_gone: bool,
     /// Whoever waits for a piece, or for room.
@@ -230,7 +230,9 @@ struct Channel {
     sender: Option<Waker>,
 }
 
-/// Gives the pieces of an answer. Dropping it ends the answer.
+/// Gives the pieces of an answer, to its [end](PieceSender::finish). Dropped before that, by a panic
+/// for example, it leaves an answer that is cut off, and the peer sees that it is: the last chunk is
+/// not sent, and the connection is closed (RFC 9112 section 8).
 #[derive(Debug)]
 pub struct PieceSender {
     channel: Rc<RefCell<Channel>>,
@@ -272,6 +274,11 @@ impl PieceSender {
         .await
     }
 
+    /// The answer is complete.
+    pub fn finish(self) {
+        self.channel.borrow_mut().is_complete = true;
+    }
+
     /// True once the connection is gone.
     pub fn is_gone(&self) -> bool {
         self.channel.borrow().receiver_is_gone
@@ -293,15 +300,14 @@ pub struct PieceReceiver {
 }
 
 impl PieceReceiver {
-    /// `None` after the last.
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Part> {
         let mut channel = self.channel.borrow_mut();
         if let Some(piece) = channel.waiting.pop_front() {
             wake(&mut channel.sender);
-            return Poll::Ready(Some(piece));
+            return Poll::Ready(Part::Piece(piece));
         }
         if channel.sender_is_gone {
-            return Poll::Ready(None);
+            return Poll::Ready(if channel.is_complete { Part::End } else { Part::Failed });
         }
         channel.receiver = Some(cx.waker().clone());
         Poll::Pending

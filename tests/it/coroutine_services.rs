@@ -167,13 +167,13 @@ fn pieces_reach_the_peer_as_they_come() {
     ));
     let mut sender = place.take().expect("the handler ran");
     let handle = house.event_loop().handle().clone();
-    let task = handle.spawn(async move {
+    let mut task = handle.spawn(async move {
         sender.send("data: 1\n\n").await.expect("the peer is there");
         sender
     });
     house.settle();
     assert_eq!(client.receive(), "9\r\ndata: 1\n\n\r\n");
-    drop(task);
+    task.take().expect("it has sent").expect("without a panic").finish();
     house.settle();
     client.send(&get("/again"));
     house.settle();
@@ -212,7 +212,8 @@ fn a_peer_that_does_not_read_holds_its_sender_up() {
 #[test]
 fn a_status_without_a_body_has_no_pieces() {
     let service = coroutines(|_: OwnedRequest| async {
-        let (_sender, receiver) = pieces();
+        let (sender, receiver) = pieces();
+        sender.finish();
         let mut response = Response::new();
         response.status(Status::NO_CONTENT);
         Reply::Pieces(response, receiver)
