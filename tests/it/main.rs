@@ -13,6 +13,8 @@ mod greeting;
 mod lifetimes;
 /// Handlers that are coroutines, and answers in pieces.
 mod coroutine_services;
+/// What becomes of an embedder's mistakes.
+mod misuse;
 /// The architecture as absences: which module must not use which.
 mod levels;
 /// Real sockets: raw clients, curl, hosts with a loop of their own.
