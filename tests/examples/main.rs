@@ -1,0 +1,34 @@
+//! The built examples from outside, against servers on the loopback: what they print, line by line.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+#[path = "../command/program.rs"]
+#[allow(dead_code, reason = "shared with the tests of the command")]
+mod program;
+#[path = "../client/server.rs"]
+#[allow(dead_code, reason = "shared with the tests of the client")]
+mod server;
+#[path = "../client/authority.rs"]
+#[allow(dead_code, reason = "shared with the tests of the client")]
+mod authority;
+
+mod documents;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A built example with these arguments. `cargo test` as a whole builds them; `cargo test --test`
+/// does not, so run `cargo build --examples` before it.
+fn example(name: &str, arguments: &[&str]) -> Command {
+    let mut path = PathBuf::from(env!("CARGO_BIN_EXE_helloop"));
+    path.pop();
+    path.extend(["examples", name]);
+    assert!(path.is_file(), "no {name}: run `cargo build --examples`");
+    program::command_of(&path, arguments)
+}
+
+/// An address on which nobody listens.
+fn refused() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap()
+}
