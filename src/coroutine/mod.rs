@@ -18,6 +18,7 @@
 //! | `run_in_executor`, `to_thread` | [`Handle::run_blocking`], [`Executor`] | `coroutine/blocking.rs` |
 //! | `getaddrinfo` | [`Handle::resolve`], [`Resolver`] | `coroutine/resolve.rs` |
 //! | `open_connection`, streams | [`Handle::open_connection`], [`Stream`] | `coroutine/stream.rs` |
+//! | `start_server` | [`Handle::start_server`], [`Listener`] | `coroutine/listener.rs` |
 //! | `asyncio.run` | [`run`] | here |
 //!
 //! The trait [`Future`] is what asyncio calls an awaitable: a thing that the
@@ -37,6 +38,7 @@ use crate::event_loop::{EventLoop, Handle};
 mod blocking;
 mod gather;
 mod group;
+mod listener;
 mod promise;
 mod queue;
 mod relay;
@@ -51,6 +53,7 @@ mod wait;
 pub use blocking::{Blocking, Executor};
 pub use gather::{Gather, TryGather};
 pub use group::{GroupError, TaskGroup};
+pub use listener::{Listener, StreamServer};
 pub use promise::{Cancelled, InvalidState, Promise};
 pub use queue::{Full, Queue};
 #[cfg(feature = "client")]

@@ -113,6 +113,13 @@ impl Stream {
         }
     }
 
+    /// A connection that a listener has accepted.
+    pub(super) fn accepted(handle: &Handle, socket: world::Stream) -> io::Result<Stream> {
+        // As in `connecting`: who waits becomes the owner.
+        let source = Source::stream(handle, socket, TaskId::default())?;
+        Ok(Stream { source, relay: Relay::new(handle) })
+    }
+
     /// As [`read`](Stream::read).
     ///
     /// # Errors

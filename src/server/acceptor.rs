@@ -11,7 +11,7 @@ use crate::event_loop::{Context, Flow, Source, Task};
 use crate::id::TaskId;
 use crate::limits::{ACCEPT_BACKOFF, ACCEPT_LOG_INTERVAL};
 use crate::observe::Event;
-use crate::world::{Listener, Readiness, Stream, Time};
+use crate::world::{Listener, Readiness, Stream, Time, concerns_one_connection};
 
 /// Where an acceptor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,21 +131,6 @@ impl<S: Service + 'static> Acceptor<S> {
             cx.handle().tell(|| Event::State { task, from, to });
         }
     }
-}
-
-/// accept(2): the connection was dead before it was taken, or the firewall forbids it. The next one
-/// may be well.
-fn concerns_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::PermissionDenied
-            | io::ErrorKind::HostUnreachable
-            | io::ErrorKind::NetworkUnreachable
-            | io::ErrorKind::NetworkDown
-            | io::ErrorKind::TimedOut
-    )
 }
 
 impl<S: Service + 'static> Task for Acceptor<S> {

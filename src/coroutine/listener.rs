@@ -1,0 +1,374 @@
+//! Coroutines that accept connections: asyncio's `start_server`.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use super::relay::Relay;
+use super::sleep::Sleep;
+use super::spawn::JoinHandle;
+use super::stream::Stream;
+use crate::event_loop::{Handle, Source};
+use crate::id::TaskId;
+use crate::limits::{ACCEPT_BACKOFF, ACCEPT_LOG_INTERVAL, ACCEPTS_PER_RESUME_MAX};
+use crate::world::{self, Readiness, Time};
+
+impl Handle {
+    /// Listens at an address, and spawns `connected` for every connection, with its stream and its
+    /// peer: asyncio's `start_server`, for one address. Port 0 asks the system to choose one. See
+    /// [`Server`](crate::server::Server) for HTTP.
+    ///
+    /// ```no_run
+    /// # use helloop::coroutine;
+    /// coroutine::run(|handle| async move {
+    ///     let address = ([127, 0, 0, 1], 7777).into();
+    ///     let echo = handle.start_server(address, |mut stream, _| async move {
+    ///         let mut buffer = [0; 1024];
+    ///         while let Ok(bytes @ 1..) = stream.read(&mut buffer).await {
+    ///             if stream.write_all(&buffer[..bytes]).await.is_err() {
+    ///                 break;
+    ///             }
+    ///         }
+    ///     })?;
+    ///     echo.serve_forever().await;
+    ///     Ok::<(), std::io::Error>(())
+    /// })??;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Listener::bind`].
+    pub fn start_server<F, C>(&self, address: SocketAddr, connected: F) -> io::Result<StreamServer>
+    where
+        F: Fn(Stream, SocketAddr) -> C + 'static,
+        C: Future<Output = ()> + 'static,
+    {
+        let mut listener = Listener::bind(self, address)?;
+        let address = listener.local_addr()?;
+        let (handle, connected) = (self.clone(), Rc::new(connected));
+        let accepting = self.spawn_named(format!("accept at {address}"), async move {
+            loop {
+                let (stream, peer) = listener.accept().await;
+                let connected = Rc::clone(&connected);
+                // Called in the new task: if it panics, only that one ends.
+                let task = handle.spawn_named(format!("connection of {peer}"), async move {
+                    connected(stream, peer).await;
+                });
+                drop(task);
+            }
+        });
+        Ok(StreamServer { address, accepting })
+    }
+}
+
+/// A server that was [started](Handle::start_server). Dropping this leaves it listening.
+#[derive(Debug)]
+pub struct StreamServer {
+    address: SocketAddr,
+    accepting: JoinHandle<()>,
+}
+
+impl StreamServer {
+    /// The address that it listens on, with the real port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops listening, one turn later. The connections that it has accepted go on.
+    pub fn close(&self) {
+        self.accepting.cancel();
+    }
+
+    /// Waits until it has stopped listening: for ever, unless somebody closes it. Dropped meanwhile,
+    /// it stops.
+    pub async fn serve_forever(self) {
+        // It never ends by itself, so how it ended is known.
+        let _ = self.accepting.await;
+    }
+}
+
+/// A socket that coroutines accept connections from. Dropping it closes it, and resets the
+/// connections that nobody accepted.
+pub struct Listener {
+    handle: Handle,
+    source: Source<world::Listener>,
+    relay: Relay,
+    /// Nothing is tried before it is over.
+    pause: Option<Sleep>,
+    /// Accepts that were tried in this turn of the loop.
+    tried: (u64, usize),
+    /// Connections in a row that were gone before they were accepted.
+    gone_in_a_row: usize,
+    /// When the log was last told about refused accepts.
+    logged: Option<Time>,
+}
+
+impl Listener {
+    /// Listens at an address. Port 0 asks the system to choose one.
+    ///
+    /// # Errors
+    /// What bind(2) and listen(2) say, for example that the address is in use.
+    pub fn bind(handle: &Handle, address: SocketAddr) -> io::Result<Listener> {
+        // Nobody waits yet: who does will become the owner.
+        let source = Source::listener(handle, handle.listen(address)?, TaskId::default())?;
+        Ok(Listener {
+            handle: handle.clone(),
+            source,
+            relay: Relay::new(handle),
+            pause: None,
+            tried: (0, 0),
+            gone_in_a_row: 0,
+            logged: None,
+        })
+    }
+
+    /// The address that it listens on, with the real port.
+    ///
+    /// # Errors
+    /// When the socket cannot be asked.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.source.socket().local_addr()
+    }
+
+    /// Waits for a connection: its stream, and the peer's address.
+    ///
+    /// It does not fail. Who was gone before is skipped. When there is no descriptor or no memory, the
+    /// log is told, and the next attempt is made after [`ACCEPT_BACKOFF`]. After
+    /// [`ACCEPTS_PER_RESUME_MAX`] attempts in one turn, it gives up control for a turn, so that a
+    /// queue which is never empty does not stop the loop.
+    pub async fn accept(&mut self) -> (Stream, SocketAddr) {
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    /// As [`accept`](Listener::accept), for state machines inside of futures.
+    pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<(Stream, SocketAddr)> {
+        loop {
+            if let Some(pause) = &mut self.pause {
+                ready!(Pin::new(pause).poll(cx));
+                self.pause = None;
+            }
+            if !self.may_try() {
+                self.pause = Some(self.handle.sleep(Duration::ZERO));
+                continue;
+            }
+            match self.source.accept() {
+                Ok((socket, peer)) => {
+                    self.gone_in_a_row = 0;
+                    match Stream::accepted(&self.handle, socket) {
+                        Ok(stream) => return Poll::Ready((stream, peer)),
+                        Err(error) => log::warn!("cannot watch a new connection: {error}"),
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.source.want_for(self.relay.task(cx), Readiness::READABLE);
+                    return Poll::Pending;
+                }
+                Err(error) => self.fail(&error),
+            }
+        }
+    }
+
+    /// Counts attempts by turns.
+    fn may_try(&mut self) -> bool {
+        let turn = self.handle.turns();
+        let before = if self.tried.0 == turn { self.tried.1 } else { 0 };
+        self.tried = (turn, before + 1);
+        before < ACCEPTS_PER_RESUME_MAX
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        if world::concerns_one_connection(error) {
+            log::debug!("a connection was gone before it was accepted: {error}");
+            self.gone_in_a_row += 1;
+            if self.gone_in_a_row < ACCEPTS_PER_RESUME_MAX {
+                return;
+            }
+            // Nothing but failures: whatever it is, do not spin on it.
+        }
+        self.gone_in_a_row = 0;
+        let now = self.handle.now();
+        if self.logged.is_none_or(|logged| now.since(logged) >= ACCEPT_LOG_INTERVAL) {
+            self.logged = Some(now);
+            log::warn!("cannot accept: {error}; trying again");
+        }
+        self.pause = Some(self.handle.sleep(ACCEPT_BACKOFF));
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paused = self.pause.is_some();
+        f.debug_struct("Listener")
+            .field("source", &self.source)
+            .field("paused", &paused)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coroutine::yield_now;
+    use crate::event_loop::EventLoop;
+    use crate::world::sim::{Faults, Net, Peer, Sim};
+    use rustix::io::Errno;
+    use std::cell::Cell;
+
+    const EMFILE: i32 = Errno::MFILE.raw_os_error();
+    const ECONNABORTED: i32 = Errno::CONNABORTED.raw_os_error();
+
+    fn address() -> SocketAddr {
+        "127.0.0.1:7".parse().unwrap()
+    }
+
+    fn simulated<F: Future + 'static>(
+        faults: Faults,
+        main: impl FnOnce(Handle, Net) -> F,
+    ) -> F::Output {
+        let world = Sim::with_faults(1, faults);
+        let net = world.net();
+        let mut event_loop = EventLoop::with_world(Box::new(world));
+        let main = main(event_loop.handle().clone(), net);
+        event_loop.run_until_complete(main).unwrap()
+    }
+
+    async fn turns(count: usize) {
+        for _ in 0..count {
+            yield_now().await;
+        }
+    }
+
+    async fn echo(mut stream: Stream, _: SocketAddr) {
+        let mut buffer = [0; 100];
+        while let Ok(bytes @ 1..) = stream.read(&mut buffer).await {
+            stream.write_all(&buffer[..bytes]).await.unwrap();
+        }
+    }
+
+    #[test]
+    fn every_connection_is_a_task_of_its_own() {
+        for faults in [Faults::NONE, Faults::ROUGH] {
+            simulated(faults, |handle, net| async move {
+                let server = handle.start_server(address(), echo).unwrap();
+                assert_eq!(server.local_addr(), address());
+                let peers: Vec<Peer> = (0..5).map(|_| net.connect(address())).collect();
+                for (number, peer) in peers.iter().enumerate() {
+                    peer.send(format!("this is number {number}").as_bytes());
+                }
+                turns(1_000).await;
+                for (number, peer) in peers.iter().enumerate() {
+                    assert_eq!(peer.receive(), format!("this is number {number}").as_bytes());
+                }
+                drop(peers);
+                turns(100).await;
+                assert_eq!(net.open_ends(), 0);
+            });
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_closed_keeps_its_connections() {
+        simulated(Faults::NONE, |handle, net| async move {
+            let server = handle.start_server(address(), echo).unwrap();
+            let peer = net.connect(address());
+            turns(5).await;
+            server.close();
+            server.serve_forever().await;
+            peer.send(b"still here");
+            turns(5).await;
+            assert_eq!(peer.receive(), b"still here");
+            let refused = handle.open_connection(address()).await.unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        });
+    }
+
+    #[test]
+    fn a_connection_that_panics_is_the_only_one_to_end() {
+        simulated(Faults::NONE, |handle, net| async move {
+            let count = Cell::new(0);
+            let connected = move |stream, peer| {
+                count.set(count.get() + 1);
+                assert!(count.get() > 1, "planted");
+                echo(stream, peer)
+            };
+            let _server = handle.start_server(address(), connected).unwrap();
+            let [bad, good] = [net.connect(address()), net.connect(address())];
+            good.send(b"well");
+            turns(5).await;
+            assert!(bad.at_end(), "it was closed");
+            assert_eq!(good.receive(), b"well");
+        });
+    }
+
+    #[test]
+    fn a_full_queue_leaves_turns_to_others() {
+        simulated(Faults::NONE, |handle, net| async move {
+            let mut listener = Listener::bind(&handle, address()).unwrap();
+            let peers = 3 * ACCEPTS_PER_RESUME_MAX;
+            let _peers: Vec<Peer> = (0..peers).map(|_| net.connect(address())).collect();
+            let begin = handle.turns();
+            for _ in 0..peers {
+                listener.accept().await;
+            }
+            assert_eq!(handle.turns() - begin, 2, "one for each full share but the first");
+        });
+    }
+
+    #[test]
+    fn without_descriptors_it_pauses_and_tries_again() {
+        simulated(Faults::NONE, |handle, net| async move {
+            let mut listener = Listener::bind(&handle, address()).unwrap();
+            let _peer = net.connect(address());
+            net.fail_accept(address(), EMFILE);
+            net.fail_accept(address(), EMFILE);
+            let begin = handle.now();
+            listener.accept().await;
+            let took = handle.now().since(begin);
+            assert!(took >= 2 * ACCEPT_BACKOFF && took < 3 * ACCEPT_BACKOFF, "{took:?}");
+        });
+    }
+
+    #[test]
+    fn who_was_gone_before_is_skipped_and_not_spun_on() {
+        simulated(Faults::NONE, |handle, net| async move {
+            let mut listener = Listener::bind(&handle, address()).unwrap();
+            let _peers = [net.connect(address()), net.connect(address())];
+            net.fail_accept(address(), ECONNABORTED);
+            let begin = handle.now();
+            listener.accept().await;
+            assert_eq!(handle.now(), begin, "it did not pause");
+            for _ in 0..ACCEPTS_PER_RESUME_MAX {
+                net.fail_accept(address(), ECONNABORTED);
+            }
+            listener.accept().await;
+            assert!(handle.now().since(begin) >= ACCEPT_BACKOFF);
+        });
+    }
+
+    #[test]
+    fn an_accept_that_is_given_up_loses_nobody() {
+        simulated(Faults::NONE, |handle, net| async move {
+            let mut listener = Listener::bind(&handle, address()).unwrap();
+            let limit = Duration::from_millis(1);
+            assert!(handle.timeout(limit, listener.accept()).await.is_err());
+            let _peer = net.connect(address());
+            // Another task becomes the owner.
+            let task = handle.spawn(async move { listener.accept().await.1 });
+            assert_eq!(task.await.unwrap().ip(), address().ip());
+        });
+    }
+
+    #[test]
+    fn an_address_that_is_taken_is_an_error() {
+        simulated(Faults::NONE, |handle, _| async move {
+            let _first = Listener::bind(&handle, address()).unwrap();
+            let error = handle.start_server(address(), echo).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        });
+    }
+}
