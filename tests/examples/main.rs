@@ -12,6 +12,7 @@ mod server;
 mod authority;
 
 mod documents;
+mod chat;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
