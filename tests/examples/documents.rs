@@ -84,7 +84,7 @@ fn of_two_fetches_one_may_fail() {
 }
 
 /// What is said when nobody listens there.
-fn refusal(host: &str) -> String {
+pub(crate) fn refusal(host: &str) -> String {
     format!("cannot connect to {host} ({host}: {})", os_error(Errno::CONNREFUSED))
 }
 

@@ -13,6 +13,8 @@ mod authority;
 
 mod documents;
 mod chat;
+mod scrape;
+mod small;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
