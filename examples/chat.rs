@@ -1,10 +1,10 @@
 //! A chat room for many connections: `cargo run --example chat -- 127.0.0.1:7777`, then
 //! `nc 127.0.0.1 7777`, twice or more often. A number behind the address says how many may come.
 //!
-//! Each connection is one coroutine, which waits for two things at once: a line from its own peer, and
-//! a line from somebody else in its outbox. The outbox is bounded, and nobody ever waits for room in
-//! it: a member whose outbox is full reads too slowly, and loses the place. So one slow reader costs
-//! the others nothing, and the room a bounded amount of memory.
+//! Each connection is one coroutine, which waits for two things at once: a line from its own peer,
+//! and a line from somebody else in its outbox. The outbox is bounded, and nobody ever waits for
+//! room in it: a member whose outbox is full reads too slowly, and loses the place. So one slow
+//! reader costs the others nothing, and the room a bounded amount of memory.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -127,7 +127,7 @@ impl Room {
         Some(member)
     }
 
-    /// Gives a name back, and tells the others. Who is lost has no name any more; somebody else may.
+    /// Gives a name back, and tells the others. Who is lost has none any more; somebody else may.
     fn leave(&self, name: &str, member: &Member, why: &Leaving) {
         if !member.is_lost.get() {
             self.members.borrow_mut().remove(name);

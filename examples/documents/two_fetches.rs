@@ -24,8 +24,8 @@
 //! Two awaits in a row are **not** concurrent, here as in Python: the second fetch begins when the
 //! first has ended. What makes them concurrent is two tasks; see `gather.rs`.
 //!
-//! In Python, a failure of one fetch takes the other's text with it. Here each has its own line, and
-//! the exit code is 1 if one failed. `FETCH_SECONDS=2.5` limits each fetch; without it, 300 s do.
+//! In Python, a failure of one fetch takes the other's text with it. Here each has its own line,
+//! and the exit code is 1 if one failed. `FETCH_SECONDS=2.5` limits each fetch; without it, 300 s do.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -84,8 +84,8 @@ impl StreamServer {
         self.accepting.cancel();
     }
 
-    /// Waits until it has stopped listening: for ever, unless somebody closes it. Dropped meanwhile,
-    /// it stops.
+    /// Waits until it has stopped listening: for ever, unless somebody closes it. Dropped while it
+    /// waits, it stops.
     pub async fn serve_forever(self) {
         // It never ends by itself, so how it ended is known.
         let _ = self.accepting.await;
@@ -137,8 +137,8 @@ impl Listener {
 
     /// Waits for a connection: its stream, and the peer's address.
     ///
-    /// It does not fail. Who was gone before is skipped. When there is no descriptor or no memory, the
-    /// log is told, and the next attempt is made after [`ACCEPT_BACKOFF`]. After
+    /// It does not fail. Who was gone before is skipped. When there is no descriptor or no memory,
+    /// the log is told, and the next attempt is made after [`ACCEPT_BACKOFF`]. After
     /// [`ACCEPTS_PER_RESUME_MAX`] attempts in one turn, it gives up control for a turn, so that a
     /// queue which is never empty does not stop the loop.
     pub async fn accept(&mut self) -> (Stream, SocketAddr) {
