@@ -1,8 +1,11 @@
 //! The built command from outside, as a user meets it: its words, its exit codes, its signals.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod catalogue;
 #[allow(dead_code, reason = "shared with the tests of the examples")]
 mod program;
+#[path = "../it/text.rs"]
+mod text;
 
 #[cfg(not(feature = "cli"))]
 mod bare;

@@ -5,8 +5,12 @@
 mod sim;
 /// What must hold of every event stream; folded over everything that `sim` runs.
 mod checkers;
+/// Bytes as text, for the pages.
+mod text;
 /// Bytes in, bytes and events out: the pages, under every cut and on rough networks.
 mod transcripts;
+/// Raw requests by category, and what becomes of their connections.
+mod catalogue;
 /// Every row of the table of what the greeting server answers.
 mod greeting;
 /// The life of connections and servers on a virtual clock: timeouts, drains, failures, fairness.

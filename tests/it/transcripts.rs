@@ -13,7 +13,6 @@ use std::sync::OnceLock;
 mod exchange;
 mod page;
 mod server;
-mod text;
 
 pub(crate) use page::Case;
 

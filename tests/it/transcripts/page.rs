@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use helloop::limits::Limits;
 
-use super::{Outcome, text};
+use super::Outcome;
+use crate::text;
 
 /// Who answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

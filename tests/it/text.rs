@@ -5,7 +5,7 @@
 ///
 /// # Panics
 /// At an escape that is none.
-pub(super) fn parse(text: &str) -> Vec<u8> {
+pub(crate) fn parse(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find(['\\', '\n']) {
@@ -47,7 +47,7 @@ fn parse_escape<'a>(rest: &'a str, bytes: &mut Vec<u8>) -> &'a str {
 
 /// The text that stands for `bytes`, with a line break behind each LF. Runs of one byte that are
 /// longer than a line are written as repeats.
-pub(super) fn render(bytes: &[u8]) -> String {
+pub(crate) fn render(bytes: &[u8]) -> String {
     const RUN_MIN: usize = 100;
     let mut text = String::new();
     let mut rest = bytes;
