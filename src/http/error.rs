@@ -60,9 +60,10 @@ pub enum Error {
     LengthAndEncoding,
     /// `Transfer-Encoding` in HTTP/1.0, whose framing it cannot be (RFC 9112 section 6.1).
     EncodingInHttp10,
-    /// `Transfer-Encoding` is empty, no list of codings, or has `chunked` twice or not last.
+    /// `Transfer-Encoding` is empty, no list of codings, or has `chunked` twice or not last (RFC
+    /// 9112 section 6.3).
     TransferEncoding,
-    /// A transfer coding other than `chunked`.
+    /// A transfer coding other than `chunked`, in front of it (RFC 9112 section 6.1).
     TransferCoding,
     /// An expectation other than `100-continue` (RFC 9110 section 10.1.1).
     Expectation,

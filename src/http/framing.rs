@@ -20,8 +20,10 @@ pub(super) enum Framing {
 enum Codings {
     /// `chunked` and nothing else.
     Chunked,
-    /// There is a coding that we do not know; `chunked` may follow it.
+    /// There is a coding that we do not know, and `chunked` follows it.
     Unknown,
+    /// There is a coding that we do not know, and it does not say where the message ends.
+    UnknownLast,
 }
 
 /// Whether the connection may be used again, as far as a message decides (RFC 9112 section 9.3).
@@ -84,6 +86,7 @@ fn framing(
         (Some(_), None, Version::Http10) => Err(Error::EncodingInHttp10),
         (Some(Codings::Chunked), None, Version::Http11) => Ok(Framing::Chunked),
         (Some(Codings::Unknown), None, Version::Http11) => Err(Error::TransferCoding),
+        (Some(Codings::UnknownLast), None, Version::Http11) => Err(Error::TransferEncoding),
     }
 }
 
@@ -245,7 +248,8 @@ impl Found {
     fn codings(&self) -> Result<Option<Codings>, Error> {
         match (self.encoded, self.unknown_coding, self.chunked) {
             (false, ..) => Ok(None),
-            (true, true, _) => Ok(Some(Codings::Unknown)),
+            (true, true, true) => Ok(Some(Codings::Unknown)),
+            (true, true, false) => Ok(Some(Codings::UnknownLast)),
             (true, false, true) => Ok(Some(Codings::Chunked)),
             (true, false, false) => Err(Error::TransferEncoding),
         }
@@ -314,13 +318,23 @@ mod tests {
             let line = format!("Transfer-Encoding: {good}");
             assert_eq!(framing_of(&line), Ok(Framing::Chunked), "{good}");
         }
-        for unknown in ["gzip", "identity", "gzip, chunked", "xchunked", "a;b=c"] {
+        for unknown in ["gzip, chunked", "identity, chunked", "a;b=c, chunked"] {
             let line = format!("Transfer-Encoding: {unknown}");
             assert_eq!(framing_of(&line), Err(Error::TransferCoding), "{unknown}");
         }
-        for bad in
-            ["", ",", "chunked, chunked", "chunked, gzip", "chunked;a=b", "\"chunked\"", "a b"]
-        {
+        for bad in [
+            "",
+            ",",
+            "gzip",
+            "identity",
+            "xchunked",
+            "a;b=c",
+            "chunked, chunked",
+            "chunked, gzip",
+            "chunked;a=b",
+            "\"chunked\"",
+            "a b",
+        ] {
             let line = format!("Transfer-Encoding: {bad}");
             assert_eq!(framing_of(&line), Err(Error::TransferEncoding), "{bad}");
         }

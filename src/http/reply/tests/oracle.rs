@@ -250,6 +250,9 @@ impl Head {
             Some(codings) if codings.is_empty() => Err(Error::TransferEncoding),
             Some(_) if self.length.is_some() => Err(Error::LengthAndEncoding),
             Some(_) if self.minor == 0 => Err(Error::EncodingInHttp10),
+            Some(codings) if codings.last() != Some(&"chunked".into()) => {
+                Err(Error::TransferEncoding)
+            }
             Some(codings) if codings != ["chunked"] => Err(Error::TransferCoding),
             Some(_) => {
                 self.chunked = true;
