@@ -47,7 +47,8 @@ impl RequestBuilder {
         self
     }
 
-    /// Sets the body. Give its `Content-Type`, too.
+    /// Sets the body. Give its `Content-Type`, too. A TRACE must not have one (RFC 9110 section
+    /// 9.3.8): [`send`](RequestBuilder::send) fails.
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> RequestBuilder {
         if let Ok(job) = &mut self.0 {
             job.body = Some(Rc::from(body.into()));
@@ -173,6 +174,9 @@ impl Job {
             ask.header(name, value).map_err(|error| {
                 Error::request(format!("bad request: header `{}`: {error}", name.escape_debug()))
             })?;
+        }
+        if self.method == "TRACE" && self.body.is_some() {
+            return Err(Error::request("bad request: a TRACE has no body"));
         }
         let body = self.body.clone().unwrap_or_default();
         if self.body.is_some() {

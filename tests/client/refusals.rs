@@ -43,6 +43,17 @@ fn a_header_that_cannot_be_sent() {
 }
 
 #[test]
+fn a_body_that_cannot_be_sent() {
+    let send = |method: &'static str| {
+        run(move |handle| async move {
+            let request = Client::new(&handle).request(method, "http://127.0.0.1:9/");
+            request.body("x").send().await.map(drop).unwrap_err()
+        })
+    };
+    check(&send("TRACE"), ErrorKind::Request, &["TRACE", "body"]);
+}
+
+#[test]
 fn a_port_that_nobody_listens_on() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
