@@ -35,6 +35,24 @@ fn the_request_is_what_a_client_should_say() {
 }
 
 #[test]
+fn a_url_without_a_path_asks_for_the_root() {
+    for (url, line) in [("", "GET / HTTP/1.1\r\n"), ("?q#f", "GET /?q HTTP/1.1\r\n")] {
+        let server = Server::answering("HTTP/1.1 204 No Content\r\n\r\n");
+        get(server.url(url), |client| client).unwrap();
+        assert!(server.next_seen().starts_with(line), "{url}");
+    }
+}
+
+#[test]
+fn a_status_that_nobody_knows_is_an_answer() {
+    for status in [299, 499, 599] {
+        let server = Server::answering(format!("HTTP/1.1 {status} \r\nContent-Length: 1\r\n\r\nx"));
+        let (reply, body) = get(server.url("/"), |client| client).unwrap();
+        assert_eq!((reply.status(), body), (status, b"x".to_vec()));
+    }
+}
+
+#[test]
 fn a_head_has_no_body_whatever_it_announces() {
     let server = Server::start(vec![script(|peer| {
         peer.request();

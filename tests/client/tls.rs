@@ -1,12 +1,13 @@
 //! HTTPS, with an authority that is made here.
 
 use std::io::{Read, Write};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use helloop::client::{Client, ClientBuilder, Error, ErrorKind, Timeouts, TlsConfig};
 
 use crate::authority::{Authority, TlsPeer, answer, over_tls, request};
-use crate::server::{Peer, Server, run, script};
+use crate::server::{PATIENCE, Peer, Server, run, script};
 
 /// What a client is told that takes its word.
 fn trusted(authority: &Authority) -> TlsConfig {
@@ -118,6 +119,20 @@ fn an_end_without_a_goodbye_is_a_cut_where_only_that_tells() {
             Err(error) => assert!(!is_good && error.kind() == ErrorKind::Truncated, "{error}"),
         }
     }
+}
+
+#[test]
+fn a_client_says_goodbye_before_it_closes() {
+    let authority = Authority::new("one");
+    let config = authority.server("localhost", false);
+    let (tell, told) = channel();
+    let server = Server::start(vec![over_tls(&config, move |tls| {
+        answer(tls, OK, false);
+        // Without the goodbye, this is an error: a cut.
+        tell.send(tls.read(&mut [0]).map_err(|error| error.kind())).unwrap();
+    })]);
+    assert_eq!(text(url(&server, "localhost"), trusted(&authority)).unwrap(), "hello");
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(Ok(0)));
 }
 
 #[test]
