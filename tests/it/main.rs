@@ -11,6 +11,8 @@ mod text;
 mod transcripts;
 /// Raw requests by category, and what becomes of their connections.
 mod catalogue;
+/// The page that says which clauses of the RFCs are kept.
+mod conformance;
 /// Every row of the table of what the greeting server answers.
 mod greeting;
 /// The life of connections and servers on a virtual clock: timeouts, drains, failures, fairness.
