@@ -187,6 +187,20 @@ fn who_never_reads_loses_the_place_and_holds_nobody_up() {
     }
 }
 
+/// More lines at once than an outbox has room for.
+#[test]
+fn a_burst_of_lines_loses_nobody_who_reads() {
+    let room = room();
+    let mut bob = Visitor::join(&room, "bob", "bob");
+    let mut ann = Visitor::join(&room, "ann", "ann, bob");
+    bob.reads("* ann has joined");
+    let lines: Vec<String> = (0..10_000).map(|number| number.to_string()).collect();
+    ann.say(&lines.join("\n"));
+    for line in lines {
+        bob.reads(&format!("ann: {line}"));
+    }
+}
+
 #[test]
 fn many_talk_at_once_and_nobody_misses_a_line() {
     let (members, rounds) = (50, 10);
