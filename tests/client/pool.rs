@@ -133,6 +133,30 @@ fn a_new_connection_that_dies_is_not_tried_again() {
     assert!(server.seen.try_recv().is_err());
 }
 
+#[test]
+fn a_retry_that_dies_is_not_tried_again() {
+    let server = Server::start(vec![
+        script(|peer| {
+            peer.request();
+            peer.answer("first");
+            peer.request();
+        }),
+        script(|peer| drop(peer.request())),
+        script(|peer| peer.report("a third connection")),
+    ]);
+    let url = server.url("/");
+    run(|handle| async move {
+        let client = Client::new(&handle);
+        assert_eq!(text(&client, &url).await, "first");
+        let error = client.get(&url).send().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Truncated, "{error}");
+    });
+    for _ in 0..3 {
+        assert!(server.next_seen().starts_with("GET / "));
+    }
+    assert!(server.seen.try_recv().is_err());
+}
+
 /// A server of ours, and the most connections that it has had at once.
 fn counting_server() -> (server::Running, String) {
     let server = server::Server::builder().bind("127.0.0.1:0").unwrap();
