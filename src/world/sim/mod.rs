@@ -2,14 +2,13 @@
 //!
 //! Same seed, same program: same trace. When everybody waits, the clock jumps to the next deadline;
 //! when nothing can ever happen, [`World::wait`] says so as an error instead of hanging. [`Sim`]
-//! is the loop's side; [`Net`] is the outside, where tests connect as [`Peer`]s, act at given
-//! moments ([`Net::at`]), and choose how rough the network is ([`Faults`]).
+//! is the loop's side; [`Net`] is the outside, where tests connect and serve as [`Peer`]s, act at
+//! given moments ([`Net::at`]), and choose how rough the network is ([`Faults`]).
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,8 +19,16 @@ use slotmap::{SlotMap, new_key_type};
 use super::{Clock, Listener, Pollable, Readiness, Stream, Time, World};
 use crate::id::SourceId;
 
+mod faults;
+mod link;
+mod net;
 mod socket;
 
+use faults::{duration, strikes};
+use link::End;
+
+pub use faults::{CLOCK_JUMP_MAX, EXHAUSTED_MAX, Faults, HELD_MAX, LATENCY_MAX, WALL_JUMP_MAX};
+pub use net::Net;
 pub use socket::{Peer, SimListener, SimStream};
 
 /// Bytes that one direction of a connection holds before writing to it would block.
@@ -50,62 +57,20 @@ impl SimClock {
         self.wall_at_zero.get() + Duration::from_nanos(self.now.get().as_nanos())
     }
 
+    fn set_wall(&self, wall: SystemTime) {
+        let since_zero = Duration::from_nanos(self.now.get().as_nanos());
+        self.wall_at_zero.set(wall - since_zero);
+    }
+
     fn jump_to(&self, time: Time) {
         debug_assert!(time >= self.now.get(), "time never goes back");
         self.now.set(time);
     }
 }
 
-/// How rough the simulated network is. Each fault strikes with its own probability, in percent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Faults {
-    /// A read or write moves only a few bytes, although more would fit.
-    pub short_percent: u8,
-    /// A read or write would block, although it need not.
-    pub would_block_percent: u8,
-    /// A wait reports a source for which nothing happened.
-    pub spurious_percent: u8,
-    /// The events of one wait come in any order.
-    pub shuffled: bool,
-}
-
-impl Faults {
-    /// A calm network: nothing goes wrong.
-    pub const NONE: Faults =
-        Faults { short_percent: 0, would_block_percent: 0, spurious_percent: 0, shuffled: false };
-
-    /// A rough network: everything above happens often.
-    pub const ROUGH: Faults =
-        Faults { short_percent: 40, would_block_percent: 20, spurious_percent: 20, shuffled: true };
-}
-
 new_key_type! {
     /// One end of a connection.
     struct EndId;
-}
-
-/// One end of a connection in memory.
-struct End {
-    /// Bytes on their way to this end, in order.
-    inbox: VecDeque<u8>,
-    /// The other end wrote its last byte; the end of the stream is read after `inbox`.
-    finished: bool,
-    /// The connection was reset; whatever is tried here fails.
-    reset: bool,
-    /// This end has shut its write side.
-    shut: bool,
-    /// This end was dropped.
-    closed: bool,
-    /// Closing this end is a reset.
-    aborts: bool,
-    /// A write of this end would have blocked, and nothing was read by the other end since.
-    wants_room: bool,
-    /// The other end.
-    other: EndId,
-    /// Who is told about readiness: set for ends that a loop has registered.
-    source: Option<SourceId>,
-    address: SocketAddr,
 }
 
 #[derive(Default)]
@@ -115,29 +80,35 @@ struct Backlog {
     source: Option<SourceId>,
     /// Numbers of the errors that the next accepts return, before anything else.
     errors: VecDeque<i32>,
+    /// Until then, every accept fails with this error.
+    exhausted: Option<(Time, i32)>,
 }
 
 type Action = Box<dyn FnOnce(&Net)>;
 
+/// What an outside server does with a new connection.
+type Welcome = Rc<RefCell<dyn FnMut(&Net, Peer)>>;
+
 struct State {
+    clock: Rc<SimClock>,
     random: fastrand::Rng,
     faults: Faults,
     ends: SlotMap<EndId, End>,
     backlogs: BTreeMap<SocketAddr, Backlog>,
+    /// Servers outside of the loop.
+    outside: BTreeMap<SocketAddr, Welcome>,
     next_port: u16,
     /// Readiness that the next wait reports.
     pending: Vec<(SourceId, Readiness)>,
+    /// Sources that were closed last: at most [`RETIRED_MAX`].
+    retired: VecDeque<SourceId>,
     /// What happens later, in order of time, then of asking.
     actions: BTreeMap<(Time, u64), Action>,
     actions_made: u64,
 }
 
-/// The outside of a simulated world: what a test does to the program on the loop. Cheap to clone.
-#[derive(Clone)]
-pub struct Net {
-    state: Rc<RefCell<State>>,
-    clock: Rc<SimClock>,
-}
+/// Closed sources that are remembered for stale reports.
+const RETIRED_MAX: usize = 8;
 
 /// The loop's side of a simulated world.
 #[derive(Debug)]
@@ -153,24 +124,55 @@ impl Sim {
 
     /// A world with these faults, drawn from `seed`.
     pub fn with_faults(seed: u64, faults: Faults) -> Sim {
+        let new_year_2026 = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
+        let clock = SimClock { now: Cell::new(Time::ZERO), wall_at_zero: Cell::new(new_year_2026) };
+        let clock = Rc::new(clock);
         let state = State {
+            clock: Rc::clone(&clock),
             random: fastrand::Rng::with_seed(seed),
             faults,
             ends: SlotMap::with_key(),
             backlogs: BTreeMap::new(),
+            outside: BTreeMap::new(),
             next_port: 40_000,
             pending: Vec::new(),
+            retired: VecDeque::new(),
             actions: BTreeMap::new(),
             actions_made: 0,
         };
-        let new_year_2026 = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
-        let clock = SimClock { now: Cell::new(Time::ZERO), wall_at_zero: Cell::new(new_year_2026) };
-        Sim { net: Net { state: Rc::new(RefCell::new(state)), clock: Rc::new(clock) } }
+        Sim { net: Net { state: Rc::new(RefCell::new(state)), clock } }
     }
 
     /// The outside of this world.
     pub fn net(&self) -> Net {
         self.net.clone()
+    }
+
+    /// The wait ends `after` now. The clocks may turn out to have been moved meanwhile.
+    fn end_wait(&self, after: Duration) {
+        let clock = &self.net.clock;
+        clock.jump_to(clock.now() + after);
+        let mut state = self.net.state.borrow_mut();
+        let State { random, faults, .. } = &mut *state;
+        if strikes(random, faults.clock_jump_percent) {
+            clock.jump_to(clock.now() + duration(random, CLOCK_JUMP_MAX));
+        }
+        if strikes(random, faults.wall_jump_percent) {
+            let jump = duration(random, WALL_JUMP_MAX);
+            let wall = clock.wall();
+            clock.set_wall(if random.bool() { wall + jump } else { wall - jump });
+        }
+    }
+}
+
+impl Drop for Sim {
+    /// What was to happen holds ends of connections, and those hold the world.
+    fn drop(&mut self) {
+        let (actions, outside) = {
+            let mut state = self.net.state.borrow_mut();
+            (std::mem::take(&mut state.actions), std::mem::take(&mut state.outside))
+        };
+        drop((actions, outside));
     }
 }
 
@@ -180,10 +182,11 @@ impl World for Sim {
         timeout: Option<Duration>,
         arrived: &mut Vec<(SourceId, Readiness)>,
     ) -> io::Result<()> {
-        let end = timeout.map_or(Time::NEVER, |timeout| self.net.clock.now() + timeout);
+        let began = self.net.clock.now();
+        let end = timeout.map_or(Time::NEVER, |timeout| began + timeout);
         loop {
             if self.net.take_pending(arrived) {
-                self.net.clock.jump_to(self.net.clock.now() + BUSY_WAIT);
+                self.end_wait(BUSY_WAIT);
                 return Ok(());
             }
             // What the outside does meanwhile, if it does something before the time is over.
@@ -192,14 +195,16 @@ impl World for Sim {
                 action(&self.net);
                 continue;
             }
-            let Some(timeout) = timeout else {
+            if timeout.is_none() {
                 return Err(io::Error::new(
                     io::ErrorKind::Deadlock,
                     "nothing can ever happen: no task is ready, no timer is set, no peer acts",
                 ));
-            };
-            let pause = if timeout.is_zero() { BUSY_WAIT } else { timeout };
-            self.net.clock.jump_to(self.net.clock.now() + pause);
+            }
+            let left = end.since(self.net.clock.now());
+            let pause = self.net.early(left).unwrap_or(left);
+            let is_busy = timeout.is_some_and(|timeout| timeout.is_zero());
+            self.end_wait(if is_busy { BUSY_WAIT } else { pause });
             return Ok(());
         }
     }
@@ -218,10 +223,7 @@ impl World for Sim {
     }
 
     fn connect(&mut self, address: SocketAddr) -> io::Result<Stream> {
-        let (end, refused) = self.net.open(address);
-        if refused {
-            self.net.state.borrow_mut().ends[end].reset = true;
-        }
+        let end = self.net.dial(address);
         Ok(Stream::Sim(Box::new(SimStream { net: self.net.clone(), end })))
     }
 
@@ -242,121 +244,6 @@ impl World for Sim {
     }
 }
 
-impl Net {
-    /// Connects to a listener of this world from outside.
-    ///
-    /// # Panics
-    /// If nobody listens at `address`: a mistake in the test.
-    pub fn connect(&self, address: SocketAddr) -> Peer {
-        let (end, refused) = self.open(address);
-        assert!(!refused, "nobody listens at {address}");
-        Peer { stream: SimStream { net: self.clone(), end } }
-    }
-
-    /// Runs `action` when the clock reaches `time`, or at the next wait if that is past.
-    pub fn at(&self, time: Time, action: impl FnOnce(&Net) + 'static) {
-        let mut state = self.state.borrow_mut();
-        state.actions_made += 1;
-        let key = (time, state.actions_made);
-        state.actions.insert(key, Box::new(action));
-    }
-
-    /// The moment on the virtual clock.
-    pub fn now(&self) -> Time {
-        self.clock.now()
-    }
-
-    /// Sets the wall clock, also backwards; the monotonic clock goes on.
-    pub fn set_wall(&self, wall: SystemTime) {
-        let since_zero = Duration::from_nanos(self.clock.now().as_nanos());
-        self.clock.wall_at_zero.set(wall - since_zero);
-    }
-
-    /// Makes the next accept at `address` fail with this errno, and the listener readable.
-    pub fn fail_accept(&self, address: SocketAddr, errno: i32) {
-        let mut state = self.state.borrow_mut();
-        let backlog = state.backlogs.get_mut(&address).expect("the test named a listener");
-        backlog.errors.push_back(errno);
-        let source = backlog.source;
-        state.report(source, Readiness::READABLE);
-    }
-
-    /// Ends of connections that are still open, on either side.
-    pub fn open_ends(&self) -> usize {
-        self.state.borrow().ends.values().filter(|end| !end.closed).count()
-    }
-
-    fn take_pending(&self, arrived: &mut Vec<(SourceId, Readiness)>) -> bool {
-        let mut state = self.state.borrow_mut();
-        let State { pending, random, faults, ends, .. } = &mut *state;
-        if pending.is_empty() {
-            return false;
-        }
-        let spurious = ends.values().filter_map(|end| end.source);
-        let spurious = spurious.filter(|_| strikes(random, faults.spurious_percent));
-        let spurious: Vec<_> = spurious.map(|id| (id, Readiness::READABLE)).collect();
-        pending.extend(spurious);
-        if faults.shuffled {
-            random.shuffle(pending);
-        }
-        arrived.append(pending);
-        true
-    }
-
-    fn next_action(&self, end: Time) -> Option<(Time, Action)> {
-        let mut state = self.state.borrow_mut();
-        let first = state.actions.first_entry()?;
-        if first.key().0 > end {
-            return None;
-        }
-        let ((at, _), action) = first.remove_entry();
-        Some((at, action))
-    }
-
-    fn listen(&self, address: SocketAddr) -> io::Result<SimListener> {
-        let mut state = self.state.borrow_mut();
-        let mut address = address;
-        if address.port() == 0 {
-            address.set_port(state.next_port);
-            state.next_port += 1;
-        }
-        if state.backlogs.contains_key(&address) {
-            return Err(io::ErrorKind::AddrInUse.into());
-        }
-        state.backlogs.insert(address, Backlog::default());
-        Ok(SimListener { net: self.clone(), address })
-    }
-
-    /// Opens a connection to `address`; gives the client's end, and whether nobody listens.
-    fn open(&self, address: SocketAddr) -> (EndId, bool) {
-        let mut state = self.state.borrow_mut();
-        let client_address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), state.next_port);
-        state.next_port = state.next_port.checked_add(1).unwrap_or(40_000);
-        let client = state.ends.insert(End::new(client_address));
-        let server = state.ends.insert(End::new(address));
-        state.ends[client].other = server;
-        state.ends[server].other = client;
-        match state.backlogs.get_mut(&address) {
-            Some(backlog) => {
-                backlog.waiting.push_back(server);
-                let source = backlog.source;
-                state.report(source, Readiness::READABLE);
-                (client, false)
-            }
-            None => {
-                state.ends[server].closed = true;
-                (client, true)
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Net {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Net").field("now", &self.clock.now()).finish_non_exhaustive()
-    }
-}
-
 impl State {
     fn report(&mut self, source: Option<SourceId>, readiness: Readiness) {
         if let Some(id) = source {
@@ -364,44 +251,47 @@ impl State {
         }
     }
 
-    /// Tears the connection of `end` down: both ends fail from now on.
-    fn reset(&mut self, end: EndId) {
-        for id in [end, self.ends[end].other] {
-            let Some(end) = self.ends.get_mut(id) else { continue };
-            end.reset = true;
-            end.inbox.clear();
-            let source = end.source.filter(|_| !end.closed);
-            self.report(source, Readiness::READ_CLOSED | Readiness::WRITE_CLOSED);
+    /// A source was closed: reports of it are stale from now on.
+    fn retire(&mut self, source: Option<SourceId>) {
+        let Some(source) = source else { return };
+        if self.retired.len() == RETIRED_MAX {
+            self.retired.pop_front();
         }
+        self.retired.push_back(source);
     }
 
-    /// Both ends are dropped: nothing of the connection is left.
-    fn forget_if_closed(&mut self, end: EndId) {
-        let other = self.ends[end].other;
-        if self.ends.get(other).is_none_or(|other| other.closed) {
-            self.ends.remove(end);
-            self.ends.remove(other);
+    /// Runs `action` when the clock reaches `time`.
+    fn later(&mut self, time: Time, action: impl FnOnce(&Net) + 'static) {
+        self.actions_made += 1;
+        let key = (time, self.actions_made);
+        self.actions.insert(key, Box::new(action));
+    }
+
+    /// Adds to the pending reports what the network only pretends, and takes away what is late.
+    fn spoil_pending(&mut self) {
+        let State { pending, random, faults, ends, backlogs, retired, clock, .. } = self;
+        let streams = ends.values().filter_map(|end| end.source);
+        let sources = streams.chain(backlogs.values().filter_map(|backlog| backlog.source));
+        let spurious = sources.filter(|_| strikes(random, faults.spurious_percent));
+        let spurious: Vec<_> = spurious.collect();
+        for id in spurious {
+            let directions = [Readiness::READABLE, Readiness::WRITABLE];
+            pending.push((id, directions[random.usize(0..2)]));
+        }
+        if strikes(random, faults.stale_percent)
+            && let Some(id) = random.choice(retired.iter())
+        {
+            pending.push((*id, Readiness::all()));
+        }
+        if strikes(random, faults.shuffled_percent) {
+            random.shuffle(pending);
+        }
+        let held: Vec<_> =
+            pending.extract_if(.., |_| strikes(random, faults.held_percent)).collect();
+        let now = clock.now();
+        for report in held {
+            let until = now + duration(&mut self.random, HELD_MAX);
+            self.later(until, move |net| net.state.borrow_mut().pending.push(report));
         }
     }
-}
-
-impl End {
-    fn new(address: SocketAddr) -> End {
-        End {
-            inbox: VecDeque::new(),
-            finished: false,
-            reset: false,
-            shut: false,
-            closed: false,
-            aborts: false,
-            wants_room: false,
-            other: EndId::default(),
-            source: None,
-            address,
-        }
-    }
-}
-
-fn strikes(random: &mut fastrand::Rng, percent: u8) -> bool {
-    percent > 0 && random.u8(0..100) < percent
 }

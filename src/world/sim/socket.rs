@@ -3,9 +3,11 @@
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 
-use super::{EndId, Net, PIPE_BYTES, State, strikes};
+use super::faults::{AcceptError, EXHAUSTED_MAX, Faults, duration, strikes};
+use super::link::Packet;
+use super::{Backlog, EndId, Net, State};
 use crate::id::SourceId;
-use crate::world::Readiness;
+use crate::world::{Readiness, Time};
 
 /// A connection in a simulated world. Dropping it closes it.
 #[derive(Debug)]
@@ -27,10 +29,7 @@ impl SimStream {
         if how != Shutdown::Read && !state.ends[self.end].shut {
             state.ends[self.end].shut = true;
             let other = state.ends[self.end].other;
-            let other = &mut state.ends[other];
-            other.finished = true;
-            let source = other.source;
-            state.report(source, Readiness::READABLE | Readiness::READ_CLOSED);
+            state.transmit(other, Packet::Finish);
         }
         Ok(())
     }
@@ -48,7 +47,7 @@ impl SimStream {
     pub(in crate::world) fn peer_addr(&self) -> io::Result<SocketAddr> {
         let state = self.net.state.borrow();
         let end = &state.ends[self.end];
-        let other = state.ends.get(end.other).filter(|_| !end.reset);
+        let other = state.ends.get(end.other).filter(|_| !end.reset && !end.connecting);
         other.map(|other| other.address).ok_or(io::ErrorKind::NotConnected.into())
     }
 
@@ -56,17 +55,19 @@ impl SimStream {
         let mut state = self.net.state.borrow_mut();
         let end = &mut state.ends[self.end];
         end.source = Some(id);
-        let mut readiness = Readiness::WRITABLE;
-        readiness.set(Readiness::READABLE, !end.inbox.is_empty() || end.finished);
-        readiness.set(Readiness::READ_CLOSED, end.finished || end.reset);
-        readiness.set(Readiness::WRITE_CLOSED, end.reset);
-        state.report(Some(id), readiness);
+        let (other, readiness, connecting) = (end.other, end.readiness(), end.connecting);
+        if let Some(other) = state.ends.get_mut(other) {
+            other.other_source = Some(id);
+        }
+        if !connecting {
+            state.report(Some(id), readiness);
+        }
     }
 
     /// See [`io::Read::read`]: at most what is there; `WouldBlock` when nothing is.
     ///
     /// # Errors
-    /// `WouldBlock`, or `ConnectionReset`.
+    /// `WouldBlock`, `Interrupted`, or `ConnectionReset`.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut state = self.net.state.borrow_mut();
         let State { ends, random, faults, pending, .. } = &mut *state;
@@ -79,15 +80,12 @@ impl SimStream {
         }
         let mut wanted = end.inbox.len().min(buffer.len());
         if let Some(source) = end.source {
-            // A fault looks like bytes that are still on their way, so it is reported once more.
-            if strikes(random, faults.would_block_percent) {
+            let may = allowed(random, faults, wanted, SHORT_READ_BYTES_MAX);
+            if !matches!(may, Ok(bytes) if bytes == wanted) {
+                // A fault looks like bytes that are still on their way: they are reported once more.
                 pending.push((source, Readiness::READABLE));
-                return Err(io::ErrorKind::WouldBlock.into());
             }
-            if wanted > 1 && strikes(random, faults.short_percent) {
-                pending.push((source, Readiness::READABLE));
-                wanted = random.usize(1..wanted.min(8));
-            }
+            wanted = may?;
         }
         let moved = end.inbox.drain(..wanted);
         for (place, byte) in buffer.iter_mut().zip(moved) {
@@ -107,11 +105,13 @@ impl SimStream {
     /// See [`io::Write::write`]: at most what fits into the pipe; `WouldBlock` when it is full.
     ///
     /// # Errors
-    /// `WouldBlock`, `ConnectionReset`, or `BrokenPipe` after this end was shut or the other end
-    /// was dropped (which also resets the connection, as a kernel would).
+    /// `WouldBlock`, `Interrupted`, `ConnectionReset`, or `BrokenPipe` after this end was shut.
+    /// After the other end was dropped, the first write succeeds, and resets the connection, as a
+    /// kernel would.
     pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.net.state.borrow_mut();
-        let end = &state.ends[self.end];
+        let State { ends, random, faults, pending, .. } = &mut *state;
+        let end = &ends[self.end];
         let (source, other) = (end.source, end.other);
         if end.reset {
             return Err(io::ErrorKind::ConnectionReset.into());
@@ -119,34 +119,48 @@ impl SimStream {
         if end.shut {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        if state.ends.get(other).is_none_or(|other| other.closed) {
-            state.reset(self.end);
-            return Ok(bytes.len());
-        }
-        let State { ends, random, faults, pending, .. } = &mut *state;
-        let room = PIPE_BYTES.saturating_sub(ends[other].inbox.len());
-        let mut wanted = bytes.len().min(room);
-        if wanted == 0 && !bytes.is_empty() {
+        let room_bytes = ends.get(other).map_or(0, super::link::End::room_bytes);
+        let mut wanted = bytes.len().min(room_bytes);
+        if end.connecting || (wanted == 0 && !bytes.is_empty()) {
             ends[self.end].wants_room = true;
             return Err(io::ErrorKind::WouldBlock.into());
         }
         if let Some(source) = source {
-            if strikes(random, faults.would_block_percent) {
+            let may = allowed(random, faults, wanted, SHORT_WRITE_BYTES_MAX);
+            if !matches!(may, Ok(bytes) if bytes == wanted) {
                 pending.push((source, Readiness::WRITABLE));
-                return Err(io::ErrorKind::WouldBlock.into());
             }
-            if wanted > 1 && strikes(random, faults.short_percent) {
-                pending.push((source, Readiness::WRITABLE));
-                wanted = random.usize(1..wanted.min(64));
-            }
+            wanted = may?;
         }
         // A short write is a full pipe: the kernel reports room when the other end has read.
         ends[self.end].wants_room |= wanted < bytes.len();
-        ends[other].inbox.extend(&bytes[..wanted]);
-        let source = ends[other].source;
-        state.report(source, Readiness::READABLE);
+        state.transmit(other, Packet::Bytes(bytes[..wanted].to_vec()));
         Ok(wanted)
     }
+}
+
+/// The most bytes of a read that is short because of a fault, and of such a write.
+const SHORT_READ_BYTES_MAX: usize = 8;
+const SHORT_WRITE_BYTES_MAX: usize = 64;
+
+/// How many of `bytes` the faults let through: all, or fewer, at least one.
+fn allowed(
+    random: &mut fastrand::Rng,
+    faults: &Faults,
+    bytes: usize,
+    short_bytes_max: usize,
+) -> io::Result<usize> {
+    if strikes(random, faults.interrupted_percent) {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    if strikes(random, faults.would_block_percent) {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    if bytes > 1 && strikes(random, faults.short_percent) {
+        let most = if random.bool() { 2 } else { bytes.min(short_bytes_max) };
+        return Ok(random.usize(1..most));
+    }
+    Ok(bytes)
 }
 
 impl Drop for SimStream {
@@ -157,16 +171,13 @@ impl Drop for SimStream {
         let end = &mut state.ends[self.end];
         let resets = end.aborts || !end.inbox.is_empty();
         end.closed = true;
-        end.source = None;
+        let source = end.source.take();
         let (other, shut, reset) = (end.other, end.shut, end.reset);
+        state.retire(source);
         if resets && !reset {
             state.reset(self.end);
-        } else if let Some(other) = state.ends.get_mut(other)
-            && !shut
-        {
-            other.finished = true;
-            let source = other.source;
-            state.report(source, Readiness::READABLE | Readiness::READ_CLOSED);
+        } else if !shut {
+            state.transmit(other, Packet::Finish);
         }
         state.forget_if_closed(self.end);
     }
@@ -188,12 +199,21 @@ impl SimListener {
     /// See [`Listener::accept`](crate::world::Listener::accept).
     ///
     /// # Errors
-    /// `WouldBlock`, or what [`Net::fail_accept`] ordered.
+    /// `WouldBlock`, or what the faults or [`Net::fail_accept`] ordered.
     pub fn accept(&self) -> io::Result<(SimStream, SocketAddr)> {
         let mut state = self.net.state.borrow_mut();
-        let backlog = state.backlogs.get_mut(&self.address).expect("it lives as long as we do");
+        let State { backlogs, random, faults, clock, .. } = &mut *state;
+        let backlog = backlogs.get_mut(&self.address).expect("it lives as long as we do");
         if let Some(errno) = backlog.errors.pop_front() {
             return Err(io::Error::from_raw_os_error(errno));
+        }
+        let now = clock.now();
+        match backlog.exhausted {
+            Some((until, errno)) if now < until => return Err(io::Error::from_raw_os_error(errno)),
+            _ => backlog.exhausted = None,
+        }
+        if !backlog.waiting.is_empty() {
+            accept_fault(backlog, now, random, faults)?;
         }
         let Some(end) = backlog.waiting.pop_front() else {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -212,9 +232,36 @@ impl SimListener {
     }
 }
 
+/// Fails, perhaps, for a while.
+fn accept_fault(
+    backlog: &mut Backlog,
+    now: Time,
+    random: &mut fastrand::Rng,
+    faults: &Faults,
+) -> io::Result<()> {
+    if strikes(random, faults.interrupted_percent) {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    if !strikes(random, faults.accept_error_percent) {
+        return Ok(());
+    }
+    Err(match AcceptError::drawn(random) {
+        AcceptError::Passing(kind) => kind.into(),
+        AcceptError::Exhausted(errno) => {
+            backlog.exhausted = Some((now + duration(random, EXHAUSTED_MAX), errno));
+            io::Error::from_raw_os_error(errno)
+        }
+    })
+}
+
 impl Drop for SimListener {
     fn drop(&mut self) {
-        let backlog = self.net.state.borrow_mut().backlogs.remove(&self.address);
+        let backlog = {
+            let mut state = self.net.state.borrow_mut();
+            let backlog = state.backlogs.remove(&self.address);
+            state.retire(backlog.as_ref().and_then(|backlog| backlog.source));
+            backlog
+        };
         for end in backlog.into_iter().flat_map(|backlog| backlog.waiting) {
             let stream = SimStream { net: self.net.clone(), end };
             stream.abort_on_close();
@@ -232,21 +279,28 @@ impl Peer {
     /// Sends `bytes` at once, whatever the pipe holds.
     pub fn send(&self, bytes: &[u8]) {
         let mut state = self.stream.net.state.borrow_mut();
-        let other = state.ends[self.stream.end].other;
-        let Some(end) = state.ends.get_mut(other).filter(|end| !end.closed && !end.reset) else {
-            // A kernel answers bytes for a closed socket with a reset.
-            return state.reset(self.stream.end);
-        };
-        end.inbox.extend(bytes);
-        let source = end.source;
-        state.report(source, Readiness::READABLE);
+        let end = &state.ends[self.stream.end];
+        let (other, reset) = (end.other, end.reset);
+        match state.ends.get(other) {
+            Some(_) if reset => {}
+            Some(_) => state.transmit(other, Packet::Bytes(bytes.to_vec())),
+            // A kernel answers bytes for a socket that is gone with a reset.
+            None => state.reset(self.stream.end),
+        }
     }
 
     /// Takes everything that has arrived.
     pub fn receive(&self) -> Vec<u8> {
+        self.receive_at_most(usize::MAX)
+    }
+
+    /// Takes what has arrived, but no more than `bytes_max`: the rest stays in the pipe.
+    pub fn receive_at_most(&self, bytes_max: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut buffer = [0; 4096];
-        while let Ok(n @ 1..) = self.stream.read(&mut buffer) {
+        while bytes.len() < bytes_max {
+            let most = buffer.len().min(bytes_max - bytes.len());
+            let Ok(n @ 1..) = self.stream.read(&mut buffer[..most]) else { break };
             bytes.extend_from_slice(&buffer[..n]);
         }
         bytes
@@ -273,6 +327,22 @@ impl Peer {
     /// True when the connection was reset, by either side.
     pub fn is_reset(&self) -> bool {
         self.stream.net.state.borrow().ends[self.stream.end].reset
+    }
+
+    /// True when it was the network that reset the connection ([`Faults::cut_percent`]).
+    pub fn was_cut(&self) -> bool {
+        self.stream.net.state.borrow().ends[self.stream.end].was_cut
+    }
+
+    /// The address of this end.
+    pub fn address(&self) -> SocketAddr {
+        self.stream.net.state.borrow().ends[self.stream.end].address
+    }
+
+    /// As which source the loop knows, or has known, the program's end; `None` before it is
+    /// accepted.
+    pub fn source(&self) -> Option<SourceId> {
+        self.stream.net.state.borrow().ends[self.stream.end].other_source
     }
 
     /// True when the program's end is closed altogether.
