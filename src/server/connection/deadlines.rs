@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::{Behind, Connection, Next, State, Who};
 use crate::event_loop::{Context, Flow};
 use crate::http::{Error, Reason, Stage};
-use crate::server::Service;
+use crate::server::status::Phase;
+use crate::server::{Service, Shared};
 use crate::world::Time;
 
 /// What a connection waits for: each has its own time limit.
@@ -21,6 +22,17 @@ pub(super) enum Waiting {
     PeerToClose,
     /// Ours to hurry, not the peer's: no limit.
     Service,
+}
+
+impl<S> Shared<S> {
+    /// How long a connection may be idle now. In a drain that closes the idle, one that was accepted,
+    /// or answered, just now has the same grace as the others had.
+    pub(super) fn idle_time_limit(&self) -> Duration {
+        match self.status.phase.get() {
+            Phase::ClosingIdle => self.limits.drain_idle_grace,
+            _ => self.limits.idle_timeout,
+        }
+    }
 }
 
 impl<S: Service> Connection<S> {
@@ -38,7 +50,7 @@ impl<S: Service> Connection<S> {
     pub(super) fn time_limit(&self) -> Duration {
         let limits = &self.shared.limits;
         match self.waiting() {
-            Waiting::NextRequest => limits.idle_timeout,
+            Waiting::NextRequest => self.shared.idle_time_limit(),
             Waiting::RestOfHead => limits.head_timeout,
             Waiting::RestOfBody => limits.body_progress_timeout,
             Waiting::PeerToRead => limits.write_progress_timeout,
@@ -70,6 +82,9 @@ impl<S: Service> Connection<S> {
     /// Nothing came in time, and the kernel was asked once more.
     pub(super) fn time_is_up(&mut self, cx: &mut Context<'_>) -> Flow {
         let next = self.watched(cx, |this, cx| match this.waiting() {
+            Waiting::NextRequest if this.shared.status.phase.get() == Phase::ClosingIdle => {
+                this.end(Reason::Shutdown, cx)
+            }
             Waiting::NextRequest => this.end(Reason::IdleTimeout, cx),
             Waiting::RestOfHead => this.refuse(Error::HeadTimeout, cx),
             Waiting::RestOfBody => this.refuse(Error::BodyTimeout, cx),

@@ -28,7 +28,7 @@ use std::rc::Rc;
 use super::bridge::Who;
 use super::status::Phase;
 use super::{CONNECTION, Service, Shared};
-use crate::event_loop::{Context, Flow, Scratch, Source, Task, TimerId};
+use crate::event_loop::{Cause, Context, Flow, Scratch, Source, Task, TimerId};
 use crate::http::{Exchange, Reason, Stage, Want};
 use crate::id::TaskId;
 use crate::limits::BUFFER_BYTES_KEPT_MAX;
@@ -132,7 +132,7 @@ impl<S: Service> Connection<S> {
     ) -> io::Result<Connection<S>> {
         let handle = &shared.status.handle;
         let source = Source::stream(handle, stream, task)?;
-        let due = handle.now() + shared.limits.idle_timeout;
+        let due = handle.now() + shared.idle_time_limit();
         let timer = handle.at(due, task);
         shared.status.connection_opened();
         Ok(Connection {
@@ -333,8 +333,9 @@ impl<S: Service> Task for Connection<S> {
             return self.cut(cx);
         }
         let is_due = cx.now() >= self.due;
-        let may_close = phase == Phase::ClosingIdle && matches!(self.state, State::Idle);
-        if is_due || may_close {
+        // The drainer says so once. Who is idle later has a grace of its own.
+        let may_close = phase == Phase::ClosingIdle && cx.cause().contains(Cause::WOKEN);
+        if is_due || (may_close && matches!(self.state, State::Idle)) {
             // A last look: what came in time may wait behind many other events.
             self.source.assume_ready();
         }
@@ -343,7 +344,7 @@ impl<S: Service> Task for Connection<S> {
         let mut flow = self.run(cx);
         let after = (self.waiting(), self.exchange.requests());
 
-        if flow == Flow::Wait && phase == Phase::ClosingIdle && matches!(self.state, State::Idle) {
+        if flow == Flow::Wait && may_close && matches!(self.state, State::Idle) {
             self.watched(cx, |this, cx| this.end(Reason::Shutdown, cx));
             return Flow::Done;
         }

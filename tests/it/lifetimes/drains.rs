@@ -4,7 +4,7 @@ use helloop::http::{Request, Response};
 use helloop::limits::{DRAIN_IDLE_GRACE, DRAIN_TIMEOUT, Limits};
 use helloop::world::sim::Faults;
 
-use crate::sim::{House, echo, get};
+use crate::sim::{House, echo, get, limits};
 
 const INSTANT: Duration = Duration::from_millis(1);
 
@@ -243,4 +243,34 @@ fn the_loop_outlives_the_server() {
     drop(listener);
     house.server.handle().drain(DRAIN_TIMEOUT);
     assert_eq!(house.settle(), 1, "an order to a server that is gone wakes nobody");
+}
+
+/// A full server takes the next connection from the queue when one has ended, which may be long after
+/// the grace of the others is over.
+#[test]
+fn who_is_accepted_after_the_grace_has_one_of_its_own() {
+    let limits = limits(|limits| limits.connections_max = Some(1));
+    let mut house = House::calm(limits, echo);
+    let first = house.connect();
+    house.settle();
+    let [prompt, silent] = [house.connect(), house.connect()];
+    house.server.handle().drain(DRAIN_TIMEOUT);
+    house.pass(DRAIN_IDLE_GRACE + INSTANT);
+    first.assert_end();
+    drop(first);
+    house.pass(DRAIN_IDLE_GRACE / 2);
+    prompt.send(&get("/prompt"));
+    house.settle();
+    assert_last_answer(&prompt.receive());
+    prompt.assert_end();
+    prompt.peer.finish();
+    let accepted = house.net.now();
+    house.pass(DRAIN_IDLE_GRACE - INSTANT);
+    silent.assert_quiet();
+    house.pass(2 * INSTANT);
+    silent.assert_end();
+    drop(silent);
+    house.settle();
+    assert!(house.server.is_finished(), "{:?}", house.net.now().since(accepted));
+    assert_eq!(house.server.report().cut, 0);
 }
