@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::faults::{CUT_BYTES_MAX, Faults, LATENCY_MAX, TINY_PIPE_BYTES_MAX, duration, strikes};
-use super::{EndId, PIPE_BYTES, State};
+use super::{EndId, Net, PIPE_BYTES, State};
 use crate::id::SourceId;
 use crate::world::{Readiness, Time};
 
@@ -48,7 +49,14 @@ pub(super) struct End {
     /// As which source a loop knows, or has known, the other end.
     pub(super) other_source: Option<SourceId>,
     pub(super) address: SocketAddr,
+    /// Told when something has happened at this end: of the outside's ends.
+    pub(super) watcher: Option<Watcher>,
+    /// It was told, and has not looked yet.
+    is_told: bool,
 }
+
+/// Somebody outside who looks after an end.
+pub(super) type Watcher = Rc<dyn Fn(&Net)>;
 
 /// What travels.
 pub(super) enum Packet {
@@ -80,6 +88,8 @@ impl End {
             source: None,
             other_source: None,
             address,
+            watcher: None,
+            is_told: false,
         }
     }
 
@@ -118,7 +128,12 @@ impl Line {
         let is_far = strikes(random, faults.latency_percent);
         let is_cut = strikes(random, faults.cut_percent);
         Line {
-            pipe_bytes: if is_tiny { random.usize(1..=TINY_PIPE_BYTES_MAX) } else { PIPE_BYTES },
+            // A tiny pipe over a long way would move nothing worth waiting for.
+            pipe_bytes: if is_tiny && !is_far {
+                random.usize(1..=TINY_PIPE_BYTES_MAX)
+            } else {
+                PIPE_BYTES
+            },
             latency: if is_far { duration(random, LATENCY_MAX) } else { Duration::ZERO },
             cut_after_bytes: is_cut.then(|| random.usize(0..CUT_BYTES_MAX)),
         }
@@ -166,6 +181,7 @@ impl State {
                 end.finished = true;
                 let source = end.source;
                 self.report(source, Readiness::READABLE | Readiness::READ_CLOSED);
+                self.tell_watcher(to);
             }
             Packet::Reset => self.fail(to),
         }
@@ -191,6 +207,21 @@ impl State {
         end.inbox.extend(bytes);
         let source = end.source;
         self.report(source, Readiness::READABLE);
+        self.tell_watcher(to);
+    }
+
+    /// Has the outside look at `end`, once for all that happens at this moment.
+    pub(super) fn tell_watcher(&mut self, end: EndId) {
+        let now = self.clock.now();
+        let Some(this) = self.ends.get_mut(end) else { return };
+        let Some(watcher) = this.watcher.clone().filter(|_| !this.is_told) else { return };
+        this.is_told = true;
+        self.later(now, move |net| {
+            if let Some(end) = net.state.borrow_mut().ends.get_mut(end) {
+                end.is_told = false;
+            }
+            watcher(net);
+        });
     }
 
     /// The network resets the connection of `end`.
@@ -211,13 +242,14 @@ impl State {
     }
 
     /// Whatever is tried at `end` fails from now on.
-    fn fail(&mut self, end: EndId) {
-        let Some(end) = self.ends.get_mut(end) else { return };
+    fn fail(&mut self, id: EndId) {
+        let Some(end) = self.ends.get_mut(id) else { return };
         end.reset = true;
         end.connecting = false;
         end.inbox.clear();
         let source = end.source.filter(|_| !end.closed);
         self.report(source, Readiness::READ_CLOSED | Readiness::WRITE_CLOSED);
+        self.tell_watcher(id);
     }
 
     /// The handshake of the program's own connection is over.

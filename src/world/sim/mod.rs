@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use slotmap::{SlotMap, new_key_type};
@@ -114,6 +115,8 @@ const RETIRED_MAX: usize = 8;
 #[derive(Debug)]
 pub struct Sim {
     net: Net,
+    /// Somebody rang: the present or the next wait ends.
+    alarm: Arc<AtomicBool>,
 }
 
 impl Sim {
@@ -140,7 +143,8 @@ impl Sim {
             actions: BTreeMap::new(),
             actions_made: 0,
         };
-        Sim { net: Net { state: Rc::new(RefCell::new(state)), clock } }
+        let net = Net { state: Rc::new(RefCell::new(state)), clock };
+        Sim { net, alarm: Arc::default() }
     }
 
     /// The outside of this world.
@@ -168,11 +172,13 @@ impl Sim {
 impl Drop for Sim {
     /// What was to happen holds ends of connections, and those hold the world.
     fn drop(&mut self) {
-        let (actions, outside) = {
-            let mut state = self.net.state.borrow_mut();
-            (std::mem::take(&mut state.actions), std::mem::take(&mut state.outside))
+        let held = {
+            let state = &mut *self.net.state.borrow_mut();
+            let watchers = state.ends.values_mut().map(|end| end.watcher.take());
+            let watchers: Vec<_> = watchers.collect();
+            (std::mem::take(&mut state.actions), std::mem::take(&mut state.outside), watchers)
         };
-        drop((actions, outside));
+        drop(held);
     }
 }
 
@@ -186,6 +192,10 @@ impl World for Sim {
         let end = timeout.map_or(Time::NEVER, |timeout| began + timeout);
         loop {
             if self.net.take_pending(arrived) {
+                self.end_wait(BUSY_WAIT);
+                return Ok(());
+            }
+            if self.alarm.swap(false, Ordering::AcqRel) {
                 self.end_wait(BUSY_WAIT);
                 return Ok(());
             }
@@ -214,8 +224,8 @@ impl World for Sim {
     }
 
     fn alarm(&self) -> Arc<dyn Fn() + Send + Sync> {
-        // A simulated world has one thread, which does not sleep.
-        Arc::new(|| {})
+        let alarm = Arc::clone(&self.alarm);
+        Arc::new(move || alarm.store(true, Ordering::Release))
     }
 
     fn listen(&mut self, address: SocketAddr) -> io::Result<Listener> {

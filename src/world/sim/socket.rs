@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
+use std::rc::Rc;
 
 use super::faults::{AcceptError, EXHAUSTED_MAX, Faults, duration, strikes};
 use super::link::Packet;
@@ -169,6 +170,7 @@ impl Drop for SimStream {
     fn drop(&mut self) {
         let mut state = self.net.state.borrow_mut();
         let end = &mut state.ends[self.end];
+        let watcher = end.watcher.take();
         let resets = end.aborts || !end.inbox.is_empty();
         end.closed = true;
         let source = end.source.take();
@@ -180,6 +182,9 @@ impl Drop for SimStream {
             state.transmit(other, Packet::Finish);
         }
         state.forget_if_closed(self.end);
+        // Not under the borrow: it may hold other ends.
+        drop(state);
+        drop(watcher);
     }
 }
 
@@ -306,6 +311,14 @@ impl Peer {
         bytes
     }
 
+    /// Runs `watcher` whenever something has happened at this end: bytes or the end have arrived, or
+    /// the connection was reset. Now as well, for what has happened before.
+    pub fn watch(&self, watcher: impl Fn(&Net) + 'static) {
+        let mut state = self.stream.net.state.borrow_mut();
+        state.ends[self.stream.end].watcher = Some(Rc::new(watcher));
+        state.tell_watcher(self.stream.end);
+    }
+
     /// Half-closes: the program reads the end after what was sent.
     pub fn finish(&self) {
         // Only a connection that is gone cannot be half-closed; then there is nothing to do.
@@ -341,7 +354,7 @@ impl Peer {
 
     /// As which source the loop knows, or has known, the program's end; `None` before it is
     /// accepted.
-    pub fn source(&self) -> Option<SourceId> {
+    pub fn known_as(&self) -> Option<SourceId> {
         self.stream.net.state.borrow().ends[self.stream.end].other_source
     }
 
