@@ -17,6 +17,8 @@ mod conformance;
 mod greeting;
 /// The life of connections and servers on a virtual clock: timeouts, drains, failures, fairness.
 mod lifetimes;
+/// Everything at once, from thousands of seeds.
+mod hostile;
 /// Handlers that are coroutines, and answers in pieces.
 mod coroutine_services;
 /// What becomes of an embedder's mistakes.

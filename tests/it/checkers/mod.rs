@@ -7,10 +7,11 @@ use helloop::observe::{Cause, Event, Flow, Timeout};
 use helloop::world::Time;
 use helloop::{SourceId, TaskId};
 
+#[cfg(test)]
 mod planted;
 
 /// A fold over the events of one loop.
-trait Checker {
+pub(crate) trait Checker {
     /// Looks at the next event; an error is a complaint.
     fn event(&mut self, at: Time, event: &Event) -> Result<(), String>;
 
@@ -27,12 +28,14 @@ pub(crate) fn check(events: &[(Time, Event)], lived: usize) -> Result<(), String
 }
 
 /// What each checker says.
-fn verdicts(events: &[(Time, Event)], lived: usize) -> [Result<(), String>; 9] {
+fn verdicts(events: &[(Time, Event)], lived: usize) -> [Result<(), String>; 11] {
     let lived = &events[..lived];
     [
         run("time never goes back", Clockwork::default(), events),
         run("the timeout is zero exactly when work is queued", Timeouts::default(), lived),
         run("timers fire in order and never early", Timers::default(), lived),
+        run("a timer that is due fires in the same turn", Punctuality::default(), lived),
+        run("who wants to go on has done something", Diligence::default(), lived),
         run("a batch is what was queued when phase 4 began", Batches::default(), lived),
         run("at most one resume per task and turn", Resumes::default(), lived),
         run("every source is opened once, closed once, then silent", Sources::default(), events),
@@ -42,7 +45,11 @@ fn verdicts(events: &[(Time, Event)], lived: usize) -> [Result<(), String>; 9] {
     ]
 }
 
-fn run(name: &str, mut checker: impl Checker, events: &[(Time, Event)]) -> Result<(), String> {
+pub(crate) fn run(
+    name: &str,
+    mut checker: impl Checker,
+    events: &[(Time, Event)],
+) -> Result<(), String> {
     for (index, (at, event)) in events.iter().enumerate() {
         if let Err(complaint) = checker.event(*at, event) {
             let before: Vec<String> = events[index.saturating_sub(12)..=index]
@@ -56,7 +63,7 @@ fn run(name: &str, mut checker: impl Checker, events: &[(Time, Event)]) -> Resul
 }
 
 /// An error unless `holds`.
-fn demand(holds: bool, complaint: impl FnOnce() -> String) -> Result<(), String> {
+pub(crate) fn demand(holds: bool, complaint: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(complaint()) }
 }
 
@@ -153,6 +160,55 @@ impl Checker for Timers {
                 let first = self.set.first().map(|(first, ..)| *first);
                 demand(first == Some(deadline), || format!("{first:?} should be first"))?;
                 self.take(task, deadline)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// "Exactly now" is due.
+#[derive(Default)]
+struct Punctuality {
+    /// Deadlines that are set, with how often.
+    deadlines: BTreeMap<Time, usize>,
+    /// The moment at which the last wait ended, until the first resume of its turn.
+    now: Option<Time>,
+}
+
+impl Checker for Punctuality {
+    fn event(&mut self, at: Time, event: &Event) -> Result<(), String> {
+        match *event {
+            Event::TimerSet { deadline, .. } => *self.deadlines.entry(deadline).or_default() += 1,
+            Event::TimerFired { deadline, .. } | Event::TimerCancelled { deadline, .. } => {
+                let count = self.deadlines.entry(deadline).or_default();
+                *count = count.saturating_sub(1);
+                self.deadlines.retain(|_, count| *count > 0);
+            }
+            Event::Waited { .. } => self.now = Some(at),
+            Event::Resumed { .. } | Event::TurnBegan { .. } => {
+                let now = self.now.take().unwrap_or(Time::ZERO);
+                let late = self.deadlines.keys().next().filter(|first| **first <= now);
+                demand(late.is_none(), || format!("the timer for {late:?} did not, at {now}"))?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// A task that asks to be resumed again without having done anything spins.
+#[derive(Default)]
+struct Diligence {
+    /// Nothing was told since the task was resumed.
+    is_idle: bool,
+}
+
+impl Checker for Diligence {
+    fn event(&mut self, _: Time, event: &Event) -> Result<(), String> {
+        let was_idle = std::mem::replace(&mut self.is_idle, matches!(event, Event::Resumed { .. }));
+        match *event {
+            Event::Suspended { task, flow: Flow::Again } => {
+                demand(!was_idle, || format!("task {task} spins"))
             }
             _ => Ok(()),
         }
@@ -314,8 +370,9 @@ impl Checker for Endings {
     }
 }
 
-/// Ends that a request may meet before its answer: while a service takes its time.
-const UNANSWERED: [&str; 3] = [
+/// Ends that a request may meet before the end of its answer: while a service takes its time.
+const UNANSWERED: [&str; 4] = [
+    "the peer did not take the answer in time",
     "the peer went away while the service was at work",
     "the peer reset the connection",
     "cut while busy: the server was stopped, or its drain took too long",

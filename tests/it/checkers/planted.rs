@@ -127,6 +127,25 @@ fn timers_out_of_order() {
 }
 
 #[test]
+fn a_timer_that_is_due_and_does_not_fire() {
+    check_planted("a timer that is due", |events| {
+        let at = place(events, 0, |event| matches!(event, Event::TimerFired { .. }));
+        events.remove(at);
+    });
+}
+
+#[test]
+fn a_task_that_spins() {
+    check_planted("who wants to go on", |events| {
+        let wanted = |event: &Event| matches!(event, Event::Suspended { flow: Flow::Again, .. });
+        let at = place(events, 0, wanted);
+        let is_resumed = |(_, event): &(Time, Event)| matches!(event, Event::Resumed { .. });
+        let resumed = events[..at].iter().rposition(is_resumed).expect("it was resumed");
+        events.drain(resumed + 1..at);
+    });
+}
+
+#[test]
 fn a_task_that_is_resumed_in_the_turn_that_queued_it() {
     check_planted("a batch is what was queued", |events| {
         // Between the two, the turn that should have ended.

@@ -1,0 +1,356 @@
+use std::collections::HashMap;
+use std::time::{Duration, UNIX_EPOCH};
+
+use helloop::http::Reason;
+use helloop::observe::Event;
+use helloop::world::Time;
+use helloop::world::sim::{HELD_MAX, LATENCY_MAX};
+use helloop::{SourceId, TaskId};
+
+use super::ask::Expected;
+use super::client::Seen;
+use super::plan::{ClientPlan, Plan, Reads};
+use super::reader::Got;
+use super::run::{Failure, Record};
+
+/// What is sent has arrived, and was seen, after this time.
+const SETTLED: Duration =
+    LATENCY_MAX.saturating_add(HELD_MAX).saturating_add(Duration::from_millis(100));
+
+/// A pause that no timeout of a plan strikes in.
+const SHORT_PAUSE: Duration = Duration::from_secs(4);
+
+const REQUEST_TIMEOUT: u16 = 408;
+
+/// What the events tell of one connection.
+#[derive(Default)]
+struct Facts {
+    opened: Time,
+    /// Why it ended, and when.
+    ending: Option<(&'static str, Time)>,
+    /// When its write side was shut.
+    shut: Option<Time>,
+    /// When it was answered.
+    answered: Vec<Time>,
+}
+
+fn facts_of(record: &Record) -> HashMap<SourceId, Facts> {
+    let mut sources: HashMap<TaskId, SourceId> = HashMap::new();
+    let mut facts: HashMap<SourceId, Facts> = HashMap::new();
+    for (at, event) in &record.events {
+        match *event {
+            Event::Opened { source, task } => {
+                sources.insert(task, source);
+                facts.insert(source, Facts { opened: *at, ..Facts::default() });
+            }
+            Event::Shut { source } => {
+                facts.entry(source).or_default().shut = Some(*at);
+            }
+            Event::Ending { task, why } => {
+                if let Some(facts) = sources.get(&task).and_then(|source| facts.get_mut(source)) {
+                    facts.ending = Some((why, *at));
+                }
+            }
+            Event::Response { task, .. } => {
+                if let Some(facts) = sources.get(&task).and_then(|source| facts.get_mut(source)) {
+                    facts.answered.push(*at);
+                }
+            }
+            _ => {}
+        }
+    }
+    facts
+}
+
+/// Whether each client got what it deserves. Gives the number of those that got all they asked for.
+pub(super) fn judge(plan: &Plan, record: &Record) -> Result<u64, Failure> {
+    let facts = facts_of(record);
+    let responses = record.events.iter().filter(|(_, e)| matches!(e, Event::Response { .. }));
+    if responses.count() as u64 != record.report.requests {
+        let complaint = format!("{} requests", record.report.requests);
+        return Err(Failure::new("the report counts right", complaint));
+    }
+    let mut satisfied = 0;
+    for (number, (client, seen)) in plan.clients.iter().zip(&record.seen).enumerate() {
+        let facts = seen.source.and_then(|source| facts.get(&source));
+        let case = Case { plan, record, client, seen, facts };
+        let verdict = case.judge().map_err(|failure| {
+            let complaint = format!("client {number}: {}", failure.complaint);
+            Failure::new(&failure.checker, complaint)
+        });
+        satisfied += u64::from(verdict?);
+    }
+    Ok(satisfied)
+}
+
+/// One client before the judge.
+struct Case<'a> {
+    plan: &'a Plan,
+    record: &'a Record,
+    client: &'a ClientPlan,
+    seen: &'a Seen,
+    /// `None`: it was never accepted.
+    facts: Option<&'a Facts>,
+}
+
+/// Fails unless `holds`.
+fn demand(checker: &str, holds: bool, complaint: impl FnOnce() -> String) -> Result<(), Failure> {
+    if holds { Ok(()) } else { Err(Failure::new(checker, complaint())) }
+}
+
+impl Case<'_> {
+    /// True if the client got every answer that it asked for.
+    fn judge(&self) -> Result<bool, Failure> {
+        let reader = &self.seen.reader;
+        if let Some(complaint) = &reader.complaint {
+            return Err(Failure::new(
+                "answers are well-formed, and none follows the last",
+                complaint,
+            ));
+        }
+        for (number, got) in reader.answers.iter().enumerate() {
+            self.judge_answer(number, got)?;
+        }
+        self.judge_ending()?;
+        self.judge_tail()?;
+        self.judge_silence()
+    }
+
+    /// When the byte before `bytes` was sent; `None` if it was not.
+    fn sent_at(&self, bytes: usize) -> Option<Time> {
+        self.seen.sent.iter().find(|(_, sent)| *sent >= bytes).map(|(at, _)| *at)
+    }
+
+    /// Bytes of the stream at which request `number` ends.
+    fn end_of(&self, number: usize) -> usize {
+        self.client.asks[..=number].iter().map(|ask| ask.bytes.len()).sum()
+    }
+
+    /// The end that the events tell of.
+    fn ending(&self) -> Option<(&'static str, Time)> {
+        self.facts.and_then(|facts| facts.ending)
+    }
+
+    fn ended_for(&self, reasons: &[Reason]) -> bool {
+        self.ending().is_some_and(|(why, _)| reasons.iter().any(|r| r.sentence() == why))
+    }
+
+    /// The client was so slow, or so silent, that a timeout may strike it.
+    fn may_time_out(&self) -> bool {
+        self.plan.jumps()
+            || self.client.longest_pause() >= SHORT_PAUSE
+            || self.client.sending_time() >= SHORT_PAUSE
+            || self.client.sent_bytes() < self.client.stream().len()
+    }
+
+    fn judge_answer(&self, number: usize, got: &Got) -> Result<(), Failure> {
+        const RIGHT: &str = "an answer is the right one, in order";
+        let name = || self.client.asks.get(number).map_or("nothing", |ask| ask.name);
+        let Some(ask) = self.client.asks.get(number) else {
+            return Err(Failure::new(RIGHT, format!("answer {number} is one to nothing")));
+        };
+        let Expected { status, body, closes, is_later, is_refused, .. } = &ask.expected;
+        let answered = self.facts.and_then(|facts| facts.answered.get(number)).copied();
+        let Some(answered) = answered else {
+            return Err(Failure::new(RIGHT, format!("answer {number} was never told of")));
+        };
+        if got.status == REQUEST_TIMEOUT {
+            return self.judge_timeout(number, got, answered);
+        }
+        demand(RIGHT, got.status == *status, || {
+            format!("{} was answered {}, not {status}", name(), got.status)
+        })?;
+        demand(RIGHT, body.as_ref().is_none_or(|body| *body == got.body), || {
+            let (got, body) = (&got.body, body.as_deref().unwrap_or_default());
+            let same = got.iter().zip(body).take_while(|(a, b)| a == b).count();
+            format!("the {} bytes of {} are wrong behind the first {same}", got.len(), name())
+        })?;
+        let is_complete = self.sent_at(self.end_of(number)).is_some();
+        demand(RIGHT, is_complete || *is_refused, || {
+            format!("{} was answered before it was complete", name())
+        })?;
+        self.judge_closing(number, got, *closes, answered)?;
+        if *is_later { Ok(()) } else { self.judge_date(got, answered) }
+    }
+
+    fn judge_closing(
+        &self,
+        number: usize,
+        got: &Got,
+        closes: bool,
+        answered: Time,
+    ) -> Result<(), Failure> {
+        const CLOSES: &str = "an answer says close exactly if it must";
+        let most = self.plan.limits.requests_per_connection_max;
+        let must = closes || most.is_some_and(|most| number + 1 >= most as usize);
+        let may = must || answered >= self.record.ordered;
+        demand(CLOSES, !must || got.closes, || format!("answer {number} does not"))?;
+        demand(CLOSES, may || !got.closes, || format!("answer {number} does, for no reason"))
+    }
+
+    fn judge_timeout(&self, number: usize, got: &Got, answered: Time) -> Result<(), Failure> {
+        const TIMEOUTS: &str = "a timeout strikes who deserves it, in time";
+        let began = if number == 0 { 1 } else { self.end_of(number - 1) + 1 };
+        let began = self.sent_at(began);
+        let limit = self.plan.limits.head_timeout.min(self.plan.limits.body_progress_timeout);
+        demand(TIMEOUTS, got.closes && self.may_time_out(), || {
+            format!("request {number} was given up without a reason")
+        })?;
+        demand(TIMEOUTS, began.is_some_and(|began| answered >= began + limit), || {
+            format!("request {number} began at {began:?} and was given up at {answered}")
+        })
+    }
+
+    /// It is rendered once a second: what the wall clock said within the last one will do.
+    fn judge_date(&self, got: &Got, answered: Time) -> Result<(), Failure> {
+        let told = httpdate::parse_http_date(&got.date).ok();
+        let told = told.and_then(|date| date.duration_since(UNIX_EPOCH).ok()).map(|d| d.as_secs());
+        let wall = &self.record.wall;
+        let until = wall.partition_point(|(at, _)| *at <= answered);
+        let second_ago = |at: &Time| *at + Duration::from_secs(1) > answered;
+        let recent = wall[..until].iter().rev();
+        // The last one before that second was still valid when the second began.
+        let mut is_older = false;
+        let mut recent = recent.take_while(|(at, _)| {
+            let is_taken = !is_older;
+            is_older = !second_ago(at);
+            is_taken
+        });
+        demand("Date is the wall clock's", recent.any(|(_, wall)| Some(*wall) == told), || {
+            format!("\"{}\" was told at {answered}", got.date)
+        })
+    }
+
+    fn judge_ending(&self) -> Result<(), Failure> {
+        const REASON: &str = "a connection ends for a good reason";
+        let Some((why, at)) = self.ending() else { return Ok(()) };
+        let is = |reason: Reason| why == reason.sentence();
+        let complain = |holds: bool, what: &str| {
+            demand(REASON, holds, || format!("\"{why}\" at {at}, but {what}"))
+        };
+        let ordered = self.record.ordered;
+        let has_left = self.seen.left.is_some_and(|left| left <= at);
+        let has_finished = self.seen.half_closed.is_some_and(|finished| finished <= at) || has_left;
+        if is(Reason::IoError) {
+            complain(false, "nothing of the kind happens here")
+        } else if is(Reason::Shutdown) {
+            complain(at >= ordered, "nobody had ordered the end")
+        } else if is(Reason::Cut) {
+            let due = ordered + self.plan.end.drain.unwrap_or_default();
+            complain(at >= due, "there was time left")
+        } else if is(Reason::PeerReset) {
+            complain(has_left || self.seen.was_cut, "nobody had reset it")
+        } else if is(Reason::PeerFinished) || is(Reason::PeerFinishedInRequest) {
+            complain(has_finished, "the client had not finished")
+        } else if is(Reason::PeerGone) {
+            complain(has_finished || self.seen.was_cut, "the client was there")
+        } else if is(Reason::WriteTimeout) {
+            let reads = self.client.reads != Reads::Eagerly;
+            complain(reads || self.plan.jumps(), "the client read")
+        } else if is(Reason::IdleTimeout) {
+            let heard = self.seen.sent.iter().map(|(at, _)| *at);
+            let heard = heard.filter(|sent| *sent + SETTLED < at).max();
+            let opened = self.facts.map(|facts| facts.opened);
+            let last = heard.max(opened).unwrap_or_default();
+            let is_due = at >= last + self.plan.limits.idle_timeout;
+            // What was sent before a jump of the clock may have arrived behind it.
+            complain(is_due || self.plan.jumps(), "it was not idle for long enough")
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether the stream ends as it should, behind the answers that are whole.
+    fn judge_tail(&self) -> Result<(), Failure> {
+        let unfinished = self.seen.reader.unfinished();
+        let is_whole = unfinished.is_empty() || self.seen.at_end.is_none();
+        let may_break_off = self.ended_for(&[Reason::Cut, Reason::PeerGone]);
+        demand("an answer that is finished is whole", is_whole || may_break_off, || {
+            format!("the server finished within an answer: \"{}\"", unfinished.escape_ascii())
+        })?;
+        let Some(reset) = self.seen.was_reset else { return Ok(()) };
+        let was_ended_hard = self.ended_for(&[
+            Reason::Cut,
+            Reason::Shutdown,
+            Reason::PeerGone,
+            Reason::WriteTimeout,
+            Reason::IdleTimeout,
+        ]);
+        let is_excused = self.seen.at_end.is_some()
+            || self.seen.was_cut
+            || self.plan.jumps()
+            || self.client.reads != Reads::Eagerly
+            || was_ended_hard
+            || self.facts.is_none_or(|facts| facts.ending.is_none())
+            || self.sent_after_linger();
+        demand("no reset destroys an answer", is_excused, || {
+            format!("it was reset at {reset}; the server ended it: {:?}", self.ending())
+        })
+    }
+
+    /// The client went on sending for longer than any server listens after its last word.
+    fn sent_after_linger(&self) -> bool {
+        let shut = self.facts.and_then(|facts| facts.shut.or(facts.ending.map(|(_, at)| at)));
+        let last = self.seen.sent.last().map(|(at, _)| *at);
+        let linger = self.plan.limits.linger_timeout;
+        matches!((shut, last), (Some(shut), Some(last)) if last + SETTLED >= shut + linger)
+    }
+
+    /// Whether something was not answered that should have been. True if everything was.
+    fn judge_silence(&self) -> Result<bool, Failure> {
+        let answers = &self.seen.reader.answers;
+        let next = answers.len();
+        if answers.last().is_some_and(|last| last.closes) {
+            return Ok(true);
+        }
+        if next >= self.client.asks.len() {
+            return Ok(!self.client.asks.is_empty());
+        }
+        let Some(sent) = self.sent_at(self.end_of(next)) else { return Ok(false) };
+        let ask = &self.client.asks[next];
+        demand("who stays is answered", self.is_excused(sent, ask.expected.is_later), || {
+            format!(
+                "request {next} ({}), complete at {sent}, was not answered; the server ended the \
+                 connection: {:?}; the client closed at {:?}, the end was ordered at {}",
+                ask.name,
+                self.ending(),
+                self.seen.left,
+                self.record.ordered,
+            )
+        })?;
+        Ok(false)
+    }
+
+    /// True if the first request without an answer, complete at `sent`, need not have one.
+    fn is_excused(&self, sent: Time, is_later: bool) -> bool {
+        let Case { plan, record, seen, .. } = self;
+        let is_cut_off = seen.was_cut;
+        let went_by_itself =
+            seen.at_end.is_none() && seen.was_reset.is_none() && seen.left.is_some();
+        let is_too_late = sent + SETTLED >= record.ordered;
+        let deadline_came = plan.end.drain.is_none_or(|timeout| {
+            record.events.last().is_some_and(|(at, _)| *at >= record.ordered + timeout)
+        });
+        let Some((_, ended)) = self.ending() else {
+            // Never accepted, or the loop was dropped first.
+            let came_too_late = seen.arrived.is_some_and(|at| at + SETTLED >= record.ordered);
+            return seen.was_refused
+                || is_cut_off
+                || went_by_itself
+                || came_too_late
+                || deadline_came;
+        };
+        let came_after_end = sent + SETTLED >= ended;
+        // Whether the reset was called for was judged before.
+        let answered = self.facts.map_or(0, |facts| facts.answered.len());
+        let was_destroyed = seen.was_reset.is_some() && answered > seen.reader.answers.len();
+        is_cut_off
+            || was_destroyed
+            || went_by_itself
+            || self.ended_for(&[Reason::Cut])
+            || (self.ended_for(&[Reason::Shutdown]) && (is_too_late || plan.end.drain.is_none()))
+            || (self.ended_for(&[Reason::PeerGone]) && is_later && seen.half_closed.is_some())
+            || self.ended_for(&[Reason::WriteTimeout])
+            || (self.ended_for(&[Reason::IdleTimeout]) && (came_after_end || plan.jumps()))
+    }
+}

@@ -1,0 +1,32 @@
+//! A hostile world: a server among peers that do what they like, on a network that loses its temper,
+//! and checkers that look at every event and every byte. Everything follows from one seed.
+//!
+//! [`Plan::drawn`] says what will happen, [`run`] makes it happen and judges it, [`shrink`] looks for a
+//! smaller plan that fails in the same way. Whoever includes this module has the folds over events
+//! beside it, as `crate::checkers`.
+
+#![allow(dead_code, reason = "the test and the example each use a part")]
+
+/// Requests, good and bad, each with what the answer must be.
+mod ask;
+/// What the server under test answers.
+mod service;
+/// What will happen: clients, faults, limits, and the end of the server.
+mod plan;
+/// A client that carries out its part of a plan, from outside of the loop.
+mod client;
+/// A strict reader of answers.
+mod reader;
+/// Whether the limits held: a fold over the events.
+mod bounds;
+/// Whether each client got what it deserves.
+mod judge;
+/// One run of one plan.
+mod run;
+/// Looks for a smaller plan that still fails.
+mod shrink;
+
+pub(crate) use plan::Plan;
+#[allow(unused_imports, reason = "the example has no use for all")]
+pub(crate) use run::{Failure, Tally, record, run};
+pub(crate) use shrink::shrink;

@@ -1,0 +1,239 @@
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use helloop::event_loop::EventLoop;
+use helloop::limits::Limits;
+use helloop::observe::{Event, Observer};
+use helloop::server::{Report, Server};
+use helloop::world::Time;
+use helloop::world::sim::{LATENCY_MAX, Net, Sim};
+
+use super::bounds::Bounds;
+use super::client::{Client, Seen};
+use super::judge;
+use super::plan::{ClientPlan, Plan};
+use super::service::Mixed;
+use crate::checkers;
+
+/// More turns than any plan needs: a loop that takes them spins.
+const TURNS_MAX: usize = 400_000;
+
+/// By then every plan is over, or somebody waits for what never comes.
+const TIME_MAX: Duration = Duration::from_secs(20 * 3600);
+
+/// What a run left behind.
+pub(crate) struct Record {
+    /// All that the loop told, and how much of it before the loop was dropped.
+    pub(crate) events: Vec<(Time, Event)>,
+    pub(crate) lived: usize,
+    /// Of each client, in the plan's order.
+    pub(crate) seen: Vec<Seen>,
+    /// The wall clock's seconds since 1970, from these moments on.
+    pub(crate) wall: Vec<(Time, u64)>,
+    /// When the end of the server was ordered.
+    pub(crate) ordered: Time,
+    pub(crate) report: Report,
+    /// What went wrong with the run as a whole, if something did.
+    pub(crate) trouble: Option<String>,
+}
+
+/// What runs came to, for those who wonder whether anything happened at all.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) runs: u64,
+    pub(crate) events: u64,
+    pub(crate) connections: u64,
+    pub(crate) answers: u64,
+    /// Clients that had a claim to every answer, and got it.
+    pub(crate) satisfied: u64,
+    /// Virtual time.
+    pub(crate) time: Duration,
+}
+
+/// A run that went wrong: which checker says so, and what.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    /// The name of the checker: a smaller plan fails in the same way if it is the same.
+    pub(crate) checker: String,
+    pub(crate) complaint: String,
+}
+
+impl Failure {
+    pub(crate) fn new(checker: &str, complaint: impl Into<String>) -> Failure {
+        Failure { checker: checker.to_owned(), complaint: complaint.into() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.checker, self.complaint)
+    }
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, other: Tally) {
+        self.runs += other.runs;
+        self.events += other.events;
+        self.connections += other.connections;
+        self.answers += other.answers;
+        self.satisfied += other.satisfied;
+        self.time += other.time;
+    }
+}
+
+/// Carries out a plan, and judges what came of it.
+pub(crate) fn run(plan: &Plan) -> Result<Tally, Failure> {
+    let record = record(plan, |_| None);
+    let Record { events, lived, trouble, .. } = &record;
+    if let Err(complaint) = checkers::check(events, *lived) {
+        let (checker, complaint) = complaint.split_once(": ").unwrap_or(("", &complaint));
+        return Err(Failure::new(checker, complaint));
+    }
+    let bounds = checkers::run("the limits hold", Bounds::new(&plan.limits), &events[..*lived]);
+    bounds.map_err(|complaint| Failure::new("the limits hold", complaint))?;
+    if let Some(trouble) = trouble {
+        return Err(Failure::new("every run comes to its end", trouble.clone()));
+    }
+    let satisfied = judge::judge(plan, &record)?;
+    Ok(Tally {
+        runs: 1,
+        events: events.len() as u64,
+        connections: record.report.connections,
+        answers: record.report.requests,
+        satisfied,
+        time: events.last().map_or(Duration::ZERO, |(at, _)| at.since(Time::ZERO)),
+    })
+}
+
+/// Notes everything, and tells somebody else as well if somebody wants to know.
+struct Tape {
+    events: Rc<RefCell<Vec<(Time, Event)>>>,
+    wall: Rc<RefCell<Vec<(Time, u64)>>>,
+    net: Net,
+    audience: Option<Box<dyn Observer>>,
+}
+
+impl Observer for Tape {
+    fn event(&mut self, at: Time, event: &Event) {
+        self.events.borrow_mut().push((at, *event));
+        if let Event::Waited { .. } = event {
+            let wall = self.net.wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            let mut walls = self.wall.borrow_mut();
+            if walls.last().is_none_or(|(_, last)| *last != wall) {
+                walls.push((at, wall));
+            }
+        }
+        if let Some(audience) = &mut self.audience {
+            audience.event(at, event);
+        }
+    }
+}
+
+/// Where the server listens.
+fn address() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8080))
+}
+
+/// Carries out a plan. `audience` makes an observer that sees everything as it happens.
+pub(crate) fn record(
+    plan: &Plan,
+    audience: impl FnOnce(&Net) -> Option<Box<dyn Observer>>,
+) -> Record {
+    let sim = Sim::with_faults(plan.seed, plan.faults);
+    let net = sim.net();
+    let mut event_loop = EventLoop::with_world(Box::new(sim));
+    let (events, wall) = (Rc::default(), Rc::default());
+    event_loop.observe(Some(Box::new(Tape {
+        events: Rc::clone(&events),
+        wall: Rc::clone(&wall),
+        audience: audience(&net),
+        net: net.clone(),
+    })));
+    let handle = event_loop.handle().clone();
+    let listener = handle.listen(address()).expect("nobody else is in this world");
+    let builder = Server::builder().limits(Limits::clone(&plan.limits));
+    let server = builder.attach(&handle, vec![listener], Mixed).expect("the limits agree");
+
+    let (end, orders, ordered) = (plan.end, server.handle().clone(), Rc::new(Cell::new(None)));
+    let order = {
+        let ordered = Rc::clone(&ordered);
+        move |net: &Net| {
+            if ordered.get().is_none() {
+                ordered.set(Some(net.now()));
+                match end.drain {
+                    Some(timeout) => orders.drain(timeout),
+                    None => orders.shutdown(),
+                }
+            }
+        }
+    };
+    if let Some(at) = end.at {
+        net.at(Time::ZERO + at, order.clone());
+    }
+    let left = Rc::new(Cell::new(plan.clients.len()));
+    let clients: Vec<_> = plan
+        .clients
+        .iter()
+        .map(|client| {
+            let (left, order, net) = (Rc::clone(&left), order.clone(), net.clone());
+            let start = net.clone();
+            Client::start(&start, address(), client, move || {
+                left.set(left.get() - 1);
+                if left.get() == 0 {
+                    // Not now: this may be in the middle of something.
+                    net.at(net.now(), order.clone());
+                }
+            })
+        })
+        .collect();
+    if plan.clients.is_empty() {
+        net.at(Time::ZERO, order);
+    }
+
+    let mut trouble = None;
+    let is_over = || server.is_finished() && left.get() == 0 && handle.task_count() == 0;
+    // Packets of those that have left may still be under way.
+    let is_quiet_by = |over: Time| net.open_ends() == 0 || net.now() > over + LATENCY_MAX * 4;
+    let (mut turns, mut over) = (0, None);
+    loop {
+        if is_over() && is_quiet_by(*over.get_or_insert(net.now())) {
+            break;
+        }
+        turns += 1;
+        let limit = server.is_finished().then_some(Duration::from_secs(1));
+        let turned = event_loop.turn(limit);
+        trouble = match turned {
+            Err(error) => Some(error.to_string()),
+            Ok(_) if turns >= TURNS_MAX => Some(format!("the loop spins: {turns} turns")),
+            Ok(_) if net.now() > Time::ZERO + TIME_MAX => Some(stuck(&plan.clients, &left)),
+            Ok(_) => continue,
+        };
+        break;
+    }
+    let trouble = trouble.or_else(|| {
+        let ends = net.open_ends();
+        (ends > 0).then(|| format!("{ends} ends of connections are open after the end"))
+    });
+    let lived = events.borrow().len();
+    let report = server.report();
+    drop(server);
+    drop((event_loop, handle));
+    let seen = clients.iter().map(|client| std::mem::take(&mut client.borrow_mut().seen));
+    let seen = seen.collect();
+    Record {
+        events: events.take(),
+        lived,
+        seen,
+        wall: wall.take(),
+        ordered: ordered.get().unwrap_or(Time::NEVER),
+        report,
+        trouble,
+    }
+}
+
+fn stuck(clients: &[ClientPlan], left: &Cell<usize>) -> String {
+    format!("{} of {} clients still wait after {TIME_MAX:?}", left.get(), clients.len())
+}

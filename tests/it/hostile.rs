@@ -1,0 +1,61 @@
+//! Thousands of hostile worlds, each from one seed: `cargo run --release --example hostile` runs more.
+
+#[path = "../hostile/mod.rs"]
+mod world;
+
+use world::{Failure, Plan, Tally, record, run, shrink};
+
+const SEEDS: u64 = 2000;
+
+#[test]
+fn a_server_holds_its_own_in_thousands_of_hostile_worlds() {
+    // Once for what is made once in a thread or a process.
+    let _ = run(&Plan::drawn(0));
+    let mut tally = Tally::default();
+    for seed in 0..SEEDS {
+        let plan = Plan::drawn(seed);
+        match run_and_count(&plan) {
+            Ok(one) => tally.add(one),
+            Err(failure) => {
+                let (plan, failure) = shrink(&plan, &failure);
+                panic!("seed {seed}, shrunk: {failure}\n{plan}");
+            }
+        }
+    }
+    // Something happened in them.
+    assert_eq!(tally.runs, SEEDS);
+    assert!(tally.connections > SEEDS && tally.answers > 2 * SEEDS, "{tally:?}");
+    assert!(tally.satisfied > SEEDS, "{tally:?}");
+}
+
+/// Runs a plan, and counts what was allocated and not freed: nothing may be.
+fn run_and_count(plan: &Plan) -> Result<Tally, Failure> {
+    let mut outcome = None;
+    let info = allocation_counter::measure(|| outcome = Some(run(plan)));
+    let outcome = outcome.expect("it ran");
+    // What a failure has to say is still there.
+    if outcome.is_ok() && (info.bytes_current, info.count_current) != (0, 0) {
+        let complaint = format!("{} bytes are left", info.bytes_current);
+        return Err(Failure::new("memory returns to its start", complaint));
+    }
+    outcome
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    for seed in 0..20 {
+        let [first, second] = [0, 1].map(|_| record(&Plan::drawn(seed), |_| None));
+        assert_eq!(first.events, second.events, "seed {seed}");
+        assert_eq!(first.wall, second.wall);
+        for (one, other) in first.seen.iter().zip(&second.seen) {
+            assert_eq!(one.reader.answers, other.reader.answers);
+            assert_eq!(one.reader.unfinished(), other.reader.unfinished());
+            assert_eq!(
+                (one.at_end, one.was_reset, one.left),
+                (other.at_end, other.was_reset, other.left)
+            );
+        }
+    }
+    let [first, second] = [1, 2].map(|seed| record(&Plan::drawn(seed), |_| None));
+    assert_ne!(first.events, second.events);
+}
