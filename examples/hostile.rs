@@ -1,0 +1,141 @@
+//! A long campaign of hostile worlds: each seed is a server among badly behaved peers on a bad network.
+//!
+//! ```text
+//! cargo run --release --example hostile -- --seeds 1000000     until the first failure
+//! cargo run --release --example hostile -- --seed 17 --explain  one seed, told as a story
+//! ```
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use helloop::observe::Narrator;
+
+#[path = "../tests/it/checkers/mod.rs"]
+#[allow(dead_code, reason = "shared with the tests")]
+mod checkers;
+#[path = "../tests/hostile/mod.rs"]
+mod hostile;
+
+use hostile::{Plan, Tally, record, run, shrink};
+
+const USAGE: &str = "\
+usage: hostile [--seeds N] [--from N] [--no-shrink]
+       hostile --seed N [--explain]
+
+  --seeds N    run so many seeds (default 100000), stop at the first failure
+  --from N     begin with this seed (default 0)
+  --no-shrink  do not look for a smaller plan that fails in the same way
+  --seed N     run one seed, and say what is planned
+  --explain    tell everything that happens, as `helloop serve --explain` does";
+
+/// How often a campaign says how far it is.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// What was asked for.
+struct Options {
+    from: u64,
+    seeds: u64,
+    /// One seed alone.
+    seed: Option<u64>,
+    explains: bool,
+    shrinks: bool,
+}
+
+impl Options {
+    fn read(mut words: impl Iterator<Item = String>) -> Option<Options> {
+        let mut options =
+            Options { from: 0, seeds: 100_000, seed: None, explains: false, shrinks: true };
+        while let Some(word) = words.next() {
+            let mut number = || words.next().and_then(|word| word.replace('_', "").parse().ok());
+            match word.as_str() {
+                "--seeds" => options.seeds = number()?,
+                "--from" => options.from = number()?,
+                "--seed" => options.seed = Some(number()?),
+                "--explain" => options.explains = true,
+                "--no-shrink" => options.shrinks = false,
+                _ => return None,
+            }
+        }
+        Some(options)
+    }
+}
+
+fn main() -> ExitCode {
+    let Some(options) = Options::read(std::env::args().skip(1)) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    match options.seed {
+        Some(seed) => one(seed, &options),
+        None => campaign(&options),
+    }
+}
+
+fn campaign(options: &Options) -> ExitCode {
+    let (mut tally, began) = (Tally::default(), Instant::now());
+    let mut told = began;
+    for seed in options.from..options.from.saturating_add(options.seeds) {
+        match run(&Plan::drawn(seed)) {
+            Ok(one) => tally.add(one),
+            Err(failure) => {
+                println!("seed {seed} failed after {} runs: {failure}", tally.runs);
+                if options.shrinks {
+                    let (plan, failure) = shrink(&Plan::drawn(seed), &failure);
+                    println!("\nsmaller, but wrong in the same way: {failure}\n{plan}");
+                }
+                println!("again: cargo run --release --example hostile -- --seed {seed} --explain");
+                return ExitCode::FAILURE;
+            }
+        }
+        if told.elapsed() >= PROGRESS_INTERVAL {
+            told = Instant::now();
+            eprintln!("{}", Progress(&tally, began.elapsed()));
+        }
+    }
+    println!("{}; nothing failed", Progress(&tally, began.elapsed()));
+    ExitCode::SUCCESS
+}
+
+fn one(seed: u64, options: &Options) -> ExitCode {
+    let plan = Plan::drawn(seed);
+    print!("{plan}");
+    if options.explains {
+        let narrator = || Narrator::new(io::stdout().lock());
+        record(&plan, |_| Some(Box::new(narrator())));
+    }
+    match run(&plan) {
+        Ok(tally) => {
+            println!("{}; nothing failed", Progress(&tally, Duration::ZERO));
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            println!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// How far a campaign is, and how fast.
+struct Progress<'a>(&'a Tally, Duration);
+
+impl fmt::Display for Progress<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Progress(tally, took) = self;
+        write!(
+            f,
+            "{} seeds: {} connections, {} answers, {} clients fully answered, {} events, {} virtual hours",
+            tally.runs,
+            tally.connections,
+            tally.answers,
+            tally.satisfied,
+            tally.events,
+            tally.time.as_secs() / 3600,
+        )?;
+        if took.is_zero() {
+            return Ok(());
+        }
+        write!(f, "; {:.0} seeds a second", tally.runs as f64 / took.as_secs_f64())
+    }
+}
