@@ -101,6 +101,9 @@ struct State {
     next_port: u16,
     /// Readiness that the next wait reports.
     pending: Vec<(SourceId, Readiness)>,
+    /// Reports that were held back and are let go now. They draw no faults again: faults that make
+    /// faults would never end.
+    released: Vec<(SourceId, Readiness)>,
     /// Sources that were closed last: at most [`RETIRED_MAX`].
     retired: VecDeque<SourceId>,
     /// What happens later, in order of time, then of asking.
@@ -139,6 +142,7 @@ impl Sim {
             outside: BTreeMap::new(),
             next_port: 40_000,
             pending: Vec::new(),
+            released: Vec::new(),
             retired: VecDeque::new(),
             actions: BTreeMap::new(),
             actions_made: 0,
@@ -301,7 +305,7 @@ impl State {
         let now = clock.now();
         for report in held {
             let until = now + duration(&mut self.random, HELD_MAX);
-            self.later(until, move |net| net.state.borrow_mut().pending.push(report));
+            self.later(until, move |net| net.state.borrow_mut().released.push(report));
         }
     }
 }

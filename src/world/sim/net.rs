@@ -97,10 +97,10 @@ impl Net {
     /// Moves what is to be reported to `arrived`; false if that is nothing.
     pub(super) fn take_pending(&self, arrived: &mut Vec<(SourceId, Readiness)>) -> bool {
         let mut state = self.state.borrow_mut();
-        if state.pending.is_empty() {
-            return false;
+        if !state.pending.is_empty() {
+            state.spoil_pending();
         }
-        state.spoil_pending();
+        arrived.append(&mut state.released);
         arrived.append(&mut state.pending);
         !arrived.is_empty()
     }
