@@ -10,7 +10,7 @@ use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use helloop::observe::Narrator;
+use helloop::observe::{Narrator, Observer};
 
 #[path = "../tests/it/checkers/mod.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
@@ -18,12 +18,13 @@ mod checkers;
 #[path = "../tests/hostile/mod.rs"]
 mod hostile;
 
-use hostile::{Plan, Tally, record, run, shrink};
+use hostile::{Failure, FetchPlan, Plan, Tally, run_before, run_fetches, shrink, shrink_fetches};
 
 const USAGE: &str = "\
-usage: hostile [--seeds N] [--from N] [--no-shrink]
-       hostile --seed N [--explain]
+usage: hostile [--fetch] [--seeds N] [--from N] [--no-shrink]
+       hostile [--fetch] --seed N [--explain]
 
+  --fetch      our client among hostile servers, instead of our server among hostile clients
   --seeds N    run so many seeds (default 100000), stop at the first failure
   --from N     begin with this seed (default 0)
   --no-shrink  do not look for a smaller plan that fails in the same way
@@ -41,12 +42,20 @@ struct Options {
     seed: Option<u64>,
     explains: bool,
     shrinks: bool,
+    /// The client is tried, not the server.
+    fetches: bool,
 }
 
 impl Options {
     fn read(mut words: impl Iterator<Item = String>) -> Option<Options> {
-        let mut options =
-            Options { from: 0, seeds: 100_000, seed: None, explains: false, shrinks: true };
+        let mut options = Options {
+            from: 0,
+            seeds: 100_000,
+            seed: None,
+            explains: false,
+            shrinks: true,
+            fetches: false,
+        };
         while let Some(word) = words.next() {
             let mut number = || words.next().and_then(|word| word.replace('_', "").parse().ok());
             match word.as_str() {
@@ -54,6 +63,7 @@ impl Options {
                 "--from" => options.from = number()?,
                 "--seed" => options.seed = Some(number()?),
                 "--explain" => options.explains = true,
+                "--fetch" => options.fetches = true,
                 "--no-shrink" => options.shrinks = false,
                 _ => return None,
             }
@@ -77,15 +87,20 @@ fn campaign(options: &Options) -> ExitCode {
     let (mut tally, began) = (Tally::default(), Instant::now());
     let mut told = began;
     for seed in options.from..options.from.saturating_add(options.seeds) {
-        match run(&Plan::drawn(seed)) {
+        match try_seed(seed, options, None) {
             Ok(one) => tally.add(one),
             Err(failure) => {
                 println!("seed {seed} failed after {} runs: {failure}", tally.runs);
                 if options.shrinks {
-                    let (plan, failure) = shrink(&Plan::drawn(seed), &failure);
-                    println!("\nsmaller, but wrong in the same way: {failure}\n{plan}");
+                    println!(
+                        "\nsmaller, but wrong in the same way: {}",
+                        smallest(seed, options, &failure)
+                    );
                 }
-                println!("again: cargo run --release --example hostile -- --seed {seed} --explain");
+                let mode = if options.fetches { " --fetch" } else { "" };
+                println!(
+                    "again: cargo run --release --example hostile --{mode} --seed {seed} --explain"
+                );
                 return ExitCode::FAILURE;
             }
         }
@@ -98,14 +113,37 @@ fn campaign(options: &Options) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn one(seed: u64, options: &Options) -> ExitCode {
-    let plan = Plan::drawn(seed);
-    print!("{plan}");
-    if options.explains {
-        let narrator = || Narrator::new(io::stdout().lock());
-        record(&plan, |_| Some(Box::new(narrator())));
+/// Runs one seed, before an audience if there is one.
+fn try_seed(
+    seed: u64,
+    options: &Options,
+    audience: Option<Box<dyn Observer>>,
+) -> Result<Tally, Failure> {
+    if options.fetches {
+        run_fetches(&FetchPlan::drawn(seed), audience)
+    } else {
+        run_before(&Plan::drawn(seed), audience)
     }
-    match run(&plan) {
+}
+
+/// How the smallest plan fails that could be found, and the plan.
+fn smallest(seed: u64, options: &Options, failure: &Failure) -> String {
+    if options.fetches {
+        let (plan, failure) = shrink_fetches(&FetchPlan::drawn(seed), failure);
+        format!("{failure}\n{plan}")
+    } else {
+        let (plan, failure) = shrink(&Plan::drawn(seed), failure);
+        format!("{failure}\n{plan}")
+    }
+}
+
+fn one(seed: u64, options: &Options) -> ExitCode {
+    match options.fetches {
+        true => print!("{}", FetchPlan::drawn(seed)),
+        false => print!("{}", Plan::drawn(seed)),
+    }
+    let narrator = || Box::new(Narrator::new(io::stdout().lock())) as Box<dyn Observer>;
+    match try_seed(seed, options, options.explains.then(narrator)) {
         Ok(tally) => {
             println!("{}; nothing failed", Progress(&tally, Duration::ZERO));
             ExitCode::SUCCESS

@@ -25,8 +25,16 @@ mod judge;
 mod run;
 /// Looks for a smaller plan that still fails.
 mod shrink;
+#[cfg(feature = "client")]
+mod fetch;
+#[cfg(feature = "client")]
+mod script;
+
+#[cfg(feature = "client")]
+#[allow(unused_imports, reason = "the test and the example each use a part")]
+pub(crate) use fetch::{FetchPlan, run_fetches, shrink_fetches};
 
 pub(crate) use plan::Plan;
 #[allow(unused_imports, reason = "the example has no use for all")]
-pub(crate) use run::{Failure, Tally, record, run};
+pub(crate) use run::{Failure, Tally, record, run, run_before};
 pub(crate) use shrink::shrink;

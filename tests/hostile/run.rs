@@ -86,7 +86,15 @@ impl Tally {
 
 /// Carries out a plan, and judges what came of it.
 pub(crate) fn run(plan: &Plan) -> Result<Tally, Failure> {
-    let record = record(plan, |_| None);
+    run_before(plan, None)
+}
+
+/// As [`run`], before an audience that sees everything as it happens.
+pub(crate) fn run_before(
+    plan: &Plan,
+    audience: Option<Box<dyn Observer>>,
+) -> Result<Tally, Failure> {
+    let record = record(plan, audience);
     let Record { events, lived, trouble, .. } = &record;
     if let Err(complaint) = checkers::check(events, *lived) {
         let (checker, complaint) = complaint.split_once(": ").unwrap_or(("", &complaint));
@@ -137,11 +145,8 @@ fn address() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8080))
 }
 
-/// Carries out a plan. `audience` makes an observer that sees everything as it happens.
-pub(crate) fn record(
-    plan: &Plan,
-    audience: impl FnOnce(&Net) -> Option<Box<dyn Observer>>,
-) -> Record {
+/// Carries out a plan.
+pub(crate) fn record(plan: &Plan, audience: Option<Box<dyn Observer>>) -> Record {
     let sim = Sim::with_faults(plan.seed, plan.faults);
     let net = sim.net();
     let mut event_loop = EventLoop::with_world(Box::new(sim));
@@ -149,7 +154,7 @@ pub(crate) fn record(
     event_loop.observe(Some(Box::new(Tape {
         events: Rc::clone(&events),
         wall: Rc::clone(&wall),
-        audience: audience(&net),
+        audience,
         net: net.clone(),
     })));
     let handle = event_loop.handle().clone();

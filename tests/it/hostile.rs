@@ -14,7 +14,7 @@ fn a_server_holds_its_own_in_thousands_of_hostile_worlds() {
     let mut tally = Tally::default();
     for seed in 0..SEEDS {
         let plan = Plan::drawn(seed);
-        match run_and_count(&plan) {
+        match without_leaks(|| run(&plan)) {
             Ok(one) => tally.add(one),
             Err(failure) => {
                 let (plan, failure) = shrink(&plan, &failure);
@@ -28,10 +28,32 @@ fn a_server_holds_its_own_in_thousands_of_hostile_worlds() {
     assert!(tally.satisfied > SEEDS, "{tally:?}");
 }
 
-/// Runs a plan, and counts what was allocated and not freed: nothing may be.
-fn run_and_count(plan: &Plan) -> Result<Tally, Failure> {
+#[cfg(feature = "client")]
+#[test]
+fn fetches_give_what_was_sent_or_say_why_not() {
+    use world::{FetchPlan, run_fetches, shrink_fetches};
+
+    // Once for what is made once in a thread or a process.
+    let _ = run_fetches(&FetchPlan::drawn(0), None);
+    let mut tally = Tally::default();
+    for seed in 0..SEEDS / 2 {
+        let plan = FetchPlan::drawn(seed);
+        match without_leaks(|| run_fetches(&plan, None)) {
+            Ok(one) => tally.add(one),
+            Err(failure) => {
+                let (plan, failure) = shrink_fetches(&plan, &failure);
+                panic!("seed {seed}, shrunk: {failure}\n{plan}");
+            }
+        }
+    }
+    assert_eq!(tally.runs, SEEDS / 2);
+    assert!(tally.satisfied > 2 * SEEDS && tally.answers > SEEDS / 2, "{tally:?}");
+}
+
+/// Counts what a run allocates and does not free: nothing may be left.
+fn without_leaks(run: impl FnOnce() -> Result<Tally, Failure>) -> Result<Tally, Failure> {
     let mut outcome = None;
-    let info = allocation_counter::measure(|| outcome = Some(run(plan)));
+    let info = allocation_counter::measure(|| outcome = Some(run()));
     let outcome = outcome.expect("it ran");
     // What a failure has to say is still there.
     if outcome.is_ok() && (info.bytes_current, info.count_current) != (0, 0) {
@@ -44,7 +66,7 @@ fn run_and_count(plan: &Plan) -> Result<Tally, Failure> {
 #[test]
 fn the_same_seed_gives_the_same_trace() {
     for seed in 0..20 {
-        let [first, second] = [0, 1].map(|_| record(&Plan::drawn(seed), |_| None));
+        let [first, second] = [0, 1].map(|_| record(&Plan::drawn(seed), None));
         assert_eq!(first.events, second.events, "seed {seed}");
         assert_eq!(first.wall, second.wall);
         for (one, other) in first.seen.iter().zip(&second.seen) {
@@ -56,6 +78,6 @@ fn the_same_seed_gives_the_same_trace() {
             );
         }
     }
-    let [first, second] = [1, 2].map(|seed| record(&Plan::drawn(seed), |_| None));
+    let [first, second] = [1, 2].map(|seed| record(&Plan::drawn(seed), None));
     assert_ne!(first.events, second.events);
 }

@@ -1,0 +1,418 @@
+//! The client among hostile servers, with our own server on the same loop.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use helloop::client::{Client, Error, ErrorKind};
+use helloop::event_loop::{EventLoop, Handle};
+use helloop::limits::{FETCH_WHOLE_TIMEOUT, Limits};
+use helloop::observe::{Event, Observer};
+use helloop::server::Server;
+use helloop::world::Time;
+use helloop::world::sim::{Faults, LATENCY_MAX, Sim};
+use helloop::{SourceId, TaskId};
+
+use super::ask::{echo, pattern};
+use super::run::{Failure, Tally};
+use super::script::{Fate, Script, site_address, welcome};
+use super::service::Mixed;
+use crate::checkers::{self, Checker, demand};
+
+/// Hostile servers in each world.
+const SITES: u8 = 3;
+
+/// More turns than any plan needs.
+const TURNS_MAX: usize = 400_000;
+
+/// What will be fetched, from whom, in which world.
+#[derive(Clone)]
+pub(crate) struct FetchPlan {
+    pub(crate) seed: u64,
+    faults: Faults,
+    connections_max: usize,
+    per_host_max: Option<usize>,
+    fetches: Vec<Fetch>,
+}
+
+/// One fetch.
+#[derive(Clone)]
+struct Fetch {
+    begins: Duration,
+    /// A hostile server by its number; `None`: ours.
+    site: Option<u8>,
+    method: &'static str,
+    target: String,
+    body: Option<Vec<u8>>,
+    script: Script,
+    /// It is cancelled after this time.
+    gives_up: Option<Duration>,
+}
+
+impl FetchPlan {
+    pub(crate) fn drawn(seed: u64) -> FetchPlan {
+        // Another world than that of the server's plan with the same seed.
+        let mut random = fastrand::Rng::with_seed(seed ^ 0x0066_6574_6368);
+        let faults = Faults::drawn(random.u64(..));
+        let count = random.usize(1..=16);
+        FetchPlan {
+            seed,
+            faults,
+            connections_max: random.usize(1..=8),
+            per_host_max: random.bool().then(|| random.usize(1..=3)),
+            fetches: (0..count).map(|number| Fetch::drawn(&mut random, number)).collect(),
+        }
+    }
+
+    /// Something may fail that has done nothing wrong.
+    fn is_unreliable(&self) -> bool {
+        let Faults { cut_percent, refused_percent, unanswered_percent, clock_jump_percent, .. } =
+            self.faults;
+        cut_percent + refused_percent + unanswered_percent + clock_jump_percent > 0
+    }
+
+    /// Somebody keeps connections so long that others may wait in vain.
+    fn is_slow(&self) -> bool {
+        self.fetches.iter().any(|fetch| fetch.script.is_slow)
+    }
+
+    /// A server sends what nobody has asked for: whoever asks next may be told that.
+    fn is_poisoned(&self, site: Option<u8>) -> bool {
+        let same = self.fetches.iter().filter(|fetch| fetch.site == site);
+        same.into_iter().any(|fetch| fetch.script.poisons)
+    }
+}
+
+impl Fetch {
+    fn drawn(random: &mut fastrand::Rng, number: usize) -> Fetch {
+        let site = (random.u8(0..4) > 0).then(|| random.u8(0..SITES));
+        let method = ["GET", "GET", "GET", "GET", "HEAD", "POST"][random.usize(0..6)];
+        let body = (method == "POST").then(|| {
+            let most = if random.u8(0..4) == 0 { 40_000 } else { 500 };
+            pattern(random.usize(1..most))
+        });
+        let (target, script) = match site {
+            Some(_) => (format!("/{number}"), Script::drawn(random, number, method)),
+            None => ours(random, number, method, body.as_deref().unwrap_or_default()),
+        };
+        let most = random.choice([1, 300, 20_000]).expect("three");
+        let begins = Duration::from_millis(random.u64(0..most));
+        let gives_up = (random.u8(0..8) == 0).then(|| Duration::from_millis(random.u64(0..2000)));
+        Fetch { begins, site, method, target, body, script, gives_up }
+    }
+
+    fn url(&self) -> String {
+        let address = self.site.map_or(ours_address(), site_address);
+        format!("http://{address}{}", self.target)
+    }
+}
+
+fn ours_address() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8080))
+}
+
+/// A target at our own server, and what must come of it.
+fn ours(random: &mut fastrand::Rng, number: usize, method: &str, body: &[u8]) -> (String, Script) {
+    let (target, answer) = match random.u8(0..4) {
+        0 => {
+            let bytes = random.usize(0..3000);
+            (format!("/size/{bytes}"), pattern(bytes))
+        }
+        1 => {
+            let (pieces, bytes) = (random.usize(0..5), random.usize(1..800));
+            (format!("/pieces/{pieces}/{bytes}"), pattern(bytes).repeat(pieces))
+        }
+        2 => {
+            let target = format!("/later/{}", random.u32(0..900));
+            (target.clone(), echo(method, &target, body).into_bytes())
+        }
+        _ => {
+            let target = format!("/{number}");
+            (target.clone(), echo(method, &target, body).into_bytes())
+        }
+    };
+    let answer = if method == "HEAD" { Vec::new() } else { answer };
+    (target, Script::of_our_own(answer))
+}
+
+/// What came of a fetch: the status and the body.
+type Outcome = Result<(u16, Vec<u8>), Error>;
+
+async fn fetch(client: Client, fetch: Fetch) -> Outcome {
+    let mut request = client.request(fetch.method, &fetch.url());
+    if let Some(body) = fetch.body {
+        request = request.body(body);
+    }
+    let mut reply = request.send().await?;
+    let body = reply.collect().await?;
+    Ok((reply.status(), body))
+}
+
+/// When each fetch ended, and how; `None`: it was given up.
+type Ends = Rc<RefCell<Vec<Option<(Time, Option<Outcome>)>>>>;
+
+async fn fetch_all(handle: Handle, plan: FetchPlan, ends: Ends) {
+    let client = Client::builder(&handle)
+        .connections_max(plan.connections_max)
+        .connections_per_host_max(plan.per_host_max)
+        .build()
+        .expect("the limits are not zero");
+    let fetches = plan.fetches.into_iter().enumerate().map(|(number, one)| {
+        let (handle, client, ends) = (handle.clone(), client.clone(), Rc::clone(&ends));
+        async move {
+            handle.sleep(one.begins).await;
+            let outcome = match one.gives_up {
+                Some(pause) => handle.timeout(pause, fetch(client, one)).await.ok(),
+                None => Some(fetch(client, one).await),
+            };
+            ends.borrow_mut()[number] = Some((handle.now(), outcome));
+        }
+    });
+    handle.gather(fetches).await;
+}
+
+/// Carries out a plan, and judges what came of it.
+pub(crate) fn run_fetches(
+    plan: &FetchPlan,
+    audience: Option<Box<dyn Observer>>,
+) -> Result<Tally, Failure> {
+    let sim = Sim::with_faults(plan.seed, plan.faults);
+    let net = sim.net();
+    let mut event_loop = EventLoop::with_world(Box::new(sim));
+    let events: Rc<RefCell<Vec<(Time, Event)>>> = Rc::default();
+    let (tape, mut audience) = (Rc::clone(&events), audience);
+    event_loop.observe(Some(Box::new(move |at: Time, event: &Event| {
+        tape.borrow_mut().push((at, *event));
+        if let Some(audience) = &mut audience {
+            audience.event(at, event);
+        }
+    })));
+    let handle = event_loop.handle().clone();
+    let mut limits = Limits::default();
+    limits.connections_max = Some(1000);
+    let listener = handle.listen(ours_address()).expect("nobody else is in this world");
+    let builder = Server::builder().limits(limits);
+    let server = builder.attach(&handle, vec![listener], Mixed).expect("the limits agree");
+    let scripts: HashMap<String, Script> =
+        plan.fetches.iter().map(|fetch| (fetch.target.clone(), fetch.script.clone())).collect();
+    let scripts = Rc::new(scripts);
+    for site in 0..SITES {
+        let scripts = Rc::clone(&scripts);
+        net.serve(site_address(site), move |net, peer| welcome(net, peer, &scripts));
+    }
+
+    let ends: Ends = Rc::new(RefCell::new(plan.fetches.iter().map(|_| None).collect()));
+    let orders = server.handle().clone();
+    let fetching = fetch_all(handle.clone(), plan.clone(), Rc::clone(&ends));
+    let is_done = Rc::new(Cell::new(false));
+    let done = Rc::clone(&is_done);
+    let _task = handle.spawn(async move {
+        fetching.await;
+        done.set(true);
+        orders.drain(Duration::from_secs(5));
+    });
+
+    // Connections that were never answered, and packets under way, need a while to be forgotten.
+    let is_over = || is_done.get() && handle.task_count() == 0;
+    let (mut turns, mut over, mut trouble) = (0, None, None);
+    loop {
+        if is_over() {
+            let over = *over.get_or_insert(net.now());
+            if net.open_ends() == 0 {
+                break;
+            }
+            if net.now() > over + PATIENCE {
+                trouble = Some(format!("{} ends of connections are open", net.open_ends()));
+                break;
+            }
+        }
+        turns += 1;
+        let limit = is_over().then_some(Duration::from_secs(1));
+        trouble = match event_loop.turn(limit) {
+            Err(error) => Some(error.to_string()),
+            Ok(_) if turns >= TURNS_MAX => Some(format!("the loop spins: {turns} turns")),
+            Ok(_) => continue,
+        };
+        break;
+    }
+    let lived = events.borrow().len();
+    let report = server.report();
+    drop((_task, server));
+    drop((event_loop, handle));
+    let (events, ends) = (events.take(), ends.take());
+    if let Err(complaint) = checkers::check(&events, lived) {
+        let (checker, complaint) = complaint.split_once(": ").unwrap_or(("", &complaint));
+        return Err(Failure::new(checker, complaint));
+    }
+    let name = "a client keeps its limit of connections";
+    let pool = Pool { most: plan.connections_max, ..Pool::default() };
+    checkers::run(name, pool, &events).map_err(|complaint| Failure::new(name, complaint))?;
+    if let Some(trouble) = trouble {
+        return Err(Failure::new("every run comes to its end", trouble));
+    }
+    let satisfied = judge(plan, ends)?;
+    Ok(Tally {
+        runs: 1,
+        events: events.len() as u64,
+        connections: report.connections,
+        answers: report.requests,
+        satisfied,
+        time: events.last().map_or(Duration::ZERO, |(at, _)| at.since(Time::ZERO)),
+    })
+}
+
+/// Hostile servers let go of their connections after this time.
+const PATIENCE: Duration = Duration::from_secs(900).saturating_add(LATENCY_MAX);
+
+/// Whether each fetch ended as it must. Gives the number of those that got what they asked for.
+fn judge(plan: &FetchPlan, ends: Vec<Option<(Time, Option<Outcome>)>>) -> Result<u64, Failure> {
+    let mut satisfied = 0;
+    for (number, (fetch, end)) in plan.fetches.iter().zip(ends).enumerate() {
+        let what =
+            || format!("fetch {number} ({} {}, {})", fetch.method, fetch.url(), fetch.script);
+        let Some((at, outcome)) = end else {
+            return Err(Failure::new("every fetch ends", what()));
+        };
+        // Within its limit, and what the network and the clock may add to it.
+        let most = Time::ZERO + fetch.begins + FETCH_WHOLE_TIMEOUT + Duration::from_secs(1);
+        let in_time = at <= most || plan.faults.clock_jump_percent > 0;
+        if !in_time {
+            let complaint = format!("{} ended at {at} only", what());
+            return Err(Failure::new("every fetch ends", complaint));
+        }
+        let Some(outcome) = outcome else { continue };
+        satisfied += u64::from(outcome.is_ok());
+        judge_outcome(plan, fetch, outcome).map_err(|complaint| {
+            let complaint = format!("{}: {complaint}", what());
+            Failure::new("a fetch gives what was sent, or says why not", complaint)
+        })?;
+    }
+    Ok(satisfied)
+}
+
+fn judge_outcome(plan: &FetchPlan, fetch: &Fetch, outcome: Outcome) -> Result<(), String> {
+    match (&fetch.script.fate, outcome) {
+        (_, Ok((_, body))) if body == b"poison" => {
+            demand(plan.is_poisoned(fetch.site), || "it was given what nobody sent".into())
+        }
+        // To our server, the clock's jump looks like a slow request.
+        (_, Ok((408, _))) if fetch.site.is_none() && plan.faults.clock_jump_percent > 0 => Ok(()),
+        (Fate::Right(right) | Fate::Either(right), Ok((_, body))) => demand(*right == body, || {
+            let same = right.iter().zip(&body).take_while(|(a, b)| a == b).count();
+            format!("{} bytes came, wrong behind the first {same}", body.len())
+        }),
+        (Fate::Wrong, Ok((status, body))) => {
+            Err(format!("it succeeded, with {status} and {} bytes", body.len()))
+        }
+        (Fate::Wrong | Fate::Either(_), Err(error)) => says_why(&error),
+        (Fate::Right(_), Err(error)) => {
+            says_why(&error)?;
+            let is_late = error.kind() == ErrorKind::Timeout && plan.is_slow();
+            // What must not be sent twice fails with the kept connection that it was sent on.
+            let is_closed = matches!(error.kind(), ErrorKind::Reset | ErrorKind::Truncated);
+            let was_kept = is_closed && fetch.method == "POST" && fetch.site.is_some();
+            let is_excused =
+                plan.is_unreliable() || is_late || was_kept || plan.is_poisoned(fetch.site);
+            demand(is_excused, || format!("it failed: {error}"))
+        }
+    }
+}
+
+fn says_why(error: &Error) -> Result<(), String> {
+    demand(error.to_string().len() > 10, || format!("it does not say why: {error:?}"))
+}
+
+/// Counts the sockets of a client.
+#[derive(Default)]
+struct Pool {
+    most: usize,
+    kinds: HashMap<TaskId, &'static str>,
+    open: HashMap<SourceId, ()>,
+}
+
+impl Checker for Pool {
+    fn event(&mut self, _: Time, event: &Event) -> Result<(), String> {
+        match *event {
+            Event::Spawned { task, kind } => drop(self.kinds.insert(task, kind)),
+            Event::Resumed { task, kind, .. } => drop(self.kinds.insert(task, kind)),
+            Event::Opened { source, task } => {
+                // The server's tasks open their sources before they are spawned.
+                let is_clients = self.kinds.get(&task).is_some_and(|kind| *kind == "coroutine");
+                if is_clients {
+                    self.open.insert(source, ());
+                    let (open, most) = (self.open.len(), self.most);
+                    demand(open <= most, || format!("{open} are open, above {most}"))?;
+                }
+            }
+            Event::Closed { source } => drop(self.open.remove(&source)),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for FetchPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut faults = self.faults;
+        let faults = faults.by_name().into_iter().filter(|(_, percent)| **percent > 0);
+        let faults: Vec<_> = faults.map(|(name, percent)| format!("{name} {percent} %")).collect();
+        writeln!(f, "seed {}: {}", self.seed, faults.join(", "))?;
+        let Self { connections_max, per_host_max, .. } = self;
+        writeln!(f, "  at most {connections_max} connections, {per_host_max:?} to a host")?;
+        for (number, fetch) in self.fetches.iter().enumerate() {
+            writeln!(
+                f,
+                "  fetch {number}: after {:?}, {} {}: {}, given up after {:?}",
+                fetch.begins,
+                fetch.method,
+                fetch.url(),
+                fetch.script,
+                fetch.gives_up,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The fetch plans that are a little smaller than `plan`.
+fn smaller(plan: &FetchPlan) -> Vec<FetchPlan> {
+    let mut plans = Vec::new();
+    let mut change = |change: &dyn Fn(&mut FetchPlan)| {
+        let mut smaller = plan.clone();
+        change(&mut smaller);
+        plans.push(smaller);
+    };
+    for fetch in 0..plan.fetches.len() {
+        change(&|plan| drop(plan.fetches.remove(fetch)));
+    }
+    let mut faults = plan.faults;
+    for (fault, (_, percent)) in faults.by_name().into_iter().enumerate() {
+        if *percent > 0 {
+            change(&|plan| *plan.faults.by_name()[fault].1 = 0);
+        }
+    }
+    for fetch in 0..plan.fetches.len() {
+        if plan.fetches[fetch].begins > Duration::ZERO {
+            change(&|plan| plan.fetches[fetch].begins = Duration::ZERO);
+        }
+    }
+    plans
+}
+
+/// Looks for a smaller plan that fails in the same way. Gives the smallest found, and how it fails.
+pub(crate) fn shrink_fetches(plan: &FetchPlan, failure: &Failure) -> (FetchPlan, Failure) {
+    let (mut best, mut how) = (plan.clone(), failure.clone());
+    loop {
+        let failing = smaller(&best).into_iter().find_map(|plan| {
+            let failure = run_fetches(&plan, None).err()?;
+            (failure.checker == how.checker).then_some((plan, failure))
+        });
+        match failing {
+            Some(found) => (best, how) = found,
+            None => return (best, how),
+        }
+    }
+}
