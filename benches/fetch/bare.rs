@@ -28,9 +28,17 @@ struct Connection {
     stream: TcpStream,
     /// What it fetches.
     number: usize,
-    is_sent: bool,
+    state: State,
     /// The beginning of a reply that has not come whole.
     left: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Connecting,
+    Asked,
+    /// Nothing is left to fetch. It stays open, as it would in a pool.
+    Idle,
 }
 
 /// What was read of a connection.
@@ -73,29 +81,29 @@ impl Client<'_> {
         self.poll.registry().register(&mut stream, Token(slot), both)?;
         let number = self.begun;
         self.begun += 1;
-        Ok(Connection { stream, number, is_sent: false, left: Vec::new() })
+        Ok(Connection { stream, number, state: State::Connecting, left: Vec::new() })
     }
 
     fn handle(&mut self, event: &Event) -> Outcome {
         let slot = event.token().0;
         let Some(mut connection) = self.connections[slot].take() else { return Ok(()) };
-        if !connection.is_sent && event.is_writable() {
+        if connection.state == State::Connecting && event.is_writable() {
             connection.ask(self.job.address, &mut self.request)?;
         }
-        while connection.is_sent && event.is_readable() {
+        while connection.state == State::Asked && event.is_readable() {
             let Progress::Ended { is_reusable } = connection.read(&mut self.buffer)? else { break };
             self.ended += 1;
             if self.begun == self.job.fetches {
-                // Kept open, as a pool would do.
-                break;
-            }
-            if is_reusable {
-                (connection.number, connection.is_sent) = (self.begun, false);
+                connection.state = State::Idle;
+            } else if is_reusable {
+                connection.number = self.begun;
                 self.begun += 1;
                 connection.ask(self.job.address, &mut self.request)?;
+                // The reply will be an event of its own.
                 break;
+            } else {
+                connection = self.open(slot)?;
             }
-            connection = self.open(slot)?;
         }
         self.connections[slot] = Some(connection);
         Ok(())
@@ -110,7 +118,7 @@ impl Connection {
         if self.stream.write(request)? < request.len() {
             return Err("a request did not fit into the socket".into());
         }
-        self.is_sent = true;
+        self.state = State::Asked;
         Ok(())
     }
 
