@@ -3,7 +3,6 @@
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::SocketAddr;
 
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -20,6 +19,8 @@ struct Client<'a> {
     /// Fetches that have begun, and that have ended.
     begun: usize,
     ended: usize,
+    /// What is behind the target in every request.
+    tail: String,
     request: Vec<u8>,
     buffer: Box<[u8]>,
 }
@@ -55,6 +56,7 @@ pub(crate) fn run(job: &Job) -> Outcome {
         connections: Vec::new(),
         begun: 0,
         ended: 0,
+        tail: format!(" HTTP/1.1\r\nHost: {}\r\nAccept: */*\r\n\r\n", job.address),
         request: Vec::new(),
         buffer: vec![0; 64 * 1024].into_boxed_slice(),
     };
@@ -88,7 +90,7 @@ impl Client<'_> {
         let slot = event.token().0;
         let Some(mut connection) = self.connections[slot].take() else { return Ok(()) };
         if connection.state == State::Connecting && event.is_writable() {
-            connection.ask(self.job.address, &mut self.request)?;
+            connection.ask(&self.tail, &mut self.request)?;
         }
         while connection.state == State::Asked && event.is_readable() {
             let Progress::Ended { is_reusable } = connection.read(&mut self.buffer)? else { break };
@@ -98,7 +100,7 @@ impl Client<'_> {
             } else if is_reusable {
                 connection.number = self.begun;
                 self.begun += 1;
-                connection.ask(self.job.address, &mut self.request)?;
+                connection.ask(&self.tail, &mut self.request)?;
                 // The reply will be an event of its own.
                 break;
             } else {
@@ -111,10 +113,10 @@ impl Client<'_> {
 }
 
 impl Connection {
-    fn ask(&mut self, address: SocketAddr, request: &mut Vec<u8>) -> Outcome {
+    fn ask(&mut self, tail: &str, request: &mut Vec<u8>) -> Outcome {
         request.clear();
         let number = self.number;
-        write!(request, "GET /{number} HTTP/1.1\r\nHost: {address}\r\nAccept: */*\r\n\r\n")?;
+        write!(request, "GET /{number}{tail}")?;
         if self.stream.write(request)? < request.len() {
             return Err("a request did not fit into the socket".into());
         }

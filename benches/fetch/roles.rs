@@ -86,8 +86,9 @@ fn gather(job: &Job) -> Result<(), Box<dyn Error>> {
     let Job { address, fetches, limit } = *job;
     coroutine::run(move |handle| async move {
         let client = Client::builder(&handle).connections_max(limit).build()?;
+        let origin = format!("http://{address}");
         let fetch = |number: usize| {
-            let request = client.get(&format!("http://{address}/{number}"));
+            let request = client.get(&format!("{origin}/{number}"));
             async move {
                 let reply = request.send().await?;
                 let status = reply.status();

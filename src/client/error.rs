@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::coroutine::JoinError;
-use crate::http::ReplyError;
+use crate::http::{HeaderError, ReplyError};
 
 /// Why a fetch failed. `Display` is one sentence that is never empty: what was tried, with whom, and
 /// what happened; for a timeout the limit, too.
@@ -75,6 +75,11 @@ impl Error {
     /// What was wrong before anything was tried.
     pub(super) fn request(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Request, Phase::Queue, message)
+    }
+
+    /// A header field that cannot be sent.
+    pub(super) fn header(name: &str, error: HeaderError) -> Error {
+        Error::request(format!("bad request: header `{}`: {error}", name.escape_debug()))
     }
 
     pub(super) fn url(message: impl Into<String>) -> Error {

@@ -24,7 +24,7 @@ pub(super) struct Message {
     /// The head, and the body if it is small.
     pub(super) head: Vec<u8>,
     /// The body, if it is not.
-    pub(super) body: Rc<[u8]>,
+    pub(super) body: Option<Rc<[u8]>>,
 }
 
 /// One request and its reply.
@@ -54,15 +54,19 @@ pub(super) struct Exchange {
 
 impl Message {
     fn len(&self) -> usize {
-        self.head.len() + self.body.len()
+        self.head.len() + self.body().len()
     }
 
     /// What follows the first `written` bytes, in one piece as far as it goes.
     fn rest(&self, written: usize) -> &[u8] {
         match written.checked_sub(self.head.len()) {
             None => &self.head[written..],
-            Some(of_body) => &self.body[of_body..],
+            Some(of_body) => &self.body()[of_body..],
         }
+    }
+
+    fn body(&self) -> &[u8] {
+        self.body.as_deref().unwrap_or_default()
     }
 }
 

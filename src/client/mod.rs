@@ -26,7 +26,7 @@ use std::rc::Rc;
 
 use crate::coroutine::Resolver;
 use crate::event_loop::Handle;
-use crate::http::Ask;
+use crate::http::AskFields;
 use crate::limits::{
     FETCH_CONNECTIONS_MAX, INPUT_BUFFER_BYTES, REDIRECTS_MAX, REPLY_BODY_BYTES_MAX,
 };
@@ -81,6 +81,8 @@ struct Shared {
     timeouts: Rc<Timeouts>,
     /// Sent with every request that does not have them itself.
     headers: Vec<(String, String)>,
+    /// The same as bytes, for requests without headers of their own.
+    fields: AskFields,
     redirects_max: u32,
     body_bytes_max: u64,
 }
@@ -192,7 +194,8 @@ impl ClientBuilder {
     /// # Errors
     /// When it cannot be sent; see [`RequestBuilder::header`].
     pub fn header(mut self, name: &str, value: &str) -> Result<ClientBuilder, Error> {
-        check_header(name, value)?;
+        let checked = AskFields::default().header(name, value).map(drop);
+        checked.map_err(|error| Error::header(name, error))?;
         self.headers.push((name.to_owned(), value.to_owned()));
         Ok(self)
     }
@@ -219,7 +222,7 @@ impl ClientBuilder {
         if self.connections_max == 0 || self.connections_per_host_max == Some(0) {
             return Err(Error::request("a limit of connections is 0: no fetch could ever begin"));
         }
-        let headers = self.all_headers()?;
+        let (headers, fields) = self.all_headers()?;
         let per_host_max = self.connections_per_host_max.unwrap_or(usize::MAX);
         let handle = self.handle;
         let shared = Shared {
@@ -232,13 +235,14 @@ impl ClientBuilder {
             scratch: handle.local(scratch).0.clone(),
             timeouts: Rc::new(self.timeouts),
             headers,
+            fields,
             redirects_max: self.redirects_max,
             body_bytes_max: self.body_bytes_max,
         };
         Ok(Client { shared: Rc::new(shared) })
     }
 
-    fn all_headers(&self) -> Result<Vec<(String, String)>, Error> {
+    fn all_headers(&self) -> Result<(Vec<(String, String)>, AskFields), Error> {
         let given = |name: &str| self.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
         let mut all = Vec::new();
         let agent = Some(self.user_agent.as_str()).filter(|agent| !agent.is_empty());
@@ -249,12 +253,15 @@ impl ClientBuilder {
         ];
         for (name, value) in own {
             if let Some(value) = value.filter(|_| !given(name)) {
-                check_header(name, value)?;
                 all.push((name.to_owned(), value.to_owned()));
             }
         }
         all.extend(self.headers.iter().cloned());
-        Ok(all)
+        let mut fields = AskFields::default();
+        for (name, value) in &all {
+            fields.header(name, value).map_err(|error| Error::header(name, error))?;
+        }
+        Ok((all, fields))
     }
 }
 
@@ -263,14 +270,6 @@ struct LoopScratch(Scratch);
 
 fn scratch() -> LoopScratch {
     LoopScratch(Rc::new(RefCell::new(vec![0; INPUT_BUFFER_BYTES].into_boxed_slice())))
-}
-
-fn check_header(name: &str, value: &str) -> Result<(), Error> {
-    let mut probe = Ask::new("GET", "/", "localhost").expect("a good request");
-    let checked = probe.header(name, value);
-    checked.map(drop).map_err(|error| {
-        Error::request(format!("bad request: header `{}`: {error}", name.escape_debug()))
-    })
 }
 
 impl fmt::Debug for Client {

@@ -169,29 +169,37 @@ impl Job {
         let bad = |error: &dyn fmt::Display| Error::request(format!("bad request: {error}"));
         let ask = Ask::new(&self.method, target, authority(&self.url));
         let mut ask = ask.map_err(|error| bad(&error))?;
-        let own = self.client.shared.headers.iter().filter(|(name, _)| !self.has_header(name));
-        for (name, value) in own.chain(&self.headers) {
-            ask.header(name, value).map_err(|error| {
-                Error::request(format!("bad request: header `{}`: {error}", name.escape_debug()))
-            })?;
-        }
         if self.method == "TRACE" && self.body.is_some() {
             return Err(Error::request("bad request: a TRACE has no body"));
         }
-        let body = self.body.clone().unwrap_or_default();
-        if self.body.is_some() {
-            ask.body_bytes(body.len() as u64);
-        }
-        let mut message = Message::default();
-        ask.encode(&mut message.head);
-        if body.len() <= REQUEST_BODY_INLINE_BYTES_MAX {
-            message.head.extend_from_slice(&body);
-        } else {
-            message.body = body;
-        }
+        self.add_headers(&mut ask)?;
         let body_bytes_max = self.client.shared.body_bytes_max;
         let limits = ReplyLimits { body_bytes_max, ..ReplyLimits::default() };
-        Ok((message, ask.reply(limits)))
+        let machine = ask.reply(limits);
+        let Some(body) = &self.body else {
+            return Ok((Message { head: ask.into_bytes(), body: None }, machine));
+        };
+        ask.body_bytes(body.len() as u64);
+        let mut message = Message { head: ask.into_bytes(), body: None };
+        if body.len() <= REQUEST_BODY_INLINE_BYTES_MAX {
+            message.head.extend_from_slice(body);
+        } else {
+            message.body = Some(Rc::clone(body));
+        }
+        Ok((message, machine))
+    }
+
+    fn add_headers(&self, ask: &mut Ask) -> Result<(), Error> {
+        let shared = &self.client.shared;
+        if self.headers.is_empty() {
+            ask.fields(&shared.fields);
+            return Ok(());
+        }
+        let own = shared.headers.iter().filter(|(name, _)| !self.has_header(name));
+        for (name, value) in own.chain(&self.headers) {
+            ask.header(name, value).map_err(|error| Error::header(name, error))?;
+        }
+        Ok(())
     }
 
     fn has_header(&self, name: &str) -> bool {

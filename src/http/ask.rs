@@ -45,6 +45,13 @@ pub struct Ask {
     close: bool,
 }
 
+/// Header fields that are checked and encoded once, for many requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AskFields {
+    /// Complete lines, each with its CRLF.
+    lines: Vec<u8>,
+}
+
 /// Why a request cannot be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AskError {
@@ -65,6 +72,9 @@ pub enum AskError {
 /// `Expect` is among them because a [`Reply`] skips the 100 that it asks for.
 const RESERVED: [&str; 4] = ["Expect", "Host", "HTTP2-Settings", "Proxy-Connection"];
 
+/// Room for the usual fields, so that a head is one allocation.
+const FIELDS_BYTES: usize = 128;
+
 impl Ask {
     /// A request without fields other than `Host`, and without a body.
     ///
@@ -83,9 +93,11 @@ impl Ask {
         if !is_authority(host.as_bytes()) {
             return Err(AskError::Host);
         }
-        let lines = [method, " ", target, " HTTP/1.1\r\nHost: ", host, "\r\n"].concat();
-        let method_bytes = method.len();
-        Ok(Ask { lines: lines.into_bytes(), method_bytes, body_bytes: None, close: false })
+        let parts = [method, " ", target, " HTTP/1.1\r\nHost: ", host, "\r\n"];
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        let mut lines = Vec::with_capacity(bytes + FIELDS_BYTES);
+        parts.iter().for_each(|part| lines.extend_from_slice(part.as_bytes()));
+        Ok(Ask { lines, method_bytes: method.len(), body_bytes: None, close: false })
     }
 
     /// Appends a header field; white space around the value is dropped.
@@ -95,12 +107,14 @@ impl Ask {
     /// [`Response::header`](super::Response::header) refuses, and `Host`, `Expect`,
     /// `HTTP2-Settings` and `Proxy-Connection`.
     pub fn header(&mut self, name: &str, value: &str) -> Result<&mut Ask, HeaderError> {
-        let value = checked_field(name, value)?;
-        if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) {
-            return Err(HeaderError::Reserved);
-        }
-        field_line(name, value, &mut self.lines);
+        append_field(name, value, &mut self.lines)?;
         Ok(self)
+    }
+
+    /// Appends header fields that have been checked before.
+    pub fn fields(&mut self, fields: &AskFields) -> &mut Ask {
+        self.lines.extend_from_slice(&fields.lines);
+        self
     }
 
     /// Announces a body of so many bytes, which the caller sends behind the head.
@@ -131,19 +145,55 @@ impl Ask {
     /// 8.6); the others say nothing then.
     pub fn encode(&self, output: &mut Vec<u8>) {
         output.extend_from_slice(&self.lines);
+        encode_end(self.announced(), self.close, output);
+    }
+
+    /// The head, its empty line included: what [`encode`](Ask::encode) appends, without a copy.
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        encode_end(self.announced(), self.close, &mut self.lines);
+        self.lines
+    }
+
+    /// What `Content-Length` says, if there is to be one.
+    fn announced(&self) -> Option<u64> {
         let implied = matches!(self.method(), "POST" | "PUT" | "PATCH").then_some(0);
-        if let Some(bytes) = self.body_bytes.or(implied) {
-            output.extend_from_slice(b"Content-Length: ");
-            decimal(bytes, output);
-            output.extend_from_slice(b"\r\n");
-        }
-        output.extend_from_slice(if self.close { b"Connection: close\r\n\r\n" } else { b"\r\n" });
+        self.body_bytes.or(implied)
     }
 
     /// The machine that reads the reply to this request.
     pub fn reply(&self, limits: ReplyLimits) -> Reply {
         Reply::to(self.method() == "HEAD", self.close, limits)
     }
+}
+
+impl AskFields {
+    /// Appends a field.
+    ///
+    /// # Errors
+    /// As [`Ask::header`]; nothing is changed then.
+    pub fn header(&mut self, name: &str, value: &str) -> Result<&mut AskFields, HeaderError> {
+        append_field(name, value, &mut self.lines)?;
+        Ok(self)
+    }
+}
+
+fn append_field(name: &str, value: &str, lines: &mut Vec<u8>) -> Result<(), HeaderError> {
+    let value = checked_field(name, value)?;
+    if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) {
+        return Err(HeaderError::Reserved);
+    }
+    field_line(name, value, lines);
+    Ok(())
+}
+
+/// The fields of the connection, and the empty line.
+fn encode_end(body_bytes: Option<u64>, close: bool, output: &mut Vec<u8>) {
+    if let Some(bytes) = body_bytes {
+        output.extend_from_slice(b"Content-Length: ");
+        decimal(bytes, output);
+        output.extend_from_slice(b"\r\n");
+    }
+    output.extend_from_slice(if close { b"Connection: close\r\n\r\n" } else { b"\r\n" });
 }
 
 /// Whether `method` is one that can be asked for.
@@ -176,6 +226,7 @@ mod tests {
     fn encoded(ask: &Ask) -> String {
         let mut output = Vec::new();
         ask.encode(&mut output);
+        assert_eq!(ask.clone().into_bytes(), output, "both ways are the same");
         String::from_utf8(output).expect("text")
     }
 
@@ -237,6 +288,21 @@ mod tests {
         ] {
             assert_eq!(Ask::new(method, target, host), Err(error), "{method} {target} {host}");
         }
+    }
+
+    #[test]
+    fn fields_that_were_checked_before_are_as_if_given_one_by_one() {
+        let (mut at_once, mut one_by_one) = (new("GET", "/", "a"), new("GET", "/", "a"));
+        let mut fields = AskFields::default();
+        for (name, value) in [("Accept", "*/*"), ("X", " y "), ("X", "")] {
+            fields.header(name, value).expect("a good field");
+            one_by_one.header(name, value).expect("a good field");
+        }
+        let before = fields.clone();
+        assert_eq!(fields.header("Host", "b").err(), Some(HeaderError::Reserved));
+        assert_eq!(fields.header("X", "a\r\nb: c").err(), Some(HeaderError::Value));
+        assert_eq!(fields, before);
+        assert_eq!(encoded(at_once.fields(&fields)), encoded(&one_by_one));
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl ReplyDirectives {
     /// # Errors
     /// Those about `Content-Length` and `Transfer-Encoding`, even where no body follows.
     pub(super) fn read<'a>(
-        fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
         version: Version,
         status: Option<Status>,
         is_head: bool,
@@ -183,16 +183,16 @@ impl Found {
         match name.len() {
             4 if name.eq_ignore_ascii_case("host") => self.host(value),
             6 if name.eq_ignore_ascii_case("expect") => self.expect(value),
-            _ => self.message_field(name, value),
+            _ => self.message_field(name.as_bytes(), value),
         }
     }
 
     /// A field of a request or a reply.
-    fn message_field(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
+    fn message_field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
         match name.len() {
-            10 if name.eq_ignore_ascii_case("connection") => self.connection(value),
-            14 if name.eq_ignore_ascii_case("content-length") => self.content_length(value),
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => self.transfer_encoding(value),
+            10 if name.eq_ignore_ascii_case(b"connection") => self.connection(value),
+            14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(value),
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.transfer_encoding(value),
             _ => Ok(()),
         }
     }
@@ -354,13 +354,13 @@ mod tests {
 
     #[test]
     fn the_table_for_replies() {
-        let read = |status: u16, is_head, field: Option<(&'static str, &'static [u8])>| {
+        let read = |status: u16, is_head, field: Option<(&'static [u8], &'static [u8])>| {
             let status = Status::new(status);
             let read = ReplyDirectives::read(field.into_iter(), Version::Http11, status, is_head);
             read.map(|directives| (directives.framing, directives.is_contradictory))
         };
-        let length = Some(("Content-length", &b"5"[..]));
-        let chunked = Some(("Transfer-encoding", &b"chunked"[..]));
+        let length = Some((&b"Content-length"[..], &b"5"[..]));
+        let chunked = Some((&b"Transfer-encoding"[..], &b"chunked"[..]));
         assert_eq!(read(200, false, None), Ok((ReplyFraming::UntilClose, false)));
         assert_eq!(read(200, false, length), Ok((ReplyFraming::Length(5), false)));
         assert_eq!(read(200, false, chunked), Ok((ReplyFraming::Chunked, false)));
@@ -372,7 +372,7 @@ mod tests {
             assert_eq!(read(100, false, field), Ok((ReplyFraming::None, is_contradictory)));
         }
         // Fields that steer only requests say nothing here.
-        assert!(read(200, false, Some(("Host", b"a b"))).is_ok());
+        assert!(read(200, false, Some((b"Host", b"a b"))).is_ok());
     }
 
     #[test]

@@ -73,7 +73,7 @@ mod status;
 mod error;
 mod grammar;
 
-pub use ask::{Ask, AskError};
+pub use ask::{Ask, AskError, AskFields};
 pub use date::DateCache;
 pub use error::{Error, Reason};
 pub use exchange::{Answer, BodyPolicy, Exchange, Handled, Handler, Stage, Want};

@@ -3,6 +3,10 @@
 //! Every check fires at a position that the bytes before it determine, and no scan looks beyond the
 //! position of the limit: a head gets the same verdict whole or dripped.
 
+use std::iter;
+
+use memchr::memchr;
+
 use super::super::grammar::{is_field_value_byte, trim};
 use super::super::head::{LineEnd, line_end, parse_fields, position, scan_field_lines};
 use super::super::{Error, Status, Version};
@@ -62,7 +66,7 @@ impl ReplyHead {
     /// The value of the first field with this name, without white space around it. Names compare
     /// without case.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.all(name).next()
     }
 
     /// The same as text; `None` also where the value is not UTF-8.
@@ -72,14 +76,16 @@ impl ReplyHead {
 
     /// The values of all fields with this name, in order.
     pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter()
-            .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
+        fields(&self.lines)
+            .filter(move |(other, _)| other.eq_ignore_ascii_case(name.as_bytes()))
             .map(|(_, value)| value)
     }
 
     /// Names (as sent) and values of all fields, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        fields(&self.lines)
+        fields(&self.lines).map(|(name, value)| {
+            (str::from_utf8(name).expect("a field name is a token, thus ASCII"), value)
+        })
     }
 }
 
@@ -183,12 +189,13 @@ fn status(digits: [u8; 3]) -> Result<Option<Status>, ReplyError> {
 
 /// The fields of good field lines. What is read of a reply is read here, so that its framing and
 /// its receiver see the same.
-pub(super) fn fields(lines: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
-    lines.split_inclusive(|byte| *byte == b'\n').map(|line| {
-        let colon = line.iter().position(|byte| *byte == b':').expect("a field line has a colon");
-        let name = str::from_utf8(&line[..colon]).expect("a field name is a token, thus ASCII");
+pub(super) fn fields(mut lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    iter::from_fn(move || {
+        let (line, rest) = lines.split_at(memchr(b'\n', lines)? + 1);
+        lines = rest;
+        let colon = memchr(b':', line).expect("a field line has a colon");
         let value = line[colon + 1..].strip_suffix(b"\r\n").expect("a line ends with CRLF");
-        (name, trim(value))
+        Some((&line[..colon], trim(value)))
     })
 }
 
@@ -204,10 +211,12 @@ mod tests {
         let length = check.scan(bytes, &ReplyLimits::default())?;
         assert_eq!(length, Some(bytes.len()), "complete");
         let (line, lines) = check.parse(bytes)?;
-        let copy = |(name, value): (&str, &[u8])| (name.to_owned(), value.to_vec());
+        let copy = |(name, value): (&[u8], &[u8])| {
+            (str::from_utf8(name).expect("ASCII").to_owned(), value.to_vec())
+        };
         let mut theirs = [httparse::EMPTY_HEADER; FIELDS_MAX_CEILING];
         let theirs = parse_fields(&bytes[line.end as usize..], &mut theirs)?;
-        let theirs = theirs.iter().map(|field| copy((field.name, field.value)));
+        let theirs = theirs.iter().map(|field| copy((field.name.as_bytes(), field.value)));
         Ok([fields(lines).map(copy).collect(), theirs.collect()])
     }
 
