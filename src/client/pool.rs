@@ -1,6 +1,6 @@
 //! Connections that are open: who has one, who waits for one, and which are idle.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::rc::Rc;
@@ -26,8 +26,11 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct State {
-    /// By origin: `http://localhost:8080`. None without a busy or an idle connection.
-    hosts: HashMap<Rc<str>, Host>,
+    /// By origin: `http://localhost:8080`. Those that nobody uses any more are taken out when there
+    /// are `hosts_max` of them.
+    hosts: HashMap<Box<str>, Rc<Host>>,
+    /// Twice what was used at the last look, so that looking costs little for each host.
+    hosts_max: usize,
     /// Leases.
     busy: usize,
     /// Idle connections.
@@ -40,11 +43,12 @@ struct State {
     keeper: Option<TaskId>,
 }
 
+/// What leases, and those who wait for one, have in common if their origin is the same.
 #[derive(Default)]
 struct Host {
-    busy: usize,
+    busy: Cell<usize>,
     /// The last is the one that was busy last.
-    idle: Vec<Idle>,
+    idle: RefCell<Vec<Idle>>,
 }
 
 struct Idle {
@@ -55,7 +59,7 @@ struct Idle {
 /// The right to one connection, and the connection once there is one. Dropped, it closes it.
 pub(super) struct Lease {
     pool: Rc<Pool>,
-    origin: Rc<str>,
+    host: Rc<Host>,
     /// `None`: it is to be opened.
     pub(super) connection: Option<Connection>,
     /// The connection has served another request before.
@@ -66,7 +70,7 @@ pub(super) struct Lease {
 
 /// A place in the queue.
 struct Ticket {
-    origin: Rc<str>,
+    host: Rc<Host>,
     /// Who is told of the grant.
     waker: RefCell<Option<Waker>>,
     grant: RefCell<Option<Lease>>,
@@ -80,9 +84,8 @@ impl Pool {
 
     /// Asks for a connection to `origin`.
     pub(super) fn acquire(self: &Rc<Self>, origin: &str) -> Acquire {
-        let known = self.state.borrow().hosts.get_key_value(origin).map(|(known, _)| known.clone());
-        let origin = known.unwrap_or_else(|| origin.into());
-        Acquire { pool: Rc::clone(self), origin, ticket: None }
+        let host = self.state.borrow_mut().host(origin);
+        Acquire { pool: Rc::clone(self), host, ticket: None }
     }
 
     /// Idle connections.
@@ -91,24 +94,25 @@ impl Pool {
     }
 
     /// A lease at once, if the limits allow.
-    fn try_lease(self: &Rc<Self>, origin: &Rc<str>) -> Option<Lease> {
-        let entered = self.state.borrow_mut().enter(origin, self);
-        entered.then(|| self.lease(Rc::clone(origin), None))
+    fn try_lease(self: &Rc<Self>, host: &Rc<Host>) -> Option<Lease> {
+        let entered = self.state.borrow_mut().enter(host, self);
+        entered.then(|| self.lease(Rc::clone(host), None))
     }
 
     /// A lease for whoever has entered, with this connection or an idle one.
-    fn lease(self: &Rc<Self>, origin: Rc<str>, connection: Option<Connection>) -> Lease {
-        let connection = connection.or_else(|| self.take_idle(&origin));
+    fn lease(self: &Rc<Self>, host: Rc<Host>, connection: Option<Connection>) -> Lease {
+        let connection = connection.or_else(|| self.take_idle(&host));
         if connection.is_none() {
             self.make_room();
         }
         let is_reused = connection.is_some();
-        Lease { pool: Rc::clone(self), origin, connection, is_reused, keep: false }
+        Lease { pool: Rc::clone(self), host, connection, is_reused, keep: false }
     }
 
-    fn take_idle(&self, origin: &str) -> Option<Connection> {
+    fn take_idle(&self, host: &Host) -> Option<Connection> {
         loop {
-            let mut idle = self.state.borrow_mut().pop_idle(origin)?;
+            let mut idle = host.idle.borrow_mut().pop()?;
+            self.state.borrow_mut().idle -= 1;
             if !idle.connection.is_stale() {
                 return Some(idle.connection);
             }
@@ -126,22 +130,22 @@ impl Pool {
     }
 
     /// A lease ends. Its place goes to who has waited longest, with the connection if it fits.
-    fn release(self: &Rc<Self>, origin: &Rc<str>, connection: Option<Connection>) {
-        self.state.borrow_mut().leave(origin);
+    fn release(self: &Rc<Self>, host: &Rc<Host>, connection: Option<Connection>) {
+        self.state.borrow_mut().leave(host);
         // What has come behind the reply must not be taken for the next one.
         let mut connection = connection.and_then(|mut c| (!c.is_stale()).then_some(c));
         loop {
             let next = self.state.borrow_mut().call_next(self);
             let Some(ticket) = next else { break };
-            let fitting = if ticket.origin == *origin { connection.take() } else { None };
-            ticket.grant(self.lease(Rc::clone(&ticket.origin), fitting));
+            let fitting = if Rc::ptr_eq(&ticket.host, host) { connection.take() } else { None };
+            ticket.grant(self.lease(Rc::clone(&ticket.host), fitting));
         }
         if let Some(connection) = connection {
-            self.park(origin, connection);
+            self.park(host, connection);
         }
     }
 
-    fn park(self: &Rc<Self>, origin: &Rc<str>, mut connection: Connection) {
+    fn park(self: &Rc<Self>, host: &Host, mut connection: Connection) {
         let is_full = {
             let state = self.state.borrow();
             state.busy + state.idle >= self.connections_max
@@ -151,9 +155,8 @@ impl Pool {
         }
         connection.rest(self.keeper());
         let since = self.handle.now();
-        let state = &mut *self.state.borrow_mut();
-        state.hosts.entry(Rc::clone(origin)).or_default().idle.push(Idle { connection, since });
-        state.idle += 1;
+        host.idle.borrow_mut().push(Idle { connection, since });
+        self.state.borrow_mut().idle += 1;
     }
 
     fn keeper(self: &Rc<Self>) -> TaskId {
@@ -173,14 +176,16 @@ impl Pool {
         let State { hosts, idle, keeper, .. } = &mut *state;
         let mut next = None;
         hosts.retain(|_, host| {
-            let before = host.idle.len();
-            host.idle.retain_mut(|idle| {
+            let mut of_host = host.idle.borrow_mut();
+            let before = of_host.len();
+            of_host.retain_mut(|idle| {
                 now < idle.since + FETCH_IDLE_TIMEOUT && !idle.connection.is_stale()
             });
-            *idle -= before - host.idle.len();
-            let first = host.idle.first().map(|idle| idle.since + FETCH_IDLE_TIMEOUT);
+            *idle -= before - of_host.len();
+            let first = of_host.first().map(|idle| idle.since + FETCH_IDLE_TIMEOUT);
             next = next.into_iter().chain(first).min();
-            host.is_used()
+            drop(of_host);
+            is_used(host)
         });
         if next.is_none() {
             *keeper = None;
@@ -190,33 +195,37 @@ impl Pool {
 }
 
 impl State {
-    /// Counts a lease for `origin`. False if the limits do not allow it.
-    fn enter(&mut self, origin: &Rc<str>, pool: &Pool) -> bool {
-        if !self.may_enter(origin, pool) {
+    /// The host with this origin.
+    fn host(&mut self, origin: &str) -> Rc<Host> {
+        if let Some(host) = self.hosts.get(origin) {
+            return Rc::clone(host);
+        }
+        if self.hosts.len() >= self.hosts_max {
+            self.hosts.retain(|_, host| is_used(host));
+            self.hosts_max = 2 * self.hosts.len() + 1;
+        }
+        let host = Rc::<Host>::default();
+        self.hosts.insert(origin.into(), Rc::clone(&host));
+        host
+    }
+
+    /// Counts a lease for `host`. False if the limits do not allow it.
+    fn enter(&mut self, host: &Host, pool: &Pool) -> bool {
+        if !self.may_enter(host, pool) {
             return false;
         }
         self.busy += 1;
-        match self.hosts.get_mut(origin) {
-            Some(host) => host.busy += 1,
-            None => {
-                self.hosts.insert(Rc::clone(origin), Host { busy: 1, idle: Vec::new() });
-            }
-        }
+        host.busy.set(host.busy.get() + 1);
         true
     }
 
-    fn may_enter(&self, origin: &str, pool: &Pool) -> bool {
-        self.busy < pool.connections_max
-            && (pool.per_host_max == usize::MAX
-                || self.hosts.get(origin).is_none_or(|host| host.busy < pool.per_host_max))
+    fn may_enter(&self, host: &Host, pool: &Pool) -> bool {
+        self.busy < pool.connections_max && host.busy.get() < pool.per_host_max
     }
 
-    fn leave(&mut self, origin: &str) {
+    fn leave(&mut self, host: &Host) {
         self.busy -= 1;
-        if let Some(host) = self.hosts.get_mut(origin) {
-            host.busy -= 1;
-        }
-        self.forget_if_unused(origin);
+        host.busy.set(host.busy.get() - 1);
     }
 
     /// Takes the first out of the queue that may enter, and lets it.
@@ -224,43 +233,27 @@ impl State {
         if self.busy >= pool.connections_max {
             return None;
         }
-        let may_enter = |ticket: &Ticket| self.may_enter(&ticket.origin, pool);
+        let may_enter = |ticket: &Ticket| self.may_enter(&ticket.host, pool);
         let number = *self.waiting.iter().find(|(_, ticket)| may_enter(ticket))?.0;
         let ticket = self.waiting.remove(&number)?;
-        let entered = self.enter(&ticket.origin, pool);
+        let entered = self.enter(&ticket.host, pool);
         debug_assert!(entered, "it may");
         Some(ticket)
     }
 
-    fn pop_idle(&mut self, origin: &str) -> Option<Idle> {
-        let idle = self.hosts.get_mut(origin)?.idle.pop()?;
-        self.idle -= 1;
-        self.forget_if_unused(origin);
-        Some(idle)
-    }
-
     fn pop_oldest_idle(&mut self) -> Option<Idle> {
-        let oldest = |host: &Host| host.idle.first().map(|idle| idle.since);
-        let with_idle =
-            self.hosts.iter().filter_map(|(origin, host)| Some((oldest(host)?, origin)));
-        let origin = Rc::clone(with_idle.min_by_key(|(since, _)| *since)?.1);
-        let idle = self.hosts.get_mut(&origin)?.idle.remove(0);
+        let oldest = |host: &Host| host.idle.borrow().first().map(|idle| idle.since);
+        let with_idle = self.hosts.values().filter_map(|host| Some((oldest(host)?, host)));
+        let (_, host) = with_idle.min_by_key(|(since, _)| *since)?;
+        let idle = host.idle.borrow_mut().remove(0);
         self.idle -= 1;
-        self.forget_if_unused(&origin);
         Some(idle)
-    }
-
-    fn forget_if_unused(&mut self, origin: &str) {
-        if self.hosts.get(origin).is_some_and(|host| !host.is_used()) {
-            self.hosts.remove(origin);
-        }
     }
 }
 
-impl Host {
-    fn is_used(&self) -> bool {
-        self.busy > 0 || !self.idle.is_empty()
-    }
+/// Whether the pool must know a host of its table still: who leases or waits holds it, too.
+fn is_used(host: &Rc<Host>) -> bool {
+    Rc::strong_count(host) > 1 || !host.idle.borrow().is_empty()
 }
 
 impl Ticket {
@@ -288,14 +281,14 @@ impl Drop for Lease {
     fn drop(&mut self) {
         // What is not kept is closed before whoever is next opens another.
         let kept = self.connection.take().filter(|_| self.keep);
-        self.pool.release(&self.origin, kept);
+        self.pool.release(&self.host, kept);
     }
 }
 
 /// Waits for a [`Lease`]. Dropping it gives up the place in the queue.
 pub(super) struct Acquire {
     pool: Rc<Pool>,
-    origin: Rc<str>,
+    host: Rc<Host>,
     ticket: Option<(u64, Rc<Ticket>)>,
 }
 
@@ -310,7 +303,7 @@ impl Acquire {
             *ticket.waker.borrow_mut() = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        if let Some(lease) = self.pool.try_lease(&self.origin) {
+        if let Some(lease) = self.pool.try_lease(&self.host) {
             return Poll::Ready(lease);
         }
         self.queue(cx);
@@ -318,8 +311,8 @@ impl Acquire {
     }
 
     fn queue(&mut self, cx: &Context<'_>) {
-        let (origin, waker) = (Rc::clone(&self.origin), RefCell::new(Some(cx.waker().clone())));
-        let ticket = Rc::new(Ticket { origin, waker, grant: RefCell::default() });
+        let (host, waker) = (Rc::clone(&self.host), RefCell::new(Some(cx.waker().clone())));
+        let ticket = Rc::new(Ticket { host, waker, grant: RefCell::default() });
         let state = &mut *self.pool.state.borrow_mut();
         state.tickets += 1;
         state.waiting.insert(state.tickets, Rc::clone(&ticket));
