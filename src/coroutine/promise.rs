@@ -1,13 +1,14 @@
 //! A value that is not there yet: asyncio's class `Future`.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use crate::event_loop::Handle;
+use crate::event_loop::{Callback, Handle, Task};
 
 /// A value that somebody will set, once, and that others await. Clones are the same promise.
 ///
@@ -23,10 +24,44 @@ struct Shared<T> {
 
 struct State<T> {
     value: Value<T>,
-    /// Who is told, in order; empty once the promise is done.
-    waiters: Vec<(u64, Waiter)>,
+    /// Who is told; empty once the promise is done.
+    waiters: Waiters,
     /// Waiters ever.
     sequence: u64,
+}
+
+/// In the order in which they began to wait. As a rule there is one, who needs no allocation.
+#[derive(Default)]
+struct Waiters {
+    /// `None` when there are none.
+    first: Option<(u64, Waiter)>,
+    others: VecDeque<(u64, Waiter)>,
+}
+
+impl Waiters {
+    fn push(&mut self, waiter: (u64, Waiter)) {
+        match self.first {
+            None => self.first = Some(waiter),
+            Some(_) => self.others.push_back(waiter),
+        }
+    }
+
+    fn get_mut(&mut self, id: u64) -> Option<&mut Waiter> {
+        let mut all = self.first.iter_mut().chain(&mut self.others);
+        all.find(|waiter| waiter.0 == id).map(|waiter| &mut waiter.1)
+    }
+
+    fn remove(&mut self, id: u64) {
+        if self.first.as_ref().is_some_and(|first| first.0 == id) {
+            self.first = self.others.pop_front();
+        } else {
+            self.others.retain(|waiter| waiter.0 != id);
+        }
+    }
+
+    fn into_iter(self) -> impl Iterator<Item = Waiter> {
+        self.first.into_iter().chain(self.others).map(|(_, waiter)| waiter)
+    }
 }
 
 enum Value<T> {
@@ -41,7 +76,7 @@ enum Waiter {
     /// A coroutine that awaits.
     Waker(Waker),
     /// A callback that will be handed to the loop.
-    Callback(Box<dyn FnOnce(&Handle)>),
+    Callback(Box<dyn Task>),
 }
 
 /// The promise was cancelled: nobody will set it.
@@ -79,7 +114,7 @@ impl std::error::Error for InvalidState {}
 impl Handle {
     /// A promise on this loop: asyncio's `create_future`.
     pub fn promise<T>(&self) -> Promise<T> {
-        let state = State { value: Value::Pending, waiters: Vec::new(), sequence: 0 };
+        let state = State { value: Value::Pending, waiters: Waiters::default(), sequence: 0 };
         Promise { shared: Rc::new(Shared { handle: self.clone(), state: RefCell::new(state) }) }
     }
 }
@@ -110,11 +145,13 @@ impl<T> Promise<T> {
 
     /// Hands `callback` to the loop when the promise is done; at once if it is done already. Either
     /// way it runs in a turn to come.
+    #[track_caller]
     pub fn add_done_callback(&self, callback: impl FnOnce(&Handle) + 'static) {
+        let callback = Box::new(Callback::new(callback));
         if self.is_done() {
-            self.shared.handle.call_soon(callback);
+            self.shared.handle.spawn_task(|_| callback);
         } else {
-            self.shared.state.borrow_mut().wait(Waiter::Callback(Box::new(callback)));
+            self.shared.state.borrow_mut().wait(Waiter::Callback(callback));
         }
     }
 
@@ -153,10 +190,10 @@ impl<T> Promise<T> {
             state.value = value;
             std::mem::take(&mut state.waiters)
         };
-        for (_, waiter) in waiters {
+        for waiter in waiters.into_iter() {
             match waiter {
                 Waiter::Waker(waker) => waker.wake(),
-                Waiter::Callback(callback) => drop(self.shared.handle.call_soon(callback)),
+                Waiter::Callback(callback) => drop(self.shared.handle.spawn_task(|_| callback)),
             }
         }
         true
@@ -226,10 +263,9 @@ impl<T> Future for Done<T> {
         }
         let waker = Waiter::Waker(cx.waker().clone());
         let mut state = self.promise.shared.state.borrow_mut();
-        let place = self.waiting.and_then(|id| state.waiters.iter().position(|w| w.0 == id));
-        match place {
+        match self.waiting.and_then(|id| state.waiters.get_mut(id)) {
             // Polled for another reason: the place in the queue stays.
-            Some(place) => state.waiters[place].1 = waker,
+            Some(place) => *place = waker,
             None => {
                 let waiting = Some(state.wait(waker));
                 drop(state);
@@ -243,7 +279,7 @@ impl<T> Future for Done<T> {
 impl<T> Drop for Done<T> {
     fn drop(&mut self) {
         if let Some(waiting) = self.waiting {
-            self.promise.shared.state.borrow_mut().waiters.retain(|(id, _)| *id != waiting);
+            self.promise.shared.state.borrow_mut().waiters.remove(waiting);
         }
     }
 }

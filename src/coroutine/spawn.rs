@@ -1,6 +1,6 @@
 //! Coroutines as tasks: spawning, joining, cancelling.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
@@ -36,10 +36,26 @@ impl std::error::Error for JoinError {}
 struct Join<T> {
     handle: Handle,
     task: Cell<TaskId>,
-    name: String,
+    name: Name,
     /// The task is to be dropped at its next step.
     cancelled: Cell<bool>,
     result: Promise<Result<T, JoinError>>,
+}
+
+/// What a task is called. Most are never asked, so the text is made when one is.
+enum Name {
+    Given(String),
+    /// `Task-` and the number.
+    Numbered(u64, OnceCell<String>),
+}
+
+impl Name {
+    fn as_str(&self) -> &str {
+        match self {
+            Name::Given(name) => name,
+            Name::Numbered(number, text) => text.get_or_init(|| format!("Task-{number}")),
+        }
+    }
 }
 
 impl<T> Join<T> {
@@ -135,7 +151,7 @@ impl<F: Future> Task for Coroutine<F> {
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "coroutine {} spawned at {}", self.join.name, self.site)
+        write!(f, "coroutine {} spawned at {}", self.join.name.as_str(), self.site)
     }
 }
 
@@ -152,7 +168,7 @@ impl Handle {
     /// `Task-2`, … in the order of spawning.
     #[track_caller]
     pub fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-        let name = format!("Task-{}", self.count_coroutine());
+        let name = Name::Numbered(self.count_coroutine(), OnceCell::new());
         self.spawn_at(name, future, Location::caller())
     }
 
@@ -163,12 +179,12 @@ impl Handle {
         name: impl Into<String>,
         future: F,
     ) -> JoinHandle<F::Output> {
-        self.spawn_at(name.into(), future, Location::caller())
+        self.spawn_at(Name::Given(name.into()), future, Location::caller())
     }
 
     fn spawn_at<F: Future + 'static>(
         &self,
-        name: String,
+        name: Name,
         future: F,
         site: &'static Location<'static>,
     ) -> JoinHandle<F::Output> {
@@ -218,7 +234,7 @@ impl<T> JoinHandle<T> {
 
     /// Its name: `Task-2`, or what it was given.
     pub fn name(&self) -> &str {
-        &self.join.name
+        self.join.name.as_str()
     }
 
     /// Its id on the loop.
@@ -227,6 +243,7 @@ impl<T> JoinHandle<T> {
     }
 
     /// Hands `callback` to the loop when the task has ended.
+    #[track_caller]
     pub fn add_done_callback(&self, callback: impl FnOnce(&Handle) + 'static) {
         self.join.result.add_done_callback(callback);
     }

@@ -36,7 +36,7 @@ impl Handle {
     /// Runs `callback` in the next turn, behind everything that is queued.
     #[track_caller]
     pub fn call_soon(&self, callback: impl FnOnce(&Handle) + 'static) -> Call {
-        let callback = Callback { callback: Some(callback), site: Location::caller() };
+        let callback = Callback::new(callback);
         let task = self.spawn_task(|_| Box::new(callback));
         Call { handle: self.clone(), task, timer: None }
     }
@@ -51,17 +51,25 @@ impl Handle {
     /// Runs `callback` once the clock has reached `deadline`.
     #[track_caller]
     pub fn call_at(&self, deadline: Time, callback: impl FnOnce(&Handle) + 'static) -> Call {
-        let callback = Callback { callback: Some(callback), site: Location::caller() };
+        let callback = Callback::new(callback);
         let (task, timer) = self.spawn_task_at(deadline, |_| Box::new(callback));
         Call { handle: self.clone(), task, timer: Some(timer) }
     }
 }
 
-struct Callback<F> {
+/// The task that a callback is.
+pub(crate) struct Callback<F> {
     /// `None` once it has run.
     callback: Option<F>,
     /// Where it was handed to the loop.
     site: &'static Location<'static>,
+}
+
+impl<F: FnOnce(&Handle)> Callback<F> {
+    #[track_caller]
+    pub(crate) fn new(callback: F) -> Callback<F> {
+        Callback { callback: Some(callback), site: Location::caller() }
+    }
 }
 
 impl<F: FnOnce(&Handle)> Task for Callback<F> {

@@ -40,6 +40,7 @@ use task::Described;
 use turn::Resume;
 
 pub use callback::Call;
+pub(crate) use callback::Callback;
 pub use handle::Handle;
 pub use source::Source;
 pub use task::{Cause, Context, Flow, Scratch, Task};
