@@ -44,6 +44,7 @@ mod gullible;
 mod pool;
 mod keeper;
 mod redirect;
+mod origin;
 #[cfg_attr(not(feature = "gzip"), path = "no_gzip.rs")]
 mod gzip;
 mod text;
@@ -59,6 +60,7 @@ pub use tls::TlsConfig;
 
 use connect::Opener;
 use exchange::Scratch;
+use origin::LastOrigin;
 use pool::Pool;
 use tls::Connector;
 
@@ -78,6 +80,7 @@ struct Shared {
     opener: Opener,
     pool: Rc<Pool>,
     scratch: Scratch,
+    last_origin: LastOrigin,
     timeouts: Rc<Timeouts>,
     /// Sent with every request that does not have them itself.
     headers: Vec<(String, String)>,
@@ -233,6 +236,7 @@ impl ClientBuilder {
             },
             pool: Pool::new(&handle, self.connections_max, per_host_max),
             scratch: handle.local(scratch).0.clone(),
+            last_origin: LastOrigin::default(),
             timeouts: Rc::new(self.timeouts),
             headers,
             fields,

@@ -15,6 +15,7 @@ use super::deadline::Watch;
 use super::error::{Error, ErrorKind, Phase};
 use super::exchange::{Exchange, Message};
 use super::gzip::ACCEPT_ENCODING;
+use super::origin::LastOrigin;
 use super::pool::Lease;
 use super::redirect;
 use super::reply::Reply;
@@ -33,8 +34,9 @@ impl RequestBuilder {
         url: &str,
     ) -> RequestBuilder {
         let method = method.into();
+        let url = parse_url(url, &client.shared.last_origin);
         let job = |url| Job { client, method, url, headers: Vec::new(), body: None, redirects: 0 };
-        RequestBuilder(parse_url(url).map(job).map(Box::new))
+        RequestBuilder(url.map(job).map(Box::new))
     }
 
     /// Appends a header field. It takes the place of the client's own fields with this name. One that
@@ -230,11 +232,11 @@ impl Job {
 }
 
 /// A URL that can be fetched.
-fn parse_url(text: &str) -> Result<Url, Error> {
+fn parse_url(text: &str, last_origin: &LastOrigin) -> Result<Url, Error> {
     let shown = text.escape_debug();
     let refuse =
         |why: &dyn fmt::Display| Error::url(format!("`{shown}` is not a URL of the web: {why}"));
-    let url = Url::parse(text).map_err(|error| refuse(&error))?;
+    let url = last_origin.parse(text).map_err(|error| refuse(&error))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(refuse(&"it does not begin with http:// or https://"));
     }
