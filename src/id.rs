@@ -13,6 +13,18 @@ new_key_type! {
     pub struct SourceId;
 }
 
+impl TaskId {
+    /// The id as one number.
+    pub(crate) fn to_bits(self) -> u64 {
+        self.data().as_ffi()
+    }
+
+    /// The id that [`to_bits`](Self::to_bits) gave.
+    pub(crate) fn from_bits(bits: u64) -> TaskId {
+        KeyData::from_ffi(bits).into()
+    }
+}
+
 impl SourceId {
     /// The id as one number, for a kernel that hands back what it was given.
     pub(crate) fn to_bits(self) -> u64 {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Context as PollContext, Poll, Waker};
 
 use super::promise::{Done, Promise};
-use crate::event_loop::{Context, Flow, Handle, Task, panic_text};
+use crate::event_loop::{Context, Flow, Handle, Lent, Task, panic_text};
 use crate::id::TaskId;
 
 /// Why a task has no value.
@@ -98,7 +98,7 @@ impl<T> Member for Join<T> {
 struct Coroutine<F: Future> {
     /// `None` once it has ended.
     future: Option<Pin<Box<F>>>,
-    /// Made at the first step, then the same for all.
+    /// Once somebody has kept a clone of it, the same for all steps.
     waker: Option<Waker>,
     join: Rc<Join<F::Output>>,
     /// Where it was spawned.
@@ -131,10 +131,16 @@ impl<F: Future> Task for Coroutine<F> {
             return self.end(Err(JoinError::Cancelled));
         }
         let Some(future) = &mut self.future else { return Flow::Done };
-        let waker = self.waker.get_or_insert_with(|| cx.waker());
+        let lent =
+            if self.waker.is_none() { Some(cx.handle().lend_waker(cx.task())) } else { None };
+        let waker = lent.as_ref().map(Lent::waker).or(self.waker.as_ref());
+        let waker = waker.expect("it is lent if there is none");
         cx.handle().polls_with(waker);
         let mut poll_context = PollContext::from_waker(waker);
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut poll_context)));
+        if let Some(lent) = lent {
+            self.waker = cx.handle().take_back(lent);
+        }
         match polled {
             Ok(Poll::Pending) => Flow::Wait,
             Ok(Poll::Ready(value)) => self.end(Ok(value)),

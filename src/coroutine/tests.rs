@@ -150,3 +150,35 @@ fn work_that_panics_is_an_error_and_its_thread_lives_on() {
     })
     .unwrap();
 }
+
+/// One waker goes from task to task as long as nobody keeps it; whoever does gets it for good.
+#[test]
+fn a_waker_that_somebody_keeps_wakes_its_task_and_no_other() {
+    simulated(|handle| async move {
+        let kept = Rc::new(RefCell::new(Vec::new()));
+        let resumed = Rc::new(RefCell::new(Vec::new()));
+        let make = |number: usize, keeps: bool| {
+            let (kept, resumed) = (Rc::clone(&kept), Rc::clone(&resumed));
+            std::future::poll_fn(move |cx| {
+                resumed.borrow_mut().push(number);
+                if keeps {
+                    kept.borrow_mut().push(cx.waker().clone());
+                } else {
+                    drop(cx.waker().clone());
+                }
+                std::task::Poll::<()>::Pending
+            })
+        };
+        let tasks: Vec<_> = (0..6).map(|n| handle.spawn(make(n, n % 2 == 0))).collect();
+        yield_now().await;
+        assert_eq!(resumed.take(), [0, 1, 2, 3, 4, 5]);
+        let wakers = kept.take();
+        wakers.iter().rev().for_each(std::task::Waker::wake_by_ref);
+        yield_now().await;
+        assert_eq!(resumed.take(), [4, 2, 0], "who kept none is not resumed");
+        assert!(kept.take().iter().rev().zip(&wakers).all(|(now, then)| now.will_wake(then)));
+        handle.wake(tasks[1].id());
+        yield_now().await;
+        assert_eq!(resumed.take(), [1]);
+    });
+}

@@ -1,7 +1,7 @@
 //! How tasks ask the loop for things.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
@@ -16,7 +16,7 @@ use slotmap::Key;
 use super::core::{Core, SourceSlot, TaskSlot, WakerId};
 use super::task::{Cause, Task};
 use super::timers::TimerId;
-use super::wake::{Remote, TaskWaker, Wakes};
+use super::wake::{Lent, Remote, Wakes};
 use crate::id::{SourceId, TaskId};
 use crate::observe::{Event, Watch};
 use crate::world::{Clock, Listener, Pollable, Readiness, Stream, Time};
@@ -35,6 +35,8 @@ pub(super) struct Shared {
     pub(super) watch: Watch,
     pub(super) clock: Clock,
     pub(super) wakes: Arc<Wakes>,
+    /// For the next resume that needs a waker.
+    pub(super) spare_waker: Cell<Option<Lent>>,
 }
 
 /// A slot that is given back unless its task is made: the maker may fail, or panic.
@@ -156,7 +158,7 @@ impl Handle {
 
     /// A `std` waker for a task, callable from every thread.
     pub fn waker(&self, task: TaskId) -> Waker {
-        Waker::from(Arc::new(TaskWaker { task, wakes: Arc::clone(&self.shared.wakes) }))
+        self.remote().waker(task)
     }
 
     /// How other threads reach the loop.
@@ -239,6 +241,26 @@ impl Handle {
     pub fn current_task(&self) -> Option<TaskId> {
         let current = self.shared.core.borrow().current;
         Some(current).filter(|task| !task.is_null())
+    }
+
+    /// A waker for one resume of `task`, which gives it back; see [`Lent`].
+    pub(crate) fn lend_waker(&self, task: TaskId) -> Lent {
+        match self.shared.spare_waker.take() {
+            Some(spare) => {
+                spare.assign(task);
+                spare
+            }
+            None => Lent::new(task, &self.shared.wakes),
+        }
+    }
+
+    /// Takes a waker back. If somebody keeps a clone, it is the task's from now on.
+    pub(crate) fn take_back(&self, lent: Lent) -> Option<Waker> {
+        if lent.is_kept() {
+            return Some(lent.into_waker());
+        }
+        self.shared.spare_waker.set(Some(lent));
+        None
     }
 
     /// The task that is being resumed polls its future with this waker of its own.

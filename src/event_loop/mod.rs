@@ -45,6 +45,7 @@ pub use handle::Handle;
 pub use source::Source;
 pub use task::{Cause, Context, Flow, Scratch, Task};
 pub use timers::TimerId;
+pub(crate) use wake::Lent;
 pub use wake::Remote;
 
 /// An event loop. It lives on the thread that made it; [`EventLoop::remote`] reaches it from others.

@@ -1,7 +1,7 @@
 //! The parts of a turn, one short borrow of the loop's state each.
 //! [`EventLoop::turn`](super::EventLoop::turn) calls them in order.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -34,6 +34,7 @@ impl Handle {
             watch: Watch::new(clock.clone()),
             clock,
             wakes: Wakes::new(alarm),
+            spare_waker: Cell::default(),
         };
         Handle { shared: Rc::new(shared) }
     }

@@ -5,7 +5,7 @@
 //! direct queueing keep their order, whenever a task is queued and whenever a resume ends.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 use std::thread::{self, ThreadId};
@@ -97,18 +97,65 @@ impl Wakes {
 }
 
 /// Wakes one task of one loop. Waking a task that is gone does nothing.
-pub(super) struct TaskWaker {
-    pub(super) task: TaskId,
-    pub(super) wakes: Arc<Wakes>,
+struct TaskWaker {
+    /// The bits of its id. Changes only while nobody but [`Lent`] has the waker.
+    task: AtomicU64,
+    wakes: Arc<Wakes>,
+}
+
+impl TaskWaker {
+    fn new(task: TaskId, wakes: &Arc<Wakes>) -> Arc<TaskWaker> {
+        Arc::new(TaskWaker { task: AtomicU64::new(task.to_bits()), wakes: Arc::clone(wakes) })
+    }
 }
 
 impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
-        self.wakes.push(self.task);
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.wakes.push(self.task);
+        self.wakes.push(TaskId::from_bits(self.task.load(Ordering::Relaxed)));
+    }
+}
+
+/// A waker for the length of one resume. Most futures clone none, because sources, timers and the
+/// pool of a client know their tasks by id: then the next task gets the same waker, and a task that
+/// waits owns none.
+pub(crate) struct Lent {
+    task: Arc<TaskWaker>,
+    waker: Waker,
+}
+
+impl Lent {
+    /// The two references are those of the fields.
+    const OWN_REFERENCES: usize = 2;
+
+    pub(super) fn new(task: TaskId, wakes: &Arc<Wakes>) -> Lent {
+        let task = TaskWaker::new(task, wakes);
+        Lent { waker: Waker::from(Arc::clone(&task)), task }
+    }
+
+    pub(crate) fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
+    /// Somebody has cloned it, and may wake the task.
+    pub(super) fn is_kept(&self) -> bool {
+        let is_kept = Arc::strong_count(&self.task) > Lent::OWN_REFERENCES;
+        // What another thread did with its clone before it dropped it is before what we do next.
+        fence(Ordering::Acquire);
+        is_kept
+    }
+
+    /// From now on it is for another task.
+    pub(super) fn assign(&self, task: TaskId) {
+        debug_assert!(!self.is_kept());
+        self.task.task.store(task.to_bits(), Ordering::Relaxed);
+    }
+
+    pub(super) fn into_waker(self) -> Waker {
+        self.waker
     }
 }
 
@@ -126,7 +173,7 @@ impl Remote {
 
     /// A `std` waker for a task.
     pub fn waker(&self, task: TaskId) -> Waker {
-        Waker::from(Arc::new(TaskWaker { task, wakes: Arc::clone(&self.wakes) }))
+        Waker::from(TaskWaker::new(task, &self.wakes))
     }
 
     /// Makes [`EventLoop::run`](super::EventLoop::run) return after the turn that notices it.
