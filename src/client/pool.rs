@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 use super::connection::Connection;
 use super::keeper::Keeper;
@@ -36,7 +36,9 @@ struct State {
     /// Idle connections.
     idle: usize,
     /// Who waits, by order of arrival.
-    waiting: BTreeMap<u64, Rc<Ticket>>,
+    waiting: BTreeMap<u64, Ticket>,
+    /// What those get who had these tickets, and have not looked yet.
+    granted: BTreeMap<u64, Lease>,
     /// Tickets ever drawn.
     tickets: u64,
     /// The task that watches the idle connections; `None` if there is none to watch.
@@ -71,9 +73,8 @@ pub(super) struct Lease {
 /// A place in the queue.
 struct Ticket {
     host: Rc<Host>,
-    /// Who is told of the grant.
-    waker: RefCell<Option<Waker>>,
-    grant: RefCell<Option<Lease>>,
+    /// Who is resumed when there is a lease.
+    task: TaskId,
 }
 
 impl Pool {
@@ -136,9 +137,11 @@ impl Pool {
         let mut connection = connection.and_then(|mut c| (!c.is_stale()).then_some(c));
         loop {
             let next = self.state.borrow_mut().call_next(self);
-            let Some(ticket) = next else { break };
-            let fitting = if Rc::ptr_eq(&ticket.host, host) { connection.take() } else { None };
-            ticket.grant(self.lease(Rc::clone(&ticket.host), fitting));
+            let Some((number, Ticket { host: next, task })) = next else { break };
+            let fitting = if Rc::ptr_eq(&next, host) { connection.take() } else { None };
+            let lease = self.lease(next, fitting);
+            self.state.borrow_mut().granted.insert(number, lease);
+            self.handle.wake(task);
         }
         if let Some(connection) = connection {
             self.park(host, connection);
@@ -229,7 +232,7 @@ impl State {
     }
 
     /// Takes the first out of the queue that may enter, and lets it.
-    fn call_next(&mut self, pool: &Pool) -> Option<Rc<Ticket>> {
+    fn call_next(&mut self, pool: &Pool) -> Option<(u64, Ticket)> {
         if self.busy >= pool.connections_max {
             return None;
         }
@@ -238,7 +241,7 @@ impl State {
         let ticket = self.waiting.remove(&number)?;
         let entered = self.enter(&ticket.host, pool);
         debug_assert!(entered, "it may");
-        Some(ticket)
+        Some((number, ticket))
     }
 
     fn pop_oldest_idle(&mut self) -> Option<Idle> {
@@ -254,15 +257,6 @@ impl State {
 /// Whether the pool must know a host of its table still: who leases or waits holds it, too.
 fn is_used(host: &Rc<Host>) -> bool {
     Rc::strong_count(host) > 1 || !host.idle.borrow().is_empty()
-}
-
-impl Ticket {
-    fn grant(&self, lease: Lease) {
-        *self.grant.borrow_mut() = Some(lease);
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
-        }
-    }
 }
 
 impl Lease {
@@ -289,43 +283,44 @@ impl Drop for Lease {
 pub(super) struct Acquire {
     pool: Rc<Pool>,
     host: Rc<Host>,
-    ticket: Option<(u64, Rc<Ticket>)>,
+    /// Its number, while it waits.
+    ticket: Option<u64>,
 }
 
 impl Acquire {
-    pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Lease> {
-        if let Some((_, ticket)) = &self.ticket {
-            let granted = ticket.grant.borrow_mut().take();
-            if let Some(lease) = granted {
+    /// `task` is resumed when it is worth to ask again.
+    pub(super) fn poll(&mut self, task: TaskId) -> Poll<Lease> {
+        if let Some(number) = self.ticket {
+            let state = &mut *self.pool.state.borrow_mut();
+            if let Some(lease) = state.granted.remove(&number) {
                 self.ticket = None;
                 return Poll::Ready(lease);
             }
-            *ticket.waker.borrow_mut() = Some(cx.waker().clone());
+            if let Some(ticket) = state.waiting.get_mut(&number) {
+                ticket.task = task;
+            }
             return Poll::Pending;
         }
         if let Some(lease) = self.pool.try_lease(&self.host) {
             return Poll::Ready(lease);
         }
-        self.queue(cx);
-        Poll::Pending
-    }
-
-    fn queue(&mut self, cx: &Context<'_>) {
-        let (host, waker) = (Rc::clone(&self.host), RefCell::new(Some(cx.waker().clone())));
-        let ticket = Rc::new(Ticket { host, waker, grant: RefCell::default() });
         let state = &mut *self.pool.state.borrow_mut();
         state.tickets += 1;
-        state.waiting.insert(state.tickets, Rc::clone(&ticket));
-        self.ticket = Some((state.tickets, ticket));
+        state.waiting.insert(state.tickets, Ticket { host: Rc::clone(&self.host), task });
+        self.ticket = Some(state.tickets);
+        Poll::Pending
     }
 }
 
 impl Drop for Acquire {
     fn drop(&mut self) {
-        let Some((number, ticket)) = self.ticket.take() else { return };
-        self.pool.state.borrow_mut().waiting.remove(&number);
+        let Some(number) = self.ticket else { return };
+        let granted = {
+            let state = &mut *self.pool.state.borrow_mut();
+            state.waiting.remove(&number);
+            state.granted.remove(&number)
+        };
         // Granted, and not taken: whoever is next has it.
-        let granted = ticket.grant.borrow_mut().take();
         if let Some(lease) = granted {
             lease.give_back();
         }

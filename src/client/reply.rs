@@ -25,7 +25,7 @@ struct Inner {
     head: ReplyHead,
     exchange: Box<Exchange>,
     patience: Patience,
-    decoder: Option<Decoder>,
+    decoder: Option<Box<Decoder>>,
     /// The end of the body was given.
     is_over: bool,
     /// Bytes of the body so far, decoded; at most `body_bytes_max`.
@@ -46,7 +46,7 @@ impl Reply {
         let is_gzip = head.text("Content-Encoding").is_some_and(|coding| {
             coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip")
         });
-        let decoder = if is_gzip && is_decoded { Decoder::new() } else { None };
+        let decoder = if is_gzip && is_decoded { Decoder::new().map(Box::new) } else { None };
         let mut inner = Inner {
             url,
             head,
@@ -157,7 +157,7 @@ impl Reply {
 impl Inner {
     /// The next piece as it is on the wire, without chunks. `None`: that was all.
     async fn raw_chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
-        if self.is_over || self.decoder.as_ref().is_some_and(Decoder::has_more) {
+        if self.is_over || self.decoder.as_ref().is_some_and(|decoder| decoder.has_more()) {
             return Ok(if self.is_over { None } else { Some(Vec::new()) });
         }
         let Inner { exchange, patience, .. } = self;

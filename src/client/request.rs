@@ -104,8 +104,12 @@ impl Job {
     async fn lease(&self, patience: &mut Patience) -> Result<Lease, Error> {
         let origin = &self.url[..url::Position::BeforePath];
         let mut acquire = self.client.shared.pool.acquire(origin);
-        let granted = poll_fn(|cx| patience.or_wait(cx, |cx| acquire.poll(cx))).await;
-        let mut lease = granted.map_err(|timed_out| timed_out.waiting_for(authority(&self.url)))?;
+        let granted = poll_fn(|cx| {
+            let task = patience.relay.task(cx);
+            patience.or_wait(cx, |_| acquire.poll(task))
+        });
+        let mut lease =
+            granted.await.map_err(|timed_out| timed_out.waiting_for(authority(&self.url)))?;
         if !self.is_idempotent() {
             // It will not be sent twice, so the kernel is asked first.
             let is_stale = lease.connection.as_mut().is_some_and(Connection::is_stale_for_sure);
