@@ -67,6 +67,8 @@ impl Directory {
     pub(crate) fn new(kind: Kind) -> Directory {
         let name = format!("helloop-{kind:?}-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
+        // Left by a process that was killed, whose number is ours now.
+        let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).unwrap();
         Directory(path)
     }
