@@ -60,6 +60,7 @@ async fn answer_later(request: OwnedRequest) -> Reply {
                         return;
                     }
                 }
+                sender.finish();
             });
             Reply::Pieces(response, receiver)
         }
