@@ -166,7 +166,7 @@ impl Pool {
         let present = self.state.borrow().keeper;
         present.unwrap_or_else(|| {
             let pool = Rc::downgrade(self);
-            let task = self.handle.spawn_task(|_| Box::new(Keeper::new(pool)));
+            let task = self.handle.spawn_task(|_| Box::new(Keeper::new(&self.handle, pool)));
             self.state.borrow_mut().keeper = Some(task);
             task
         })

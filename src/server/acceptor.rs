@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::connection::Connection;
 use super::status::{Phase, Status};
 use super::{ACCEPTOR, Service, Shared};
-use crate::event_loop::{Context, Flow, Source, Task};
+use crate::event_loop::{Context, Flow, Source, Task, TimerId};
 use crate::id::TaskId;
 use crate::limits::{ACCEPT_BACKOFF, ACCEPT_LOG_INTERVAL};
 use crate::observe::Event;
@@ -18,8 +18,8 @@ use crate::world::{Listener, Readiness, Stream, Time, concerns_one_connection};
 enum State {
     /// Takes what comes.
     Accepting,
-    /// No descriptor, or no memory: nothing is tried before this moment.
-    BackingOff { until: Time },
+    /// No descriptor, or no memory: nothing is tried before this timer fires.
+    BackingOff { timer: TimerId },
     /// As many connections as allowed: waits until one ends.
     Full,
 }
@@ -42,6 +42,12 @@ pub(super) struct Acceptor<S> {
     logged: Option<Time>,
 }
 
+impl<S> Acceptor<S> {
+    fn status(&self) -> &Status {
+        &self.shared.status
+    }
+}
+
 impl<S: Service + 'static> Acceptor<S> {
     pub(super) fn new(
         listener: Listener,
@@ -52,10 +58,6 @@ impl<S: Service + 'static> Acceptor<S> {
         let acceptors = &shared.status.acceptors;
         acceptors.set(acceptors.get() + 1);
         Ok(Acceptor { source, shared: Rc::clone(shared), state: State::Accepting, logged: None })
-    }
-
-    fn status(&self) -> &Status {
-        &self.shared.status
     }
 
     fn accept_some(&mut self, cx: &Context<'_>) -> Flow {
@@ -119,8 +121,8 @@ impl<S: Service + 'static> Acceptor<S> {
         }
         let until = cx.now() + ACCEPT_BACKOFF;
         self.source.want(Readiness::empty());
-        cx.handle().at(until, cx.task());
-        self.go(State::BackingOff { until }, cx);
+        let timer = cx.handle().at(until, cx.task());
+        self.go(State::BackingOff { timer }, cx);
         Flow::Wait
     }
 
@@ -139,7 +141,7 @@ impl<S: Service + 'static> Task for Acceptor<S> {
             return Flow::Done;
         }
         match self.state {
-            State::BackingOff { until } if cx.now() < until => return Flow::Wait,
+            State::BackingOff { timer } if cx.now() < timer.deadline() => return Flow::Wait,
             _ => self.go(State::Accepting, cx),
         }
         self.accept_some(cx)
@@ -152,6 +154,9 @@ impl<S: Service + 'static> Task for Acceptor<S> {
 
 impl<S> Drop for Acceptor<S> {
     fn drop(&mut self) {
+        if let State::BackingOff { timer } = self.state {
+            self.status().handle.cancel(timer);
+        }
         self.shared.status.acceptor_finished();
     }
 }

@@ -160,3 +160,15 @@ fn the_accept_queue_is_emptied() {
     assert_eq!(blocked.len(), 1);
     drop(clients);
 }
+
+#[test]
+fn a_server_that_ends_while_it_backs_off_leaves_no_timer() {
+    let mut house = House::calm(Limits::default(), echo);
+    house.settle();
+    house.net.fail_accept(address(), EMFILE);
+    house.settle();
+    house.server.handle().shutdown();
+    house.settle();
+    assert!(house.server.is_finished());
+    assert_eq!(house.event_loop().next_deadline(), None);
+}
