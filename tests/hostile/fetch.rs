@@ -17,8 +17,8 @@ use helloop::world::sim::{Faults, LATENCY_MAX, Sim};
 use helloop::{SourceId, TaskId};
 
 use super::ask::{echo, pattern};
-use super::run::{Failure, Tally};
-use super::script::{Fate, Script, site_address, welcome};
+use super::run::{Failure, Tally, no_task_panicked, unless_it_panics, what_is_left};
+use super::script::{Fate, Script, Scripts, site_address, welcome};
 use super::service::Mixed;
 use crate::checkers::{self, Checker, demand};
 
@@ -174,11 +174,15 @@ async fn fetch_all(handle: Handle, plan: FetchPlan, ends: Ends) {
     handle.gather(fetches).await;
 }
 
-/// Carries out a plan, and judges what came of it.
+/// Carries out a plan, and judges what came of it, before an audience if there is one.
 pub(crate) fn run_fetches(
     plan: &FetchPlan,
     audience: Option<Box<dyn Observer>>,
 ) -> Result<Tally, Failure> {
+    unless_it_panics(|| run_and_judge(plan, audience))?
+}
+
+fn run_and_judge(plan: &FetchPlan, audience: Option<Box<dyn Observer>>) -> Result<Tally, Failure> {
     let sim = Sim::with_faults(plan.seed, plan.faults);
     let net = sim.net();
     let mut event_loop = EventLoop::with_world(Box::new(sim));
@@ -196,9 +200,8 @@ pub(crate) fn run_fetches(
     let listener = handle.listen(ours_address()).expect("nobody else is in this world");
     let builder = Server::builder().limits(limits);
     let server = builder.attach(&handle, vec![listener], Mixed).expect("the limits agree");
-    let scripts: HashMap<String, Script> =
-        plan.fetches.iter().map(|fetch| (fetch.target.clone(), fetch.script.clone())).collect();
-    let scripts = Rc::new(scripts);
+    let replies = plan.fetches.iter().map(|fetch| (fetch.target.clone(), fetch.script.clone()));
+    let scripts = Scripts::new(replies.collect());
     for site in 0..SITES {
         let scripts = Rc::clone(&scripts);
         net.serve(site_address(site), move |net, peer| welcome(net, peer, &scripts));
@@ -217,27 +220,22 @@ pub(crate) fn run_fetches(
 
     // Connections that were never answered, and packets under way, need a while to be forgotten.
     let is_over = || is_done.get() && handle.task_count() == 0;
-    let (mut turns, mut over, mut trouble) = (0, None, None);
-    loop {
+    let (mut turns, mut over) = (0, None);
+    let trouble = loop {
         if is_over() {
             let over = *over.get_or_insert(net.now());
-            if net.open_ends() == 0 {
-                break;
-            }
-            if net.now() > over + PATIENCE {
-                trouble = Some(format!("{} ends of connections are open", net.open_ends()));
-                break;
+            if net.open_ends() == 0 || net.now() > over + PATIENCE {
+                break what_is_left(&event_loop, &net);
             }
         }
         turns += 1;
         let limit = is_over().then_some(Duration::from_secs(1));
-        trouble = match event_loop.turn(limit) {
-            Err(error) => Some(error.to_string()),
-            Ok(_) if turns >= TURNS_MAX => Some(format!("the loop spins: {turns} turns")),
-            Ok(_) => continue,
-        };
-        break;
-    }
+        match event_loop.turn(limit) {
+            Err(error) => break Some(error.to_string()),
+            Ok(_) if turns >= TURNS_MAX => break Some(format!("the loop spins: {turns} turns")),
+            Ok(_) => {}
+        }
+    };
     let lived = events.borrow().len();
     let report = server.report();
     drop((_task, server));
@@ -252,6 +250,15 @@ pub(crate) fn run_fetches(
     checkers::run(name, pool, &events).map_err(|complaint| Failure::new(name, complaint))?;
     if let Some(trouble) = trouble {
         return Err(Failure::new("every run comes to its end", trouble));
+    }
+    no_task_panicked(&events)?;
+    let twice = scripts.asked.borrow().iter().find_map(|(line, times)| {
+        let fetch = plan.fetches.iter().find(|fetch| line.ends_with(&fetch.target));
+        let may_be = !line.starts_with("POST") || fetch.is_some_and(|f| f.script.is_circular);
+        (*times > 1 && !may_be).then(|| format!("{line} came {times} times"))
+    });
+    if let Some(complaint) = twice {
+        return Err(Failure::new("what must not be sent twice is not", complaint));
     }
     let satisfied = judge(plan, ends)?;
     Ok(Tally {

@@ -169,7 +169,9 @@ impl Case<'_> {
         demand(RIGHT, is_complete || *is_refused, || {
             format!("{} was answered before it was complete", name())
         })?;
-        self.judge_closing(number, got, *closes, answered)?;
+        // An answer in pieces may have been begun before the end was ordered.
+        let begun = if *is_later { Time::ZERO } else { answered };
+        self.judge_closing(number, got, *closes, [begun, answered])?;
         if *is_later { Ok(()) } else { self.judge_date(got, answered) }
     }
 
@@ -178,11 +180,14 @@ impl Case<'_> {
         number: usize,
         got: &Got,
         closes: bool,
-        answered: Time,
+        [begun, answered]: [Time; 2],
     ) -> Result<(), Failure> {
         const CLOSES: &str = "an answer says close exactly if it must";
         let most = self.plan.limits.requests_per_connection_max;
-        let must = closes || most.is_some_and(|most| number + 1 >= most as usize);
+        let is_last = most.is_some_and(|most| number + 1 >= most as usize);
+        // The drainer is resumed in the turn after the order.
+        let is_draining = begun > self.record.ordered + SETTLED;
+        let must = closes || is_last || is_draining;
         let may = must || answered >= self.record.ordered;
         demand(CLOSES, !must || got.closes, || format!("answer {number} does not"))?;
         demand(CLOSES, may || !got.closes, || format!("answer {number} does, for no reason"))

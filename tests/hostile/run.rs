@@ -1,6 +1,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -94,7 +95,7 @@ pub(crate) fn run_before(
     plan: &Plan,
     audience: Option<Box<dyn Observer>>,
 ) -> Result<Tally, Failure> {
-    let record = record(plan, audience);
+    let record = unless_it_panics(|| record(plan, audience))?;
     let Record { events, lived, trouble, .. } = &record;
     if let Err(complaint) = checkers::check(events, *lived) {
         let (checker, complaint) = complaint.split_once(": ").unwrap_or(("", &complaint));
@@ -105,6 +106,7 @@ pub(crate) fn run_before(
     if let Some(trouble) = trouble {
         return Err(Failure::new("every run comes to its end", trouble.clone()));
     }
+    no_task_panicked(events)?;
     let satisfied = judge::judge(plan, &record)?;
     Ok(Tally {
         runs: 1,
@@ -114,6 +116,29 @@ pub(crate) fn run_before(
         satisfied,
         time: events.last().map_or(Duration::ZERO, |(at, _)| at.since(Time::ZERO)),
     })
+}
+
+/// The loop itself must not panic either.
+pub(super) fn unless_it_panics<T>(run: impl FnOnce() -> T) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+        let text = panic.downcast_ref::<&'static str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Failure::new(NOBODY_PANICS, text.unwrap_or_default())
+    })
+}
+
+const NOBODY_PANICS: &str = "nobody panics";
+
+/// Services panic as planned, and are caught before the loop sees it.
+pub(super) fn no_task_panicked(events: &[(Time, Event)]) -> Result<(), Failure> {
+    let panicked = events.iter().find(|(_, event)| match event {
+        Event::Panicked { kind, .. } => *kind != "coroutine",
+        _ => false,
+    });
+    match panicked {
+        Some((at, event)) => Err(Failure::new(NOBODY_PANICS, format!("{at} {event}"))),
+        None => Ok(()),
+    }
 }
 
 /// Notes everything, and tells somebody else as well if somebody wants to know.
@@ -218,10 +243,7 @@ pub(crate) fn record(plan: &Plan, audience: Option<Box<dyn Observer>>) -> Record
         };
         break;
     }
-    let trouble = trouble.or_else(|| {
-        let ends = net.open_ends();
-        (ends > 0).then(|| format!("{ends} ends of connections are open after the end"))
-    });
+    let trouble = trouble.or_else(|| what_is_left(&event_loop, &net));
     let lived = events.borrow().len();
     let report = server.report();
     drop(server);
@@ -237,6 +259,16 @@ pub(crate) fn record(plan: &Plan, audience: Option<Box<dyn Observer>>) -> Record
         report,
         trouble,
     }
+}
+
+/// What is there although nothing should be.
+pub(super) fn what_is_left(event_loop: &EventLoop, net: &Net) -> Option<String> {
+    let ends = net.open_ends();
+    if ends > 0 {
+        return Some(format!("{ends} ends of connections are open after the end"));
+    }
+    let deadline = event_loop.next_deadline()?;
+    Some(format!("a timer is set for {deadline} after the end"))
 }
 
 fn stuck(clients: &[ClientPlan], left: &Cell<usize>) -> String {

@@ -23,6 +23,8 @@ pub(super) struct Script {
     pub(super) poisons: bool,
     /// What is said when the client follows the redirect.
     again: Option<Vec<u8>>,
+    /// It sends the client round in a circle.
+    pub(super) is_circular: bool,
 }
 
 #[derive(Clone)]
@@ -101,7 +103,7 @@ impl Script {
     }
 
     fn new(name: &'static str, acts: Vec<(Duration, Act)>, fate: Fate) -> Script {
-        Script { name, acts, fate, is_slow: false, poisons: false, again: None }
+        Script { name, acts, fate, is_slow: false, poisons: false, again: None, is_circular: false }
     }
 
     /// The reply to request `number`.
@@ -178,7 +180,8 @@ fn redirect(
     let head = format!("HTTP/1.1 307 There\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n");
     let acts = vec![(Duration::ZERO, Act::Say(head.into_bytes()))];
     if is_endless {
-        return Script::new("a redirect to itself", acts, Fate::Wrong);
+        let script = Script::new("a redirect to itself", acts, Fate::Wrong);
+        return Script { is_circular: true, ..script };
     }
     let again = Some(message(Framing::Length, body, "", is_head));
     Script { again, ..Script::new("a redirect", acts, fate) }
@@ -217,11 +220,25 @@ struct Conversation {
     received: Vec<u8>,
     /// A reply is under way.
     is_busy: bool,
-    scripts: Rc<HashMap<String, Script>>,
+    scripts: Rc<Scripts>,
+}
+
+/// What the hostile servers of a world share.
+pub(super) struct Scripts {
+    /// By target.
+    replies: HashMap<String, Script>,
+    /// The requests that came, as `POST /target`, with how often they came.
+    pub(super) asked: RefCell<HashMap<String, usize>>,
+}
+
+impl Scripts {
+    pub(super) fn new(replies: HashMap<String, Script>) -> Rc<Scripts> {
+        Rc::new(Scripts { replies, asked: RefCell::default() })
+    }
 }
 
 /// Serves a new connection.
-pub(super) fn welcome(net: &Net, peer: Peer, scripts: &Rc<HashMap<String, Script>>) {
+pub(super) fn welcome(net: &Net, peer: Peer, scripts: &Rc<Scripts>) {
     /// Even a silent server lets go some day.
     const PATIENCE: Duration = Duration::from_secs(800);
     let conversation = Rc::new(RefCell::new(Conversation {
@@ -249,14 +266,15 @@ fn listen(net: &Net, conversation: &Rc<RefCell<Conversation>>) {
         if this.is_busy {
             return;
         }
-        let Some(target) = take_request(&mut this.received) else { return };
+        let Some((method, target)) = take_request(&mut this.received) else { return };
+        *this.scripts.asked.borrow_mut().entry(format!("{method} {target}")).or_default() += 1;
         this.is_busy = true;
         match target.strip_suffix("/again") {
             Some(first) => {
-                let again = this.scripts[first].again.clone().unwrap_or_default();
+                let again = this.scripts.replies[first].again.clone().unwrap_or_default();
                 vec![(Duration::ZERO, Act::Say(again))]
             }
-            None => this.scripts[&target].acts.clone(),
+            None => this.scripts.replies[&target].acts.clone(),
         }
     };
     // Silence is for ever.
@@ -289,19 +307,20 @@ fn perform(net: &Net, conversation: &Rc<RefCell<Conversation>>, mut acts: Vec<(D
     });
 }
 
-/// Takes a complete request off the front; gives its target.
-fn take_request(received: &mut Vec<u8>) -> Option<String> {
+/// Takes a complete request off the front; gives its method and target.
+fn take_request(received: &mut Vec<u8>) -> Option<(String, String)> {
     let end = received.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
     let head = str::from_utf8(&received[..end]).expect("our client writes text");
     let field = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
     let length: usize = field.map_or(0, |digits| digits.parse().expect("our client counts"));
-    let target = head.split(' ').nth(1).expect("our client writes requests").to_owned();
+    let mut words = head.split(' ').map(str::to_owned);
+    let line = words.next().zip(words.next()).expect("our client writes requests");
     let whole = end + 4 + length;
     if received.len() < whole {
         return None;
     }
     received.drain(..whole);
-    Some(target)
+    Some(line)
 }
 
 impl fmt::Display for Script {
