@@ -61,6 +61,10 @@ impl<S: Service + 'static> Acceptor<S> {
     }
 
     fn accept_some(&mut self, cx: &Context<'_>) -> Flow {
+        if self.status().is_draining() {
+            // A last look: the report of a full queue may wait behind many others.
+            self.source.assume_ready();
+        }
         let mut accepted = 0;
         for _ in 0..self.shared.limits.accepts_per_resume_max {
             if !self.status().has_room() {

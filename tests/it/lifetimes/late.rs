@@ -115,3 +115,15 @@ fn a_drain_looks_once_more_before_it_closes_the_idle() {
     client.assert_end();
     assert!(house.net.now() < Time::ZERO + DELAY, "before the report came");
 }
+
+/// What the kernel has accepted for the server is the server's, reported or not.
+#[test]
+fn a_drain_looks_once_more_before_the_listener_closes() {
+    let (mut house, _idle) = house();
+    let client = house.connect();
+    client.send(&get("/queued"));
+    house.server.handle().drain(DRAIN_TIMEOUT);
+    house.pass(INSTANT);
+    assert_eq!(client.answer(), (200, "GET /queued \n".into()));
+    client.assert_end();
+}
