@@ -79,11 +79,12 @@ pub const SLOW_CALLBACK: Duration = Duration::from_millis(100);
 /// `net.core.somaxconn`).
 pub const LISTEN_BACKLOG: i32 = 4096;
 
-/// Pause of an acceptor that got no descriptor (EMFILE, ENFILE) or no memory (ENOBUFS, ENOMEM).
-/// Without it the loop would spin: the queue stays readable.
+/// Pause of an acceptor that got no descriptor (EMFILE, ENFILE) or no memory (ENOBUFS, ENOMEM), or
+/// whose new connection cannot be watched (ENOSPC). Without it the loop would spin: the queue stays
+/// readable.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// At most one log line about refused descriptors in this time.
+/// At most one log line of an acceptor, about why others have to wait, in this time.
 pub const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Descriptors left for the program itself when the number of connections is derived from the

@@ -1,5 +1,6 @@
 //! The task that owns a listener: it turns waiting connections into tasks.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -38,7 +39,7 @@ pub(super) struct Acceptor<S> {
     source: Source<Listener>,
     shared: Rc<Shared<S>>,
     state: State,
-    /// When the log was last told about refused accepts.
+    /// When the log was last told why nothing is accepted.
     logged: Option<Time>,
 }
 
@@ -66,6 +67,7 @@ impl<S: Service + 'static> Acceptor<S> {
             self.source.assume_ready();
         }
         let mut accepted = 0;
+        let mut last_error = None;
         for _ in 0..self.shared.limits.accepts_per_resume_max {
             if !self.status().has_room() {
                 return self.wait_for_room(cx);
@@ -73,32 +75,36 @@ impl<S: Service + 'static> Acceptor<S> {
             match self.source.accept() {
                 Ok((stream, peer)) => {
                     accepted += 1;
-                    self.open(stream, peer);
+                    if let Err(error) = self.open(stream, peer) {
+                        let what = "cannot watch a new connection, which is closed";
+                        return self.back_off(what, &error, cx);
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return self.queue_is_empty();
                 }
                 Err(error) if concerns_one_connection(&error) => {
                     log::debug!("a connection was gone before it was accepted: {error}");
+                    last_error = Some(error);
                 }
-                Err(error) => return self.back_off(&error, cx),
+                Err(error) => return self.back_off("cannot accept", &error, cx),
             }
         }
-        if accepted == 0 {
+        match last_error {
             // Nothing but failures: whatever it is, do not spin on it.
-            return self.back_off(&io::Error::other("accept fails again and again"), cx);
+            Some(error) if accepted == 0 => {
+                self.back_off("cannot accept, again and again", &error, cx)
+            }
+            _ => Flow::Again,
         }
-        Flow::Again
     }
 
-    fn open(&self, stream: Stream, peer: SocketAddr) {
+    fn open(&self, stream: Stream, peer: SocketAddr) -> io::Result<()> {
         let shared = &self.shared;
         let made = shared.status.handle.try_spawn_task(|task| {
             Connection::new(shared, stream, peer, task).map(|new| Box::new(new) as Box<dyn Task>)
         });
-        if let Err(error) = made {
-            log::warn!("cannot watch a new connection, which is closed: {error}");
-        }
+        made.map(drop)
     }
 
     /// A server that drains takes what was in the queue, and is then done.
@@ -113,21 +119,27 @@ impl<S: Service + 'static> Acceptor<S> {
     fn wait_for_room(&mut self, cx: &Context<'_>) -> Flow {
         self.source.want(Readiness::empty());
         self.status().wait_for_room(cx.task());
+        self.warn(format_args!("no room for another connection"), cx);
         self.go(State::Full, cx);
         Flow::Wait
     }
 
-    fn back_off(&mut self, error: &io::Error, cx: &Context<'_>) -> Flow {
-        if self.logged.is_none_or(|logged| cx.now().since(logged) >= ACCEPT_LOG_INTERVAL) {
-            self.logged = Some(cx.now());
-            let open = self.status().open.get();
-            log::warn!("cannot accept: {error}; {open} connections are open, trying again");
-        }
+    fn back_off(&mut self, what: &str, error: &io::Error, cx: &Context<'_>) -> Flow {
+        self.warn(format_args!("{what}: {error}"), cx);
         let until = cx.now() + ACCEPT_BACKOFF;
         self.source.want(Readiness::empty());
         let timer = cx.handle().at(until, cx.task());
         self.go(State::BackingOff { timer }, cx);
         Flow::Wait
+    }
+
+    /// Tells the log why others have to wait, and not again for a while.
+    fn warn(&mut self, why: fmt::Arguments<'_>, cx: &Context<'_>) {
+        if self.logged.is_none_or(|logged| cx.now().since(logged) >= ACCEPT_LOG_INTERVAL) {
+            self.logged = Some(cx.now());
+            let open = self.status().open.get();
+            log::warn!("{why}; {open} connections are open, others wait");
+        }
     }
 
     fn go(&mut self, state: State, cx: &Context<'_>) {
