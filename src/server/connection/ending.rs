@@ -48,6 +48,12 @@ impl<S: Service> Connection<S> {
         Next::Yield(Flow::Done)
     }
 
+    /// The end of a connection whose socket failed.
+    pub(super) fn fail(&mut self, error: &io::Error, cx: &Context<'_>) -> Next {
+        log::debug!("connection {} from {}: {error}", cx.task(), self.peer.address());
+        self.end(reason_of(error), cx)
+    }
+
     fn tell_ending(&self, reason: Reason, cx: &Context<'_>) {
         let (task, why) = (cx.task(), reason.sentence());
         cx.handle().tell(|| Event::Ending { task, why });
@@ -56,7 +62,7 @@ impl<S: Service> Connection<S> {
 }
 
 /// Which of the two things that can go wrong with a socket went wrong.
-pub(super) fn reason_of(error: &io::Error) -> Reason {
+fn reason_of(error: &io::Error) -> Reason {
     match error.kind() {
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted

@@ -39,7 +39,6 @@ mod deadlines;
 mod ending;
 mod serving;
 
-use ending::reason_of;
 use serving::{Serving, Work};
 
 /// Where a connection is. What a state needs lives in its variant.
@@ -208,7 +207,7 @@ impl<S: Service> Connection<S> {
                 self.source.want(Readiness::READABLE);
                 return Next::Yield(Flow::Wait);
             }
-            Err(error) => return self.end(reason_of(&error), cx),
+            Err(error) => return self.fail(&error, cx),
         };
         self.eof |= fresh == 0;
         *read_bytes_left = read_bytes_left.saturating_sub(fresh);
@@ -246,7 +245,7 @@ impl<S: Service> Connection<S> {
         let output = &mut cx.scratch.output;
         let sent = match write_all(&mut self.source, output) {
             Ok(sent) => sent,
-            Err(error) => return self.end(reason_of(&error), cx),
+            Err(error) => return self.fail(&error, cx),
         };
         if sent < output.len() {
             let bytes = output[sent..].to_vec();
@@ -266,7 +265,7 @@ impl<S: Service> Connection<S> {
     fn flush(&mut self, mut unsent: Box<Unsent>, progress: u32, cx: &mut Context<'_>) -> Next {
         let sent = match write_all(&mut self.source, &unsent.bytes[unsent.sent..]) {
             Ok(sent) => sent,
-            Err(error) => return self.end(reason_of(&error), cx),
+            Err(error) => return self.fail(&error, cx),
         };
         unsent.sent += sent;
         if unsent.sent < unsent.bytes.len() {
