@@ -96,6 +96,11 @@ impl Program {
         }
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A connection to it.
     #[track_caller]
     pub(crate) fn connect(&self) -> TcpStream {

@@ -1,0 +1,233 @@
+use std::io::{self, BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use rustix::io::Errno;
+
+use crate::client::{Client, End, REQUEST};
+use crate::server::{PATIENCE, Server};
+
+/// Has strace, or says why not: on the machines of the project it must be there.
+fn has_strace() -> bool {
+    match Command::new("strace").arg("-V").output() {
+        Ok(output) if output.status.success() => true,
+        _ if std::env::var_os("CI").is_some() => panic!("no strace: apt-get install strace"),
+        _ => {
+            println!("skipped: no strace on this machine");
+            false
+        }
+    }
+}
+
+/// A strace that is attached to a server and makes its system calls fail.
+struct Strace {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Strace {
+    /// `injection` is what strace(1) calls so: `accept4:error=EMFILE:when=1..3`. Calls are counted
+    /// from now on.
+    fn attach(server: &Server, injection: &str) -> Strace {
+        let pid = server.program.id().to_string();
+        let mut child = Command::new("strace")
+            .args(["-f", "-p", &pid, "-e", &format!("inject={injection}")])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        let first = lines.recv_timeout(PATIENCE).unwrap();
+        assert!(first.ends_with(" attached"), "{first}");
+        Strace { child, lines }
+    }
+
+    /// Waits until so many calls were made to fail, and lets the server go.
+    #[track_caller]
+    fn detach(mut self, calls: usize) {
+        let mut lines = Vec::new();
+        let mut failed = 0;
+        while failed < calls {
+            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+                panic!("{failed} calls have failed, not {calls}: {lines:#?}");
+            };
+            failed += usize::from(line.ends_with("(INJECTED)"));
+            lines.push(line);
+        }
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Strace {
+    fn drop(&mut self) {
+        // A test that has failed: the server must not stay traced.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The first `times` calls of `call` fail with each of these errors in turn, while `talk` talks
+/// to the server, first of all on a connection that it has made before. The log names the error in
+/// so many lines.
+#[track_caller]
+fn fail(
+    call: &str,
+    errors: &[(&str, Errno)],
+    times: usize,
+    lines: std::ops::RangeInclusive<usize>,
+    talk: impl Fn(&Server, Client),
+) {
+    if !has_strace() {
+        return;
+    }
+    for (name, errno) in errors {
+        let server = Server::start(&["-v"]);
+        let mut kept = server.client();
+        kept.greet();
+        let strace = Strace::attach(&server, &format!("{call}:error={name}:when=1..{times}"));
+        talk(&server, kept);
+        strace.detach(times);
+        let said = server.recovers_and_ends();
+        let text = io::Error::from(*errno).to_string();
+        let count = said.count(&text);
+        assert!(lines.contains(&count), "{call} and {name}: {count} lines with {text:?}");
+    }
+}
+
+fn greet_anew(server: &Server, kept: Client) {
+    server.program.greet();
+    drop(kept);
+}
+
+fn greet_on(_: &Server, mut kept: Client) {
+    kept.greet();
+}
+
+/// Asks on the connection that was there before; it is closed without an answer.
+fn lose(_: &Server, mut kept: Client) {
+    kept.send(REQUEST);
+    assert_eq!(kept.until_end().0, "");
+}
+
+#[test]
+fn accept_fails_for_one_connection() {
+    let errors = [("ECONNABORTED", Errno::CONNABORTED), ("EPERM", Errno::PERM)];
+    // Lines for who asked to be told more.
+    fail("accept4", &errors, 3, 3..=3, greet_anew);
+}
+
+#[test]
+fn accept_fails_for_want_of_something() {
+    let errors = [
+        ("EMFILE", Errno::MFILE),
+        ("ENFILE", Errno::NFILE),
+        ("ENOBUFS", Errno::NOBUFS),
+        ("ENOMEM", Errno::NOMEM),
+        ("EPROTO", Errno::PROTO),
+    ];
+    fail("accept4", &errors, 3, 1..=1, greet_anew);
+}
+
+#[test]
+fn accept_fails_again_and_again() {
+    let errors = [("ECONNABORTED", Errno::CONNABORTED)];
+    // 64 lines for who asked to be told more, and the one that says that it is not one connection.
+    fail("accept4", &errors, 64, 65..=65, greet_anew);
+}
+
+#[test]
+fn reading_fails() {
+    let errors =
+        [("ECONNRESET", Errno::CONNRESET), ("ETIMEDOUT", Errno::TIMEDOUT), ("EIO", Errno::IO)];
+    fail("recvfrom", &errors, 1, 1..=1, lose);
+}
+
+#[test]
+fn writing_fails() {
+    let errors = [
+        ("EPIPE", Errno::PIPE),
+        ("ECONNRESET", Errno::CONNRESET),
+        ("ENOBUFS", Errno::NOBUFS),
+        ("EIO", Errno::IO),
+    ];
+    fail("sendto", &errors, 1, 1..=1, lose);
+}
+
+#[test]
+fn every_call_is_interrupted() {
+    let interrupted = [("EINTR", Errno::INTR)];
+    fail("accept4", &interrupted, 5, 0..=0, greet_anew);
+    fail("recvfrom", &interrupted, 5, 0..=0, greet_on);
+    fail("sendto", &interrupted, 5, 0..=0, greet_on);
+    fail("epoll_wait", &interrupted, 1, 0..=0, greet_on);
+    fail("epoll_wait", &interrupted, 100, 0..=0, greet_on);
+}
+
+#[test]
+fn a_connection_cannot_be_watched() {
+    let errors = [("ENOMEM", Errno::NOMEM), ("ENOSPC", Errno::NOSPC)];
+    fail("epoll_ctl", &errors, 3, 1..=1, |server, kept| {
+        for _ in 0..3 {
+            assert_eq!(server.client().until_end(), (String::new(), End::Finished));
+        }
+        greet_anew(server, kept);
+    });
+}
+
+#[test]
+fn half_closing_fails() {
+    fail("shutdown", &[("ENOTCONN", Errno::NOTCONN)], 1, 0..=0, greet_anew);
+}
+
+/// The reset of a peer that does not read becomes an ordinary close.
+#[test]
+fn setting_an_option_fails() {
+    if !has_strace() {
+        return;
+    }
+    let server = Server::start(&["--write-progress-timeout", "300ms"]);
+    let strace = Strace::attach(&server, "setsockopt:error=ENOBUFS:when=1");
+    let mut greedy = server.client();
+    greedy.send_until_it_stalls(&REQUEST.repeat(400_000));
+    server.wait_for_connections(0);
+    strace.detach(1);
+    server.recovers_and_ends().no_warnings();
+}
+
+/// close(2) frees the descriptor even if it fails. One that strace fails is not made at all, so
+/// the descriptor stays: only that the server lives is to be seen.
+#[test]
+fn closing_fails() {
+    if !has_strace() {
+        return;
+    }
+    for name in ["EINTR", "EIO"] {
+        let server = Server::start(&[]);
+        let strace = Strace::attach(&server, &format!("close:error={name}:when=1"));
+        server.program.greet();
+        server.program.greet();
+        strace.detach(1);
+        server.end().no_warnings();
+    }
+}
+
+#[test]
+fn logging_fails() {
+    if !has_strace() {
+        return;
+    }
+    for name in ["ENOSPC", "EIO", "EPIPE"] {
+        let server = Server::start(&["-v"]);
+        let strace = Strace::attach(&server, &format!("write:error={name}:when=1..3"));
+        (0..3).for_each(|_| server.program.greet());
+        server.wait_for_connections(0);
+        strace.detach(3);
+        assert_eq!(server.recovers_and_ends().count("ends: the request asked to close"), 11);
+    }
+}

@@ -1,0 +1,125 @@
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use crate::client::{Client, End, REQUEST};
+use crate::server::Server;
+
+const LAST: &str = "\r\nConnection: close\r\n";
+
+/// Asks on and on, four requests ahead of the answers, so that the connection is never idle. Gives
+/// the number of answers up to and with the one that was announced to be the last.
+fn ask_until_it_is_the_last(client: &mut Client, begun: &mpsc::Sender<()>) -> usize {
+    (0..4).for_each(|_| client.send(REQUEST));
+    for answers in 1.. {
+        let answer = client.answer().unwrap_or_else(|end| panic!("{end:?} after {answers}"));
+        if answer.contains(LAST) {
+            return answers;
+        }
+        if answers == 10 {
+            begun.send(()).unwrap();
+        }
+        client.send(REQUEST);
+    }
+    unreachable!("the server ends before we run out of numbers")
+}
+
+#[test]
+fn a_drain_under_load_loses_no_request() {
+    const CLIENTS: usize = 8;
+    let server = Server::start(&[]);
+    let (sender, begun) = mpsc::channel();
+    let threads: Vec<_> = server
+        .clients(CLIENTS)
+        .into_iter()
+        .map(|mut client| {
+            let sender = sender.clone();
+            thread::spawn(move || ask_until_it_is_the_last(&mut client, &sender))
+        })
+        .collect();
+    (0..CLIENTS).for_each(|_| begun.recv().unwrap());
+    server.program.signal("TERM");
+    let answers: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+    assert!(answers >= 10 * CLIENTS);
+    server.ended().no_warnings();
+}
+
+/// The kernel has accepted them, the server has not even heard of them.
+#[test]
+fn a_drain_answers_what_waits_in_the_accept_queue() {
+    let server = Server::start(&[]);
+    server.stop();
+    let mut queued = server.clients(100);
+    queued.iter_mut().for_each(|client| client.send(REQUEST));
+    server.program.signal("TERM");
+    server.program.signal("CONT");
+    for client in &mut queued {
+        // Before the server reads of the signal, or after it: both are right.
+        assert!(client.answer().unwrap().starts_with("HTTP/1.1 200 OK\r\n"));
+        assert_eq!(client.until_end(), (String::new(), End::Finished));
+    }
+    let said = server.ended();
+    said.no_warnings();
+    assert_eq!(said.count("requests answered: 110, connections: 110"), 1);
+}
+
+/// While it stood still every time limit has passed; who sent in time is innocent.
+#[test]
+fn a_stopped_server_cuts_nobody_when_it_goes_on() {
+    let mut flags = Vec::new();
+    for limit in ["--head-timeout", "--idle-timeout", "--body-progress-timeout"] {
+        flags.extend([limit, "1500ms"]);
+    }
+    let server = Server::start(&flags);
+    let (head, rest_of_head) = REQUEST.split_at(10);
+    let body_head = b"GET /World HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n";
+    let kinds: [(&[u8], &[u8]); 3] =
+        [(b"", REQUEST), (head, rest_of_head), (body_head, &[b'x'; 100])];
+    let begin = |beginning: &[u8]| {
+        let mut clients = server.clients(50);
+        clients.iter_mut().for_each(|client| client.send(beginning));
+        clients
+    };
+    let mut innocent = kinds.map(|(beginning, _)| begin(beginning));
+    let mut guilty = begin(head);
+    server.wait_for_connections(200);
+    server.program.greet();
+    server.stop();
+    for (clients, (_, rest)) in innocent.iter_mut().zip(kinds) {
+        clients.iter_mut().for_each(|client| client.send(rest));
+    }
+    thread::sleep(Duration::from_millis(1600));
+    server.program.signal("CONT");
+    for client in innocent.iter_mut().flatten() {
+        assert!(client.answer().unwrap().starts_with("HTTP/1.1 200 OK\r\n"));
+    }
+    for client in &mut guilty {
+        let (text, _) = client.until_end();
+        assert!(text.starts_with("HTTP/1.1 408 "), "{text:?}");
+    }
+    drop((innocent, guilty));
+    server.recovers_and_ends().no_warnings();
+}
+
+/// Going on after a stop is what makes a system call fail with EINTR without any handler.
+#[test]
+fn interruptions_are_no_failures() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    let (sender, over) = mpsc::channel::<()>();
+    let asking = thread::spawn(move || {
+        let mut greetings = 0;
+        while over.try_recv() == Err(mpsc::TryRecvError::Empty) {
+            client.greet();
+            greetings += 1;
+        }
+        greetings
+    });
+    for _ in 0..50 {
+        server.program.signal("STOP");
+        server.program.signal("CONT");
+    }
+    drop(sender);
+    assert!(asking.join().unwrap() > 0);
+    server.recovers_and_ends().no_warnings();
+}
