@@ -60,7 +60,7 @@ fn a_hundred_thousand_come_and_go() {
 #[test]
 #[ignore = "slow: cargo test --test faults -- --ignored"]
 fn a_hundred_thousand_pipelined_requests_are_held_back_and_answered() {
-    const HELD_BYTES_MAX: u64 = 512 << 10;
+    const HELD_BYTES_MAX: u64 = 192 << 10;
     const CLIENTS: usize = 4;
     let server = Server::start(&[]);
     let requests = REQUEST.repeat(MANY);

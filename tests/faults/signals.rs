@@ -44,9 +44,29 @@ fn a_drain_under_load_loses_no_request() {
     server.ended().no_warnings();
 }
 
-/// The kernel has accepted them, the server has not even heard of them.
+/// The kernel has accepted them, and the server has no room.
 #[test]
 fn a_drain_answers_what_waits_in_the_accept_queue() {
+    let mut server = Server::start(&["--max-connections", "10"]);
+    let mut idle = server.clients(10);
+    idle.iter_mut().for_each(Client::greet);
+    let mut queued = server.clients(20);
+    queued.iter_mut().for_each(|client| client.send(REQUEST));
+    server.program.wait_for("no room");
+    server.program.signal("TERM");
+    for client in &mut queued {
+        assert!(client.answer().unwrap().contains(LAST));
+        assert_eq!(client.until_end(), (String::new(), End::Finished));
+        client.finish();
+    }
+    let said = server.ended();
+    said.warnings(20, "no room for another connection; ");
+    assert_eq!(said.count("requests answered: 40, connections: 40"), 1);
+}
+
+/// The kernel has accepted them, the server has not even heard of them.
+#[test]
+fn a_drain_answers_what_came_while_the_server_stood_still() {
     let server = Server::start(&[]);
     server.stop();
     let mut queued = server.clients(100);
@@ -58,6 +78,7 @@ fn a_drain_answers_what_waits_in_the_accept_queue() {
         assert!(client.answer().unwrap().starts_with("HTTP/1.1 200 OK\r\n"));
         assert_eq!(client.until_end(), (String::new(), End::Finished));
     }
+    drop(queued);
     let said = server.ended();
     said.no_warnings();
     assert_eq!(said.count("requests answered: 110, connections: 110"), 1);

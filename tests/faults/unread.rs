@@ -1,9 +1,9 @@
 use crate::client::REQUEST;
 use crate::server::Server;
 
-/// What one connection may hold in memory: a full input buffer behind a full output buffer, and
-/// room for growing.
-const HELD_BYTES_MAX: u64 = 512 << 10;
+/// What one connection may hold in memory: a full input buffer behind a full output buffer, each
+/// of 64 KiB, and half as much again for the allocator.
+const HELD_BYTES_MAX: u64 = 192 << 10;
 const CLIENTS: usize = 5;
 
 #[test]
