@@ -1,0 +1,68 @@
+//! Chunked bodies: RFC 9112 section 7.1.
+
+use super::{Reading, Stop, demand, field_line, is_text, split_once};
+
+/// What a peer may impose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChunkLimits {
+    pub(crate) body_bytes_max: u64,
+    pub(crate) overhead_bytes_max: usize,
+    pub(crate) trailers_max: usize,
+}
+
+/// The content of the body at the front of `input`, and the length of the body.
+pub(crate) fn chunks(input: &[u8], limits: ChunkLimits) -> Reading<(Vec<u8>, usize)> {
+    let (mut content, mut overhead, mut rest) = (Vec::new(), 0, input);
+    loop {
+        let (size, extension_bytes) = size_line(take_line(&mut rest)?)?;
+        demand(content.len() as u128 + size <= limits.body_bytes_max.into(), "too long")?;
+        overhead += extension_bytes;
+        demand(overhead <= limits.overhead_bytes_max, "the extensions are too long")?;
+        if size == 0 {
+            break;
+        }
+        let size = usize::try_from(size).expect("it is within the limit");
+        content.extend_from_slice(rest.get(..size).ok_or(Stop::Incomplete)?);
+        match &rest[size..] {
+            [] | [b'\r'] => return Err(Stop::Incomplete),
+            [b'\r', b'\n', after @ ..] => rest = after,
+            _ => return Err(Stop::Wrong("no CRLF behind the data")),
+        }
+    }
+    for trailers in 1.. {
+        let line = take_line(&mut rest)?;
+        if line.is_empty() {
+            break;
+        }
+        field_line(line)?;
+        overhead += line.len();
+        demand(overhead <= limits.overhead_bytes_max, "the trailers are too long")?;
+        demand(trailers <= limits.trailers_max, "too many trailers")?;
+    }
+    Ok((content, input.len() - rest.len()))
+}
+
+/// `1*16HEXDIG [ BWS ";" text ]`: the size, and the bytes behind it.
+fn size_line(line: &[u8]) -> Reading<(u128, usize)> {
+    let end = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
+    demand((1..=16).contains(&end), "not 1 to 16 digits")?;
+    let digits = line[..end].iter().map(|byte| char::from(*byte).to_digit(16));
+    let size = digits.fold(0, |size, digit| size * 16 + u128::from(digit.expect("a digit")));
+    let is_space = |byte: &&u8| b" \t".contains(*byte);
+    let spaces = line[end..].iter().take_while(is_space).count();
+    let extension = &line[end + spaces..];
+    let is_good = match extension {
+        [] => spaces == 0,
+        [b';', text @ ..] => is_text(text),
+        _ => false,
+    };
+    demand(is_good, "an extension")?;
+    Ok((size, line.len() - end))
+}
+
+/// Takes a line without its CRLF.
+fn take_line<'a>(rest: &mut &'a [u8]) -> Reading<&'a [u8]> {
+    let (line, after) = split_once(rest, b"\r\n").ok_or(Stop::Incomplete)?;
+    *rest = after;
+    Ok(line)
+}
