@@ -6,7 +6,7 @@
 mod sim;
 #[path = "../../tests/it/checkers.rs"]
 mod checkers;
-#[path = "../../tests/fuzz/properties.rs"]
+#[path = "../../tests/fuzz/properties/mod.rs"]
 mod properties;
 
 /// Holds the property with this name against `data`.
