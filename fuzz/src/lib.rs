@@ -4,7 +4,7 @@
 
 #[path = "../../tests/it/sim.rs"]
 mod sim;
-#[path = "../../tests/it/checkers.rs"]
+#[path = "../../tests/it/checkers/mod.rs"]
 mod checkers;
 #[path = "../../tests/fuzz/properties/mod.rs"]
 mod properties;

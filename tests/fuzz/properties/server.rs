@@ -7,6 +7,7 @@ use helloop::greeting::Greeting;
 use helloop::http::{Reply, ReplyError, ReplyEvent, Request, Response};
 use helloop::limits::{Limits, ReplyLimits};
 use helloop::server::{OwnedRequest, Reply as Answer, coroutines, pieces};
+use helloop::world::Time;
 use helloop::world::sim::{Faults, Net, Peer};
 
 use super::{BeginsWith, Property, choice, has};
@@ -55,21 +56,25 @@ struct Guest {
 struct Scene {
     house: House,
     guests: Vec<Guest>,
-    is_draining: bool,
+    /// When a drain that has begun must be over.
+    drained: Option<Time>,
 }
 
 /// The first byte: 1 a rough network; 2 answers that may be large; 4 coroutines; 8 small limits; all
 /// of it is the seed. Operations follow.
 fn hold(data: &[u8]) {
     let (bits, mut rest) = choice(data);
-    let mut scene = Scene { house: house(bits), guests: Vec::new(), is_draining: false };
+    let mut scene = Scene { house: house(bits), guests: Vec::new(), drained: None };
     for _ in 0..OPERATIONS_MAX {
         let Some((number, operation)) = next_operation(&mut rest) else { break };
         scene.perform(operation, number);
     }
     scene.house.settle();
     scene.guests.iter_mut().for_each(Guest::check);
-    if scene.is_draining { scene.check_drained() } else { scene.check_alive() }
+    match scene.drained {
+        Some(deadline) => scene.check_drained(deadline),
+        None => scene.check_alive(),
+    }
 }
 
 fn house(bits: u8) -> House {
@@ -180,18 +185,20 @@ const ERRNOS: [i32; 6] = [4, 12, 23, 24, 103, 105];
 
 impl Scene {
     fn perform(&mut self, operation: Operation<'_>, number: usize) {
-        let Scene { house, guests, is_draining } = self;
+        let Scene { house, guests, drained } = self;
         match operation {
-            Operation::Connect if *is_draining || guests.len() == GUESTS_MAX => {}
+            Operation::Connect if drained.is_some() || guests.len() == GUESTS_MAX => {}
             Operation::Connect => guests.push(Guest::new(&house.net)),
             Operation::Turn => drop(house.turn()),
             Operation::Settle => drop(house.settle()),
             Operation::Pass(time) => drop(house.pass(time)),
-            Operation::FailAccept(_) if *is_draining => {}
+            Operation::FailAccept(_) if drained.is_some() => {}
             Operation::FailAccept(errno) => house.net.fail_accept(address(), errno),
+            Operation::Drain(_) if house.server.is_finished() => {}
             Operation::Drain(time) => {
                 house.server.handle().drain(time);
-                *is_draining = true;
+                // A second call changes nothing.
+                drained.get_or_insert(house.net.now() + time);
             }
             _ => {
                 let index = number % guests.len().max(1);
@@ -220,8 +227,9 @@ impl Scene {
     }
 
     /// A drain comes to its end, whoever stays.
-    fn check_drained(mut self) {
-        self.house.pass(LONG);
+    fn check_drained(mut self, deadline: Time) {
+        let time = deadline.since(self.house.net.now()) + Duration::from_millis(1);
+        self.house.pass(time);
         assert!(self.house.server.is_finished(), "the drain has no end");
         self.guests.iter_mut().for_each(Guest::check);
         self.guests.clear();
