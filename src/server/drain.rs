@@ -16,8 +16,8 @@ use crate::event_loop::{Context, Flow, Remote, Task, TimerId};
 use crate::id::TaskId;
 use crate::observe::Event;
 
-/// What a server was told from outside, in order of severity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What a server was told from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
     /// Go on.
     Serve,
@@ -50,10 +50,13 @@ impl Control {
         self.inner().drainer = Some((remote, drainer));
     }
 
-    /// Gives an order. A weaker one than the present one changes nothing.
+    /// Gives an order. One that is not more severe than the present one changes nothing: the first
+    /// drain says how long it may take, also if the drainer has not heard of it yet.
     fn order(&self, order: Order) {
         let mut inner = self.inner();
-        inner.order = inner.order.max(order);
+        if matches!((inner.order, order), (Order::Serve, _) | (_, Order::Stop)) {
+            inner.order = order;
+        }
         if let Some((remote, drainer)) = &inner.drainer {
             remote.wake(*drainer);
         }

@@ -274,3 +274,22 @@ fn who_is_accepted_after_the_grace_has_one_of_its_own() {
     assert!(house.server.is_finished(), "{:?}", house.net.now().since(accepted));
     assert_eq!(house.server.report().cut, 0);
 }
+
+/// Also when both calls come before the loop turns.
+#[test]
+fn the_first_drain_says_how_long_it_may_take() {
+    for settles in [false, true] {
+        let mut house = house();
+        let client = house.connect();
+        client.send("GET /slow HTTP/1.1\r\n");
+        house.settle();
+        house.server.handle().drain(Duration::from_secs(2));
+        if settles {
+            house.settle();
+        }
+        house.server.handle().drain(Duration::from_secs(5));
+        house.pass(Duration::from_secs(2) + INSTANT);
+        assert!(house.server.is_finished(), "settles: {settles}");
+        assert_eq!(house.server.report().cut, 1);
+    }
+}
