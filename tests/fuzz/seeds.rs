@@ -1,5 +1,5 @@
-//! Bytes that are worth beginning with: what the transcripts say and are answered, and replies that
-//! are wrong in one place.
+//! Bytes that are worth beginning with: what the transcripts and the catalogue say, what is answered
+//! there, and replies that are wrong in one place.
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,7 +18,10 @@ const BYTES_MAX: usize = 4096;
 pub(crate) fn of(property: &Property) -> Vec<(String, Vec<u8>)> {
     let mut sent = Vec::new();
     match property.begins_with {
-        BeginsWith::Requests => sent.extend(blocks("in")),
+        BeginsWith::Requests => {
+            sent.extend(blocks("in"));
+            sent.extend(catalogue());
+        }
         BeginsWith::Replies => {
             sent.extend(blocks("out"));
             let replies = REPLIES.iter().enumerate();
@@ -29,24 +32,44 @@ pub(crate) fn of(property: &Property) -> Vec<(String, Vec<u8>)> {
     seeds.filter(|(_, seed)| seed.len() <= BYTES_MAX).collect()
 }
 
-/// The bytes of every block with this name on every page, and where it is.
-fn blocks(name: &str) -> Vec<(String, Vec<u8>)> {
-    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
+/// The pages in a directory of the tests: name and text.
+fn pages(directory: &str) -> Vec<(String, String)> {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests").join(directory);
     let entries = fs::read_dir(&directory).expect("the directory of the pages");
-    let mut pages: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
-    pages.sort();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    paths.retain(|path| !path.ends_with("README.md"));
+    paths.sort();
+    let text = |path: &PathBuf| fs::read_to_string(path).expect("a page is text");
+    paths.iter().map(|path| (path.display().to_string(), text(path))).collect()
+}
+
+/// The bytes of every block with this name in the transcripts, and where it is.
+fn blocks(name: &str) -> Vec<(String, Vec<u8>)> {
     let mut blocks = Vec::new();
-    for page in pages.iter().filter(|page| !page.ends_with("README.md")) {
-        let page_text = fs::read_to_string(page).expect("a page is text");
+    for (page, page_text) in pages("transcripts") {
         for section in page_text.split("\n## ").skip(1) {
             let heading = section.lines().next().unwrap_or_default();
-            let place = format!("{}, \"{heading}\"", page.display());
+            let place = format!("{page}, \"{heading}\"");
             let Some((_, block)) = section.split_once(&format!("```{name}\n")) else { continue };
             let (block, _) = block.split_once("```").expect("the block is closed");
             blocks.push((place, text::parse(block)));
         }
     }
     blocks
+}
+
+/// The requests of the catalogue: the lines that are indented.
+fn catalogue() -> Vec<(String, Vec<u8>)> {
+    let mut requests = Vec::new();
+    for (page, page_text) in pages("catalogue") {
+        let lines = page_text.lines().enumerate();
+        requests.extend(lines.filter_map(|(number, line)| {
+            let request = text::parse(line.strip_prefix("    ")?);
+            Some((format!("{page}, line {}", number + 1), request))
+        }));
+    }
+    requests
 }
 
 /// Shapes of replies that our own server does not send.

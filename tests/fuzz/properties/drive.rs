@@ -140,13 +140,14 @@ impl Driver<'_> {
 
     /// One call. Gives what it wants and has said.
     fn step(&mut self, rest: &mut &[u8], eof: bool) -> (Want, Vec<u8>) {
+        let so_far = self.desk.run.consumed + rest.len();
         let (before, answers) = (*rest, self.desk.run.answers.len());
         let (mut output, limits) = (Vec::new(), &self.desk.setup.limits);
         let Driver { exchange, response, desk } = self;
         let want = exchange.advance(rest, eof, &mut output, response, desk);
         assert!(before.ends_with(rest), "what is left is not the end of what was given");
-        let repeated = 3 * before.len() + limits.body_bytes_max as usize;
-        let most = limits.output_bytes_max + ANSWER_BYTES_MAX + repeated;
+        // What is repeated is not longer than what has come, and bytes that are no UTF-8 become three.
+        let most = limits.output_bytes_max + ANSWER_BYTES_MAX + 3 * so_far;
         assert!(output.len() < most, "{} bytes of output at once", output.len());
         let answered = self.desk.run.answers.len() - answers;
         assert!(answered <= limits.requests_per_resume_max, "{answered} requests at once");

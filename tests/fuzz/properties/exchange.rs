@@ -100,7 +100,7 @@ fn check_again(whole: &Run) {
             let limits = limits(|limits| limits.fields_max = FIELDS_MAX_CEILING);
             let setup = Setup { limits, ..Setup::of(0) };
             let again = run(&input, &[], &setup);
-            assert_eq!(again.requests, [request.clone()], "{}", input.escape_ascii());
+            assert_eq!(again.requests, std::slice::from_ref(request), "{}", input.escape_ascii());
             assert_eq!(again.consumed, input.len());
         }
     }

@@ -44,7 +44,7 @@ fn hold(data: &[u8]) {
     let setup = Setup { is_head: has(bits, 2), eof: has(bits, 4), limits };
     let whole = run(input, &[], &setup);
     for cuts in cuts::of(input.len(), bits) {
-        check_cut(&whole, run(input, &cuts, &setup), input, &cuts);
+        check_cut(&whole, run(input, &cuts, &setup), &cuts);
     }
     let naive = naive::reply(input, setup.eof, setup.is_head, &limits);
     match (naive, whole.end) {
@@ -115,7 +115,7 @@ fn advance(reply: &mut Reply, so_far: &[u8], eof: bool, run: &mut Run, setup: &S
             }
             Ok(ReplyEvent::End { reusable }) => {
                 run.end = End::Complete { reusable };
-                return check_end(reply, &rest[..], eof, reusable);
+                return check_end(reply, rest, eof, reusable);
             }
             Err(error) => {
                 run.end = End::Wrong(error);
@@ -138,17 +138,12 @@ fn check_end(reply: &Reply, rest: &[u8], eof: bool, reusable: bool) {
 }
 
 /// However it is cut, the same comes of it. A cut just at the end hides what follows.
-fn check_cut(whole: &Run, mut cut: Run, input: &[u8], cuts: &[usize]) {
-    let is_hidden = cut.consumed < input.len() || matches!(whole.end, End::Complete { .. });
-    if let (End::Complete { reusable }, End::Complete { reusable: expected }) =
-        (&mut cut.end, whole.end)
-        && is_hidden
-        && *reusable
-        && !expected
-    {
-        // Whatever follows, or the end of input, has not come yet.
-        assert!(cuts.contains(&cut.consumed), "cut at {cuts:?}");
-        *reusable = false;
+fn check_cut(whole: &Run, mut cut: Run, cuts: &[usize]) {
+    let is_less = cut.end == End::Complete { reusable: true }
+        && whole.end == End::Complete { reusable: false };
+    if is_less && cuts.contains(&cut.consumed) {
+        // Whatever follows, or the end of input, had not come yet.
+        cut.end = whole.end;
     }
     assert_eq!(cut, *whole, "cut at {cuts:?}");
 }
@@ -172,7 +167,7 @@ fn check_lenient(input: &[u8], whole: &Run, expected: &naive::Reply, setup: &Set
     at = 0;
     loop {
         message = lenient::reply_head(&input[at..]).expect("what we take, a lenient reader takes");
-        if !message.status.is_some_and(|status| status < 200) {
+        if message.status.is_none_or(|status| status >= 200) {
             break;
         }
         at += message.head_bytes;

@@ -60,7 +60,7 @@ pub(crate) fn reply(
             ..Reply::default()
         };
         if has_content {
-            reply.read_body(framing, &input[at..], eof, limits)?;
+            reply.read_body(&framing, &input[at..], eof, limits)?;
         }
         return Ok(reply);
     }
@@ -69,13 +69,13 @@ pub(crate) fn reply(
 impl Reply {
     fn read_body(
         &mut self,
-        framing: Framing,
+        framing: &Framing,
         rest: &[u8],
         eof: bool,
         limits: &ReplyLimits,
     ) -> Reading<()> {
         let most = limits.body_bytes_max;
-        match framing {
+        match *framing {
             Framing::Chunked => {
                 let limits = ChunkLimits {
                     body_bytes_max: most,
