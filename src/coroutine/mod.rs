@@ -40,6 +40,7 @@ mod gather;
 mod group;
 mod listener;
 mod promise;
+mod slot;
 mod queue;
 mod relay;
 mod resolve;
