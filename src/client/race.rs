@@ -32,7 +32,7 @@ impl Race {
     pub(super) fn new(handle: &Handle, addresses: &[SocketAddr]) -> Race {
         Race {
             handle: handle.clone(),
-            relay: Relay::new(handle),
+            relay: Relay::default(),
             waiting: interleaved(addresses),
             running: Vec::new(),
             failures: Vec::new(),
@@ -102,7 +102,7 @@ impl Race {
         let is_set = |timer: TimerId| timer.deadline() == self.next_start;
         if !self.timer.is_some_and(is_set) {
             self.take_timer_back();
-            let task = self.relay.task(cx);
+            let task = self.relay.task(&self.handle, cx);
             self.timer = Some(self.handle.at(self.next_start, task));
         }
     }

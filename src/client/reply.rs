@@ -202,13 +202,9 @@ impl Inner {
 
     /// The watch stops when the last byte was read, not when somebody asks for it.
     fn note_end(&mut self) {
-        if self.exchange.is_complete() && self.timings_are_open() {
+        if self.exchange.is_complete() && !self.patience.watch.is_finished() {
             self.patience.watch.finish();
         }
-    }
-
-    fn timings_are_open(&self) -> bool {
-        self.patience.watch.timings().body.is_none()
     }
 }
 

@@ -8,8 +8,7 @@ use std::rc::Rc;
 
 use url::Url;
 
-use super::Client;
-use super::connect::{Patience, authority};
+use super::connect::{Opener, Patience, authority};
 use super::connection::Connection;
 use super::deadline::Watch;
 use super::error::{Error, ErrorKind, Phase};
@@ -19,6 +18,7 @@ use super::origin::LastOrigin;
 use super::pool::Lease;
 use super::redirect;
 use super::reply::Reply;
+use super::{Client, Shared};
 use crate::coroutine::Relay;
 use crate::http::{Ask, Reply as Machine, ReplyHead};
 use crate::limits::{REQUEST_BODY_INLINE_BYTES_MAX, ReplyLimits};
@@ -85,7 +85,7 @@ impl Job {
     async fn run(mut self: Box<Self>) -> Result<Reply, Error> {
         let handle = &self.client.shared.opener.handle;
         let watch = Watch::start(handle, &self.client.shared.timeouts);
-        let mut patience = Patience { watch, relay: Relay::new(handle) };
+        let mut patience = Patience { watch, relay: Relay::default() };
         loop {
             let lease = self.lease(&mut patience).await?;
             let conversation = Box::pin(self.converse(lease, &mut patience));
@@ -103,9 +103,10 @@ impl Job {
 
     async fn lease(&self, patience: &mut Patience) -> Result<Lease, Error> {
         let origin = &self.url[..url::Position::BeforePath];
-        let mut acquire = self.client.shared.pool.acquire(origin);
+        let Shared { pool, opener: Opener { handle, .. }, .. } = &*self.client.shared;
+        let mut acquire = pool.acquire(origin);
         let granted = poll_fn(|cx| {
-            let task = patience.relay.task(cx);
+            let task = patience.relay.task(handle, cx);
             patience.or_wait(cx, |_| acquire.poll(task))
         });
         let mut lease =

@@ -17,7 +17,12 @@ pub(super) fn decode(content_type: Option<&[u8]>, bytes: Vec<u8>) -> String {
 
 /// What the `charset` of `content_type` stands for, or UTF-8.
 pub(super) fn encoding(content_type: Option<&[u8]>) -> &'static Encoding {
-    content_type.and_then(charset).and_then(Encoding::for_label).unwrap_or(UTF_8)
+    match content_type.and_then(charset) {
+        None => UTF_8,
+        // What almost everybody says needs no look into the table of labels.
+        Some(label) if label.eq_ignore_ascii_case(b"utf-8") => UTF_8,
+        Some(label) => Encoding::for_label(label).unwrap_or(UTF_8),
+    }
 }
 
 /// The value of the parameter `charset` (RFC 9110 section 8.3.2), without quotes.

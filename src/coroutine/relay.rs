@@ -14,47 +14,53 @@ use crate::id::TaskId;
 /// Combinators that give their children wakers of their own (`FuturesUnordered` and its like) look
 /// only at children whose waker was called. For those there is a relay: a small task that is queued
 /// in their place, and calls the waker.
+#[derive(Default)]
 pub(crate) struct Relay {
+    /// Made when it is first needed. In a box, because it hardly ever is.
+    spawned: Option<Box<Spawned>>,
+}
+
+struct Spawned {
     handle: Handle,
-    /// Made when it is first needed.
-    task: Option<(TaskId, Rc<RefCell<Option<Waker>>>)>,
+    task: TaskId,
+    waker: Rc<RefCell<Option<Waker>>>,
 }
 
 impl Relay {
-    pub(crate) fn new(handle: &Handle) -> Relay {
-        Relay { handle: handle.clone(), task: None }
-    }
-
     /// The task to queue for whoever polls with `cx`.
-    pub(crate) fn task(&mut self, cx: &PollContext<'_>) -> TaskId {
-        if let Some(task) = self.handle.task_behind(cx.waker()) {
+    pub(crate) fn task(&mut self, handle: &Handle, cx: &PollContext<'_>) -> TaskId {
+        if let Some(task) = handle.task_behind(cx.waker()) {
             return task;
         }
-        let Relay { handle, task } = self;
-        let (task, waker) = task.get_or_insert_with(|| {
-            let waker = Rc::default();
-            let inside = Rc::clone(&waker);
-            (handle.spawn_task(|_| Box::new(WakesAnother(inside))), waker)
-        });
-        let waker = &mut *waker.borrow_mut();
+        let spawned = self.spawned.get_or_insert_with(|| Box::new(Spawned::new(handle)));
+        let waker = &mut *spawned.waker.borrow_mut();
         if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             *waker = Some(cx.waker().clone());
         }
-        *task
+        spawned.task
     }
 }
 
-impl Drop for Relay {
+impl Spawned {
+    fn new(handle: &Handle) -> Spawned {
+        let waker = Rc::default();
+        let inside = Rc::clone(&waker);
+        let task = handle.spawn_task(|_| Box::new(WakesAnother(inside)));
+        Spawned { handle: handle.clone(), task, waker }
+    }
+}
+
+impl Drop for Spawned {
     fn drop(&mut self) {
-        if let Some((task, _)) = self.task.take() {
-            self.handle.discard(task);
-        }
+        self.handle.discard(self.task);
     }
 }
 
 impl fmt::Debug for Relay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Relay").field("task", &self.task.as_ref().map(|(task, _)| task)).finish()
+        f.debug_struct("Relay")
+            .field("task", &self.spawned.as_ref().map(|spawned| spawned.task))
+            .finish()
     }
 }
 

@@ -86,7 +86,7 @@ impl Stream {
         let socket = handle.connect(address)?;
         // Nobody waits yet: who does will become the owner.
         let source = Source::connecting(handle, socket, TaskId::default())?;
-        Ok(Stream { source, relay: Relay::new(handle) })
+        Ok(Stream { source, relay: Relay::default() })
     }
 
     /// Waits until the connection is there, or cannot be.
@@ -156,7 +156,7 @@ impl Stream {
 
     /// Resumes whoever polls with `cx` when the stream is ready for `interest`, and for nothing else.
     pub fn want(&mut self, cx: &Context<'_>, interest: Readiness) {
-        let task = self.relay.task(cx);
+        let task = self.relay.task(self.source.handle(), cx);
         self.source.want_for(task, interest);
     }
 
