@@ -1,7 +1,7 @@
 //! Connections that are open: who has one, who waits for one, and which are idle.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 use std::task::Poll;
@@ -37,8 +37,9 @@ struct State {
     idle: usize,
     /// Who waits, by order of arrival.
     waiting: BTreeMap<u64, Ticket>,
-    /// What those get who had these tickets, and have not looked yet.
-    granted: BTreeMap<u64, Lease>,
+    /// What those get who had these tickets, and have not looked yet. They look in this order, unless
+    /// one gives up.
+    granted: VecDeque<(u64, Lease)>,
     /// Tickets ever drawn.
     tickets: u64,
     /// The task that watches the idle connections; `None` if there is none to watch.
@@ -140,7 +141,7 @@ impl Pool {
             let Some((number, Ticket { host: next, task })) = next else { break };
             let fitting = if Rc::ptr_eq(&next, host) { connection.take() } else { None };
             let lease = self.lease(next, fitting);
-            self.state.borrow_mut().granted.insert(number, lease);
+            self.state.borrow_mut().granted.push_back((number, lease));
             self.handle.wake(task);
         }
         if let Some(connection) = connection {
@@ -244,6 +245,11 @@ impl State {
         Some((number, ticket))
     }
 
+    fn take_granted(&mut self, ticket: u64) -> Option<Lease> {
+        let at = self.granted.iter().position(|(number, _)| *number == ticket)?;
+        self.granted.remove(at).map(|(_, lease)| lease)
+    }
+
     fn pop_oldest_idle(&mut self) -> Option<Idle> {
         let oldest = |host: &Host| host.idle.borrow().first().map(|idle| idle.since);
         let with_idle = self.hosts.values().filter_map(|host| Some((oldest(host)?, host)));
@@ -292,7 +298,7 @@ impl Acquire {
     pub(super) fn poll(&mut self, task: TaskId) -> Poll<Lease> {
         if let Some(number) = self.ticket {
             let state = &mut *self.pool.state.borrow_mut();
-            if let Some(lease) = state.granted.remove(&number) {
+            if let Some(lease) = state.take_granted(number) {
                 self.ticket = None;
                 return Poll::Ready(lease);
             }
@@ -318,7 +324,7 @@ impl Drop for Acquire {
         let granted = {
             let state = &mut *self.pool.state.borrow_mut();
             state.waiting.remove(&number);
-            state.granted.remove(&number)
+            state.take_granted(number)
         };
         // Granted, and not taken: whoever is next has it.
         if let Some(lease) = granted {

@@ -23,7 +23,7 @@ pub struct Reply(Box<Inner>);
 struct Inner {
     url: Url,
     head: ReplyHead,
-    exchange: Box<Exchange>,
+    exchange: Exchange,
     patience: Patience,
     decoder: Option<Box<Decoder>>,
     /// The end of the body was given.
@@ -37,7 +37,7 @@ impl Reply {
     pub(super) fn new(
         url: Url,
         head: ReplyHead,
-        exchange: Box<Exchange>,
+        exchange: Exchange,
         mut patience: Patience,
         is_decoded: bool,
         body_bytes_max: u64,

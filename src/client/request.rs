@@ -126,7 +126,7 @@ impl Job {
         &self,
         mut lease: Lease,
         patience: &mut Patience,
-    ) -> Result<(ReplyHead, Box<Exchange>), Error> {
+    ) -> Result<(ReplyHead, Exchange), Error> {
         let (mut message, machine) = self.message()?;
         loop {
             let peer = match &lease.connection {
@@ -136,8 +136,7 @@ impl Job {
             let is_reused = lease.is_reused;
             patience.watch.enter(Phase::Head);
             let shared = &self.client.shared;
-            let exchange = Exchange::new(shared, lease, peer, message, machine.clone());
-            let mut exchange = Box::new(exchange);
+            let mut exchange = Exchange::new(shared, lease, peer, message, machine.clone());
             let error = match self.head(&mut exchange, patience).await {
                 Ok(head) => return Ok((head, exchange)),
                 Err(error) => error,
@@ -213,7 +212,7 @@ impl Job {
         self.headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
     }
 
-    fn reply(self, head: ReplyHead, exchange: Box<Exchange>, patience: Patience) -> Reply {
+    fn reply(self, head: ReplyHead, exchange: Exchange, patience: Patience) -> Reply {
         // Who asks for a coding by hand wants it as it is.
         let is_decoded = ACCEPT_ENCODING.is_some() && !self.has_header("Accept-Encoding");
         let body_bytes_max = self.client.shared.body_bytes_max;

@@ -71,7 +71,8 @@ impl<T: 'static> Children<T> {
         F: Future<Output = T> + 'static,
     {
         // Not `map`: the caller that is tracked would be the closure.
-        let mut tasks = Vec::new();
+        let coroutines = coroutines.into_iter();
+        let mut tasks = Vec::with_capacity(coroutines.size_hint().0);
         for coroutine in coroutines {
             tasks.push(handle.spawn(coroutine));
         }

@@ -42,18 +42,23 @@ struct Join<T> {
 }
 
 /// What a task is called. Most are never asked, so the text is made when one is.
-enum Name {
-    Given(String),
-    /// `Task-` and the number.
-    Numbered(u64, OnceCell<String>),
+struct Name {
+    number: u64,
+    /// What it was given; else `Task-` and the number.
+    text: OnceCell<Box<str>>,
 }
 
 impl Name {
+    fn given(name: impl Into<String>) -> Name {
+        Name { number: 0, text: OnceCell::from(name.into().into_boxed_str()) }
+    }
+
+    fn numbered(number: u64) -> Name {
+        Name { number, text: OnceCell::new() }
+    }
+
     fn as_str(&self) -> &str {
-        match self {
-            Name::Given(name) => name,
-            Name::Numbered(number, text) => text.get_or_init(|| format!("Task-{number}")),
-        }
+        self.text.get_or_init(|| format!("Task-{}", self.number).into_boxed_str())
     }
 }
 
@@ -175,7 +180,7 @@ impl Handle {
     /// `Task-2`, … in the order of spawning.
     #[track_caller]
     pub fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-        let name = Name::Numbered(self.count_coroutine(), OnceCell::new());
+        let name = Name::numbered(self.count_coroutine());
         self.spawn_at(name, future, Location::caller())
     }
 
@@ -186,7 +191,7 @@ impl Handle {
         name: impl Into<String>,
         future: F,
     ) -> JoinHandle<F::Output> {
-        self.spawn_at(Name::Given(name.into()), future, Location::caller())
+        self.spawn_at(Name::given(name), future, Location::caller())
     }
 
     fn spawn_at<F: Future + 'static>(
