@@ -119,7 +119,7 @@ impl Listener {
         Ok(Listener {
             handle: handle.clone(),
             source,
-            relay: Relay::new(handle),
+            relay: Relay::default(),
             pause: None,
             tried: (0, 0),
             gone_in_a_row: 0,
@@ -161,11 +161,12 @@ impl Listener {
                     self.gone_in_a_row = 0;
                     match Stream::accepted(&self.handle, socket) {
                         Ok(stream) => return Poll::Ready((stream, peer)),
-                        Err(error) => log::warn!("cannot watch a new connection: {error}"),
+                        // It is closed; for the next one there may be room later.
+                        Err(error) => self.rest("cannot watch a new connection", &error),
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.source.want_for(self.relay.task(cx), Readiness::READABLE);
+                    self.source.want_for(self.relay.task(&self.handle, cx), Readiness::READABLE);
                     return Poll::Pending;
                 }
                 Err(error) => self.fail(&error),
@@ -190,11 +191,16 @@ impl Listener {
             }
             // Nothing but failures: whatever it is, do not spin on it.
         }
+        self.rest("cannot accept", error);
+    }
+
+    /// Tells the log, but not too often, and tries nothing for a while.
+    fn rest(&mut self, what: &str, error: &io::Error) {
         self.gone_in_a_row = 0;
         let now = self.handle.now();
         if self.logged.is_none_or(|logged| now.since(logged) >= ACCEPT_LOG_INTERVAL) {
             self.logged = Some(now);
-            log::warn!("cannot accept: {error}; trying again");
+            log::warn!("{what}: {error}; trying again");
         }
         self.pause = Some(self.handle.sleep(ACCEPT_BACKOFF));
     }

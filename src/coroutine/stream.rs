@@ -117,7 +117,7 @@ impl Stream {
     pub(super) fn accepted(handle: &Handle, socket: world::Stream) -> io::Result<Stream> {
         // As in `connecting`: who waits becomes the owner.
         let source = Source::stream(handle, socket, TaskId::default())?;
-        Ok(Stream { source, relay: Relay::new(handle) })
+        Ok(Stream { source, relay: Relay::default() })
     }
 
     /// As [`read`](Stream::read).
