@@ -1,5 +1,6 @@
 use std::io::{self, BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
@@ -8,13 +9,24 @@ use rustix::io::Errno;
 use crate::client::{Client, End, REQUEST};
 use crate::server::{PATIENCE, Server};
 
-/// Has strace, or says why not: on the machines of the project it must be there.
+/// True if strace can attach itself here, which some kernels allow to root alone. Says why not: on
+/// the machines of the project it must be able to.
 fn has_strace() -> bool {
-    match Command::new("strace").arg("-V").output() {
-        Ok(output) if output.status.success() => true,
-        _ if std::env::var_os("CI").is_some() => panic!("no strace: apt-get install strace"),
-        _ => {
-            println!("skipped: no strace on this machine");
+    static REFUSAL: LazyLock<Option<String>> = LazyLock::new(|| {
+        let mut waiting = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let attached = Strace::attach_to(waiting.id(), "getpid:error=EPERM");
+        let refusal = attached.map(|mut strace| strace.interrupt()).err();
+        waiting.kill().unwrap();
+        waiting.wait().unwrap();
+        refusal
+    });
+    match &*REFUSAL {
+        None => true,
+        Some(refusal) if std::env::var_os("CI").is_some() => {
+            panic!("{refusal}: apt-get install strace")
+        }
+        Some(refusal) => {
+            println!("skipped: {refusal}");
             false
         }
     }
@@ -29,21 +41,36 @@ struct Strace {
 impl Strace {
     /// `injection` is what strace(1) calls so: `accept4:error=EMFILE:when=1..3`. Calls are counted
     /// from now on.
+    #[track_caller]
     fn attach(server: &Server, injection: &str) -> Strace {
-        let pid = server.program.id().to_string();
+        Strace::attach_to(server.program.id(), injection).unwrap()
+    }
+
+    /// `Err` is why it cannot.
+    fn attach_to(pid: u32, injection: &str) -> Result<Strace, String> {
         let mut child = Command::new("strace")
-            .args(["-f", "-p", &pid, "-e", &format!("inject={injection}")])
+            .args(["-f", "-p", &pid.to_string(), "-e", &format!("inject={injection}")])
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap();
+            .map_err(|error| format!("no strace: {error}"))?;
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();
         thread::spawn(move || {
             stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
-        let first = lines.recv_timeout(PATIENCE).unwrap();
-        assert!(first.ends_with(" attached"), "{first}");
-        Strace { child, lines }
+        let strace = Strace { child, lines };
+        match strace.lines.recv_timeout(PATIENCE) {
+            Ok(first) if first.ends_with(" attached") => Ok(strace),
+            Ok(first) => Err(first),
+            Err(_) => Err("strace says nothing".into()),
+        }
+    }
+
+    /// Lets the process go.
+    fn interrupt(&mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
+        self.child.wait().unwrap();
     }
 
     /// Waits until so many calls were made to fail, and lets the server go.
@@ -58,9 +85,7 @@ impl Strace {
             failed += usize::from(line.ends_with("(INJECTED)"));
             lines.push(line);
         }
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
-        self.child.wait().unwrap();
+        self.interrupt();
     }
 }
 
