@@ -1,5 +1,5 @@
 //! What the server allocates: nothing for a request on the hot path, and a few words for an idle
-//! connection. A binary of its own, because it counts with a global allocator of its own.
+//! connection. What the client allocates for a fetch. A binary of its own, because it counts with a global allocator of its own.
 
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -229,4 +229,86 @@ fn an_idle_connection_owns_no_buffer() {
     println!("{each} bytes per idle connection");
     assert!(each <= BYTES_PER_IDLE_CONNECTION_MAX, "{each} bytes per idle connection");
     assert!(each >= 64, "{each} bytes cannot be all: something is not counted");
+}
+
+/// Allocations of a fetch, from its URL to its text. Each of them is a thing that outlives a call: the
+/// URL, the request and its bytes, the fetch's steps, the reply with its head and its body. Twelve were
+/// counted; the collections of another Rust may grow otherwise.
+#[cfg(feature = "client")]
+const ALLOCATIONS_PER_FETCH_MAX: u64 = 14;
+
+/// The same of a fetch that is a task of its own and waits for a connection: the task, what it shares
+/// with its handle, the callback that tells the gather, and its share of tables and queues. Sixteen were
+/// counted.
+#[cfg(feature = "client")]
+const ALLOCATIONS_PER_GATHERED_FETCH_MAX: u64 = 18;
+
+#[cfg(feature = "client")]
+mod fetching {
+    use super::*;
+    use helloop::client::{Client, Error};
+    use helloop::event_loop::Handle;
+    use helloop::server::Running;
+
+    /// On a thread of its own, so that what it allocates is not counted.
+    fn server() -> Running {
+        let server = Server::builder().bind("127.0.0.1:0").expect("a free port");
+        server.spawn(Greeting).expect("a thread")
+    }
+
+    /// Allocations per fetch, on this thread.
+    fn count<F>(fetches: u64, fetch_all: impl FnOnce(Handle, Client, String) -> F) -> u64
+    where
+        F: Future<Output = Result<(), Error>> + 'static,
+    {
+        let server = server();
+        let mut event_loop = EventLoop::new().expect("a descriptor for the poller");
+        let handle = event_loop.handle().clone();
+        let client = Client::builder(&handle).connections_max(10).build().expect("good limits");
+        let origin = format!("http://{}", server.local_addrs()[0]);
+        // The first opens the connection, and fills what is reused.
+        let first = client.get(&format!("{origin}/0")).send();
+        let first = event_loop.run_until_complete(async { first.await?.text().await });
+        first.expect("the loop runs").expect("a first greeting");
+        let all = fetch_all(handle, client.clone(), origin);
+        let info = measure(|| {
+            event_loop.run_until_complete(all).expect("the loop runs").expect("greetings");
+        });
+        server.handle().shutdown();
+        server.join().expect("the server ends");
+        let each = info.count_total.div_ceil(fetches);
+        println!("{each} allocations per fetch");
+        each
+    }
+
+    #[test]
+    fn a_fetch_allocates_no_more_than_it_must() {
+        const FETCHES: u64 = 200;
+        let each = count(FETCHES, |_, client, origin| async move {
+            for number in 0..FETCHES {
+                let text = client.get(&format!("{origin}/{number}")).send().await?.text().await?;
+                assert!(text.starts_with("Hello, "));
+            }
+            Ok(())
+        });
+        assert!(each <= ALLOCATIONS_PER_FETCH_MAX, "{each}");
+        assert!(each >= 3, "{each} cannot be all: something is not counted");
+    }
+
+    #[test]
+    fn a_gathered_fetch_allocates_no_more_than_it_must() {
+        const FETCHES: u64 = 500;
+        let each = count(FETCHES, |handle, client, origin| async move {
+            let fetches = (0..FETCHES).map(|number| {
+                let request = client.get(&format!("{origin}/{number}"));
+                async move { request.send().await?.text().await }
+            });
+            for text in handle.gather(fetches).await {
+                assert!(text??.starts_with("Hello, "));
+            }
+            Ok(())
+        });
+        assert!(each <= ALLOCATIONS_PER_GATHERED_FETCH_MAX, "{each}");
+        assert!(each >= 5, "{each} cannot be all: something is not counted");
+    }
 }
