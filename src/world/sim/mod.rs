@@ -309,3 +309,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
