@@ -109,6 +109,8 @@ impl Client {
     fn leave(&mut self, now: Time) {
         let Some(peer) = self.peer.take() else { return };
         self.seen.source = self.seen.source.or(peer.known_as());
+        // It may have been reset in this very moment, before anybody could look.
+        self.seen.was_cut |= peer.was_cut();
         self.seen.left = Some(now);
         drop(peer);
         (self.done)();

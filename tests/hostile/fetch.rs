@@ -1,9 +1,5 @@
-//! The client among hostile servers, with our own server on the same loop.
-
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::fmt;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,130 +9,17 @@ use helloop::limits::{FETCH_WHOLE_TIMEOUT, Limits};
 use helloop::observe::{Event, Observer};
 use helloop::server::Server;
 use helloop::world::Time;
-use helloop::world::sim::{Faults, LATENCY_MAX, Sim};
+use helloop::world::sim::{LATENCY_MAX, Sim};
 use helloop::{SourceId, TaskId};
 
-use super::ask::{echo, pattern};
+use super::fetch_plan::{Fetch, FetchPlan, SITES, ours_address};
 use super::run::{Failure, Tally, no_task_panicked, unless_it_panics, what_is_left};
-use super::script::{Fate, Script, Scripts, site_address, welcome};
+use super::script::{Fate, Scripts, site_address, welcome};
 use super::service::Mixed;
 use crate::checkers::{self, Checker, demand};
 
-/// Hostile servers in each world.
-const SITES: u8 = 3;
-
 /// More turns than any plan needs.
 const TURNS_MAX: usize = 400_000;
-
-/// What will be fetched, from whom, in which world.
-#[derive(Clone)]
-pub(crate) struct FetchPlan {
-    pub(crate) seed: u64,
-    faults: Faults,
-    connections_max: usize,
-    per_host_max: Option<usize>,
-    fetches: Vec<Fetch>,
-}
-
-/// One fetch.
-#[derive(Clone)]
-struct Fetch {
-    begins: Duration,
-    /// A hostile server by its number; `None`: ours.
-    site: Option<u8>,
-    method: &'static str,
-    target: String,
-    body: Option<Vec<u8>>,
-    script: Script,
-    /// It is cancelled after this time.
-    gives_up: Option<Duration>,
-}
-
-impl FetchPlan {
-    pub(crate) fn drawn(seed: u64) -> FetchPlan {
-        // Another world than that of the server's plan with the same seed.
-        let mut random = fastrand::Rng::with_seed(seed ^ 0x0066_6574_6368);
-        let faults = Faults::drawn(random.u64(..));
-        let count = random.usize(1..=16);
-        FetchPlan {
-            seed,
-            faults,
-            connections_max: random.usize(1..=8),
-            per_host_max: random.bool().then(|| random.usize(1..=3)),
-            fetches: (0..count).map(|number| Fetch::drawn(&mut random, number)).collect(),
-        }
-    }
-
-    /// Something may fail that has done nothing wrong.
-    fn is_unreliable(&self) -> bool {
-        let Faults { cut_percent, refused_percent, unanswered_percent, clock_jump_percent, .. } =
-            self.faults;
-        cut_percent + refused_percent + unanswered_percent + clock_jump_percent > 0
-    }
-
-    /// Somebody keeps connections so long that others may wait in vain.
-    fn is_slow(&self) -> bool {
-        self.fetches.iter().any(|fetch| fetch.script.is_slow)
-    }
-
-    /// A server sends what nobody has asked for: whoever asks next may be told that.
-    fn is_poisoned(&self, site: Option<u8>) -> bool {
-        let same = self.fetches.iter().filter(|fetch| fetch.site == site);
-        same.into_iter().any(|fetch| fetch.script.poisons)
-    }
-}
-
-impl Fetch {
-    fn drawn(random: &mut fastrand::Rng, number: usize) -> Fetch {
-        let site = (random.u8(0..4) > 0).then(|| random.u8(0..SITES));
-        let method = ["GET", "GET", "GET", "GET", "HEAD", "POST"][random.usize(0..6)];
-        let body = (method == "POST").then(|| {
-            let most = if random.u8(0..4) == 0 { 40_000 } else { 500 };
-            pattern(random.usize(1..most))
-        });
-        let (target, script) = match site {
-            Some(_) => (format!("/{number}"), Script::drawn(random, number, method)),
-            None => ours(random, number, method, body.as_deref().unwrap_or_default()),
-        };
-        let most = random.choice([1, 300, 20_000]).expect("three");
-        let begins = Duration::from_millis(random.u64(0..most));
-        let gives_up = (random.u8(0..8) == 0).then(|| Duration::from_millis(random.u64(0..2000)));
-        Fetch { begins, site, method, target, body, script, gives_up }
-    }
-
-    fn url(&self) -> String {
-        let address = self.site.map_or(ours_address(), site_address);
-        format!("http://{address}{}", self.target)
-    }
-}
-
-fn ours_address() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 8080))
-}
-
-/// A target at our own server, and what must come of it.
-fn ours(random: &mut fastrand::Rng, number: usize, method: &str, body: &[u8]) -> (String, Script) {
-    let (target, answer) = match random.u8(0..4) {
-        0 => {
-            let bytes = random.usize(0..3000);
-            (format!("/size/{bytes}"), pattern(bytes))
-        }
-        1 => {
-            let (pieces, bytes) = (random.usize(0..5), random.usize(1..800));
-            (format!("/pieces/{pieces}/{bytes}"), pattern(bytes).repeat(pieces))
-        }
-        2 => {
-            let target = format!("/later/{}", random.u32(0..900));
-            (target.clone(), echo(method, &target, body).into_bytes())
-        }
-        _ => {
-            let target = format!("/{number}");
-            (target.clone(), echo(method, &target, body).into_bytes())
-        }
-    };
-    let answer = if method == "HEAD" { Vec::new() } else { answer };
-    (target, Script::of_our_own(answer))
-}
 
 /// What came of a fetch: the status and the body.
 type Outcome = Result<(u16, Vec<u8>), Error>;
@@ -361,59 +244,11 @@ impl Checker for Pool {
     }
 }
 
-impl fmt::Display for FetchPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut faults = self.faults;
-        let faults = faults.by_name().into_iter().filter(|(_, percent)| **percent > 0);
-        let faults: Vec<_> = faults.map(|(name, percent)| format!("{name} {percent} %")).collect();
-        writeln!(f, "seed {}: {}", self.seed, faults.join(", "))?;
-        let Self { connections_max, per_host_max, .. } = self;
-        writeln!(f, "  at most {connections_max} connections, {per_host_max:?} to a host")?;
-        for (number, fetch) in self.fetches.iter().enumerate() {
-            writeln!(
-                f,
-                "  fetch {number}: after {:?}, {} {}: {}, given up after {:?}",
-                fetch.begins,
-                fetch.method,
-                fetch.url(),
-                fetch.script,
-                fetch.gives_up,
-            )?;
-        }
-        Ok(())
-    }
-}
-
-/// The fetch plans that are a little smaller than `plan`.
-fn smaller(plan: &FetchPlan) -> Vec<FetchPlan> {
-    let mut plans = Vec::new();
-    let mut change = |change: &dyn Fn(&mut FetchPlan)| {
-        let mut smaller = plan.clone();
-        change(&mut smaller);
-        plans.push(smaller);
-    };
-    for fetch in 0..plan.fetches.len() {
-        change(&|plan| drop(plan.fetches.remove(fetch)));
-    }
-    let mut faults = plan.faults;
-    for (fault, (_, percent)) in faults.by_name().into_iter().enumerate() {
-        if *percent > 0 {
-            change(&|plan| *plan.faults.by_name()[fault].1 = 0);
-        }
-    }
-    for fetch in 0..plan.fetches.len() {
-        if plan.fetches[fetch].begins > Duration::ZERO {
-            change(&|plan| plan.fetches[fetch].begins = Duration::ZERO);
-        }
-    }
-    plans
-}
-
 /// Looks for a smaller plan that fails in the same way. Gives the smallest found, and how it fails.
 pub(crate) fn shrink_fetches(plan: &FetchPlan, failure: &Failure) -> (FetchPlan, Failure) {
     let (mut best, mut how) = (plan.clone(), failure.clone());
     loop {
-        let failing = smaller(&best).into_iter().find_map(|plan| {
+        let failing = best.smaller().into_iter().find_map(|plan| {
             let failure = run_fetches(&plan, None).err()?;
             (failure.checker == how.checker).then_some((plan, failure))
         });

@@ -17,6 +17,11 @@ use super::run::{Failure, Record};
 const SETTLED: Duration =
     LATENCY_MAX.saturating_add(HELD_MAX).saturating_add(Duration::from_millis(100));
 
+/// An answer that comes later, behind all that it had to wait for, waited for something that it
+/// should not have: more than any service takes, and less than the shortest timeout, which has a
+/// last look at what was forgotten.
+const PROMPT: Duration = Duration::from_secs(4);
+
 /// A pause that no timeout of a plan strikes in.
 const SHORT_PAUSE: Duration = Duration::from_secs(4);
 
@@ -32,6 +37,8 @@ struct Facts {
     shut: Option<Time>,
     /// When it was answered.
     answered: Vec<Time>,
+    /// When something was written to it.
+    wrote: Vec<Time>,
 }
 
 fn facts_of(record: &Record) -> HashMap<SourceId, Facts> {
@@ -46,6 +53,7 @@ fn facts_of(record: &Record) -> HashMap<SourceId, Facts> {
             Event::Shut { source } => {
                 facts.entry(source).or_default().shut = Some(*at);
             }
+            Event::Wrote { source, .. } => facts.entry(source).or_default().wrote.push(*at),
             Event::Ending { task, why } => {
                 if let Some(facts) = sources.get(&task).and_then(|source| facts.get_mut(source)) {
                     facts.ending = Some((why, *at));
@@ -165,6 +173,9 @@ impl Case<'_> {
             let same = got.iter().zip(body).take_while(|(a, b)| a == b).count();
             format!("the {} bytes of {} are wrong behind the first {same}", got.len(), name())
         })?;
+        if !is_later {
+            self.judge_delay(number, answered)?;
+        }
         let is_complete = self.sent_at(self.end_of(number)).is_some();
         demand(RIGHT, is_complete || *is_refused, || {
             format!("{} was answered before it was complete", name())
@@ -173,6 +184,22 @@ impl Case<'_> {
         let begun = if *is_later { Time::ZERO } else { answered };
         self.judge_closing(number, got, *closes, [begun, answered])?;
         if *is_later { Ok(()) } else { self.judge_date(got, answered) }
+    }
+
+    /// An answer waits for its request, for those before it, and for the peer to read; for nothing
+    /// else, unless the service takes its time.
+    fn judge_delay(&self, number: usize, answered: Time) -> Result<(), Failure> {
+        let (Some(facts), Some(sent)) = (self.facts, self.sent_at(self.end_of(number))) else {
+            return Ok(());
+        };
+        let before = number.checked_sub(1).map(|number| facts.answered[number]);
+        let wrote = facts.wrote[..facts.wrote.partition_point(|at| *at < answered)].last();
+        let began = sent.max(facts.opened).max(before.unwrap_or_default());
+        let began = began.max(wrote.copied().unwrap_or_default());
+        let is_prompt = answered <= began + PROMPT || self.plan.jumps();
+        demand("an answer comes at once", is_prompt, || {
+            format!("answer {number} came at {answered}, although nothing happened since {began}")
+        })
     }
 
     fn judge_closing(

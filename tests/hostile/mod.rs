@@ -1,9 +1,9 @@
-//! A hostile world: a server among peers that do what they like, on a network that loses its temper,
-//! and checkers that look at every event and every byte. Everything follows from one seed.
+//! A hostile world: a server among peers that do what they like, on a network that loses its
+//! temper, and checkers that look at every event and every byte. Everything follows from one seed.
 //!
-//! [`Plan::drawn`] says what will happen, [`run`] makes it happen and judges it, [`shrink`] looks for a
-//! smaller plan that fails in the same way. Whoever includes this module has the folds over events
-//! beside it, as `crate::checkers`.
+//! [`Plan::drawn`] says what will happen, [`run`] makes it happen and judges it, [`shrink`] looks
+//! for a smaller plan that fails in the same way. Whoever includes this module has the folds over
+//! events beside it, as `crate::checkers`.
 
 #![allow(dead_code, reason = "the test and the example each use a part")]
 
@@ -25,14 +25,21 @@ mod judge;
 mod run;
 /// Looks for a smaller plan that still fails.
 mod shrink;
+/// The client among hostile servers, with our own server on the same loop.
 #[cfg(feature = "client")]
 mod fetch;
+/// What will be fetched, from whom, in which world.
+#[cfg(feature = "client")]
+mod fetch_plan;
+/// What a hostile server says to a request.
 #[cfg(feature = "client")]
 mod script;
 
 #[cfg(feature = "client")]
 #[allow(unused_imports, reason = "the test and the example each use a part")]
-pub(crate) use fetch::{FetchPlan, run_fetches, shrink_fetches};
+pub(crate) use fetch::{run_fetches, shrink_fetches};
+#[cfg(feature = "client")]
+pub(crate) use fetch_plan::FetchPlan;
 
 pub(crate) use plan::Plan;
 #[allow(unused_imports, reason = "the example has no use for all")]

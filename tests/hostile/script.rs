@@ -1,5 +1,3 @@
-//! What a hostile server says to a request.
-
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;

@@ -8,8 +8,8 @@ use super::run::{Failure, run};
 /// Runs of smaller plans that are tried at most.
 const ATTEMPTS_MAX: usize = 2000;
 
-/// Looks for a smaller plan that fails in the same way: fewer clients, fewer faults, less of everything.
-/// Gives the smallest that was found, and how it fails.
+/// Looks for a smaller plan that fails in the same way: fewer clients, fewer faults, less of
+/// everything. Gives the smallest that was found, and how it fails.
 pub(crate) fn shrink(plan: &Plan, failure: &Failure) -> (Plan, Failure) {
     let (mut best, mut how) = (plan.clone(), failure.clone());
     let mut attempts = 0;
