@@ -1,0 +1,323 @@
+//! Plants the bugs of `list.md`, one at a time, in a copy of the sources, and looks for who
+//! notices.
+//!
+//! ```text
+//! cargo run --example mutations              all of them; writes docs/mutations.md
+//! cargo run --example mutations -- linger    those with the word in their title; writes nothing
+//! ```
+//!
+//! Hostile worlds come first, then the other tests. Who is not noticed by anybody is a checker that
+//! is missing: the program fails. It also fails where a text is not found any more.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Seeds of the server's plans, and of the client's, that are tried for each bug.
+const SEEDS: &str = "2000";
+
+/// What takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The tests besides the hostile worlds take longer, with their compilation.
+const TESTS_PATIENCE: Duration = Duration::from_secs(900);
+
+/// What is copied. Of `target` a copy has its own.
+const PARTS: [&str; 9] =
+    ["Cargo.toml", "Cargo.lock", "README.md", "src", "tests", "examples", "benches", "docs", ".ci"];
+
+/// A bug to be planted.
+struct Bug {
+    title: String,
+    path: String,
+    search: String,
+    replace: String,
+}
+
+/// Who noticed it.
+enum Verdict {
+    /// A hostile world: the checker, the runs that it took, and the mode.
+    World {
+        checker: String,
+        runs: String,
+        fetches: bool,
+    },
+    /// A hostile world hung.
+    Hung {
+        fetches: bool,
+    },
+    /// Other tests: the first one by name, and how many.
+    Tests {
+        first: String,
+        count: usize,
+    },
+    Nobody,
+}
+
+fn main() -> ExitCode {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let word = std::env::args().nth(1);
+    match run(root, word.as_deref()) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(missed) => {
+            eprintln!("{missed} bugs were noticed by nobody");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Gives the number of bugs that nobody noticed.
+fn run(root: &Path, word: Option<&str>) -> io::Result<usize> {
+    let bugs = read_list(&fs::read_to_string(root.join("tests/mutations/list.md"))?)?;
+    for bug in &bugs {
+        let text = fs::read_to_string(root.join(&bug.path))?;
+        bug.plant(&text)?;
+    }
+    let work = root.join("target/mutations");
+    let tree = work.join("tree");
+    if tree.exists() {
+        fs::remove_dir_all(&tree)?;
+    }
+    fs::create_dir_all(&tree)?;
+    for part in PARTS {
+        if root.join(part).exists() {
+            copy(&root.join(part), &tree.join(part))?;
+        }
+    }
+    let copied = Tree { root: tree, target: work.join("target") };
+    println!("without a bug");
+    if let verdict @ (Verdict::World { .. } | Verdict::Hung { .. }) = copied.judge_by_worlds()? {
+        return Err(io::Error::other(format!("it fails by itself: {}", verdict.cells())));
+    }
+    let chosen = bugs.iter().filter(|bug| word.is_none_or(|word| bug.title.contains(word)));
+    let mut rows: Vec<(&Bug, Verdict)> = Vec::new();
+    for bug in chosen {
+        let verdict = copied.with(bug, Tree::judge_by_worlds)?;
+        println!("{}: {}", bug.title, verdict.cells());
+        rows.push((bug, verdict));
+    }
+    // They take longer: only for what no world has noticed.
+    for (bug, verdict) in &mut rows {
+        if let Verdict::Nobody = verdict {
+            *verdict = copied.with(bug, Tree::judge_by_tests)?;
+            println!("{}: {}", bug.title, verdict.cells());
+        }
+    }
+    if word.is_none() {
+        fs::write(root.join("docs/mutations.md"), report(&rows))?;
+    }
+    Ok(rows.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Nobody)).count())
+}
+
+/// Reads the sections of the list.
+fn read_list(text: &str) -> io::Result<Vec<Bug>> {
+    text.split("\n## ").skip(1).map(read_bug).collect()
+}
+
+fn read_bug(section: &str) -> io::Result<Bug> {
+    let title = section.lines().next().unwrap_or_default().to_owned();
+    let bad = || io::Error::other(format!("`{title}`: not a path and two blocks"));
+    let path = section.split("\nIn `").nth(1).and_then(|rest| rest.split('`').next());
+    let mut blocks = section.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let (search, replace) = (blocks.next(), blocks.next());
+    match (path, search, replace, blocks.next()) {
+        (Some(path), Some(search), Some(replace), None) => Ok(Bug {
+            path: path.to_owned(),
+            search: search.to_owned(),
+            replace: replace.to_owned(),
+            title,
+        }),
+        _ => Err(bad()),
+    }
+}
+
+impl Bug {
+    /// The text of its file, with the bug in it.
+    fn plant(&self, text: &str) -> io::Result<String> {
+        match text.matches(&self.search).count() {
+            1 => Ok(text.replacen(&self.search, &self.replace, 1)),
+            count => Err(io::Error::other(format!(
+                "`{}`: its text is {count} times in {}, not once",
+                self.title, self.path
+            ))),
+        }
+    }
+}
+
+/// A copy of the sources.
+struct Tree {
+    root: PathBuf,
+    target: PathBuf,
+}
+
+impl Tree {
+    /// What `judge` says while `bug` is in the copy.
+    fn with(&self, bug: &Bug, judge: impl Fn(&Tree) -> io::Result<Verdict>) -> io::Result<Verdict> {
+        let path = self.root.join(&bug.path);
+        let good = fs::read_to_string(&path)?;
+        fs::write(&path, bug.plant(&good)?)?;
+        let verdict = judge(self);
+        fs::write(&path, good)?;
+        verdict.map_err(|error| io::Error::other(format!("`{}`: {error}", bug.title)))
+    }
+
+    fn judge_by_worlds(&self) -> io::Result<Verdict> {
+        let mut build = self.cargo(&["build", "--quiet", "--example", "hostile"]);
+        let (output, is_good) = self.finish(build.spawn()?, TESTS_PATIENCE)?;
+        if is_good != Some(true) {
+            return Err(io::Error::other(format!("it does not compile:\n{output}")));
+        }
+        for fetches in [false, true] {
+            let mut worlds = Command::new(self.target.join("debug/examples/hostile"));
+            worlds.args(["--no-shrink", "--seeds", SEEDS]).args(fetches.then_some("--fetch"));
+            let (output, is_good) = self.finish(self.told(&mut worlds)?.spawn()?, PATIENCE)?;
+            match is_good {
+                None => return Ok(Verdict::Hung { fetches }),
+                Some(true) => {}
+                Some(false) => return Ok(Verdict::of_world(&output, fetches)),
+            }
+        }
+        Ok(Verdict::Nobody)
+    }
+
+    fn judge_by_tests(&self) -> io::Result<Verdict> {
+        let mut tests = self.cargo(&["test", "--quiet", "--no-fail-fast"]);
+        tests.args(["--lib", "--test", "it", "--test", "client", "--", "--skip", "hostile"]);
+        let (output, is_good) = self.finish(tests.spawn()?, TESTS_PATIENCE)?;
+        let mut failed: Vec<&str> = output
+            .lines()
+            .filter_map(|line| line.strip_prefix("    "))
+            .filter(|line| line.contains("::") && !line.contains(' '))
+            .collect();
+        failed.sort_unstable();
+        failed.dedup();
+        Ok(match (is_good, failed.first()) {
+            (_, Some(first)) => Verdict::Tests { first: (*first).to_owned(), count: failed.len() },
+            (Some(true), None) => Verdict::Nobody,
+            (Some(false), None) => return Err(io::Error::other(output)),
+            (None, None) => Verdict::Tests { first: "one that hangs".into(), count: 1 },
+        })
+    }
+
+    fn cargo(&self, words: &[&str]) -> Command {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(words).current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
+        self.told(&mut cargo).expect("the directory is there");
+        cargo
+    }
+
+    fn log(&self) -> PathBuf {
+        self.target.with_file_name("output.txt")
+    }
+
+    /// Has `command` write what it says to a file, which fills no pipe that nobody reads.
+    fn told<'a>(&self, command: &'a mut Command) -> io::Result<&'a mut Command> {
+        let log = File::create(self.log())?;
+        Ok(command.stdout(log.try_clone()?).stderr(log).stdin(Stdio::null()))
+    }
+
+    /// Waits for a program: what it said, and whether it succeeded; `None` if it was ended because
+    /// it took too long.
+    fn finish(&self, mut child: Child, patience: Duration) -> io::Result<(String, Option<bool>)> {
+        let began = Instant::now();
+        let status = loop {
+            match child.try_wait()? {
+                Some(status) => break Some(status.success()),
+                None if began.elapsed() > patience => {
+                    child.kill()?;
+                    child.wait()?;
+                    break None;
+                }
+                None => thread::sleep(Duration::from_millis(20)),
+            }
+        };
+        let output = fs::read(self.log())?;
+        Ok((String::from_utf8_lossy(&output).into_owned(), status))
+    }
+}
+
+impl Verdict {
+    /// `seed 17 failed after 17 runs: the checker: what it complains of`.
+    fn of_world(output: &str, fetches: bool) -> Verdict {
+        let line = output.lines().find(|line| line.starts_with("seed "));
+        let after = line.and_then(|line| line.split_once(" failed after "));
+        let rest = after.and_then(|(_, rest)| rest.split_once(" runs: "));
+        match rest {
+            Some((runs, complaint)) => Verdict::World {
+                checker: complaint.split(": ").next().unwrap_or_default().to_owned(),
+                runs: runs.to_owned(),
+                fetches,
+            },
+            None => {
+                let last = output.lines().last().unwrap_or_default().to_owned();
+                Verdict::World {
+                    checker: format!("the program ended: {last}"),
+                    runs: "?".into(),
+                    fetches,
+                }
+            }
+        }
+    }
+
+    /// The cells of its row.
+    fn cells(&self) -> String {
+        let kind = |fetches: &bool| if *fetches { "a client's world" } else { "a server's world" };
+        match self {
+            Verdict::World { checker, runs, fetches } => {
+                format!("{} | {checker} | {runs}", kind(fetches))
+            }
+            Verdict::Hung { fetches } => format!("{} | it hangs within a turn | –", kind(fetches)),
+            Verdict::Tests { first, count: 1 } => format!("tests | `{first}` | –"),
+            Verdict::Tests { first, count } => {
+                format!("tests | `{first}` and {} more | –", count - 1)
+            }
+            Verdict::Nobody => "**nobody** | | –".into(),
+        }
+    }
+}
+
+fn report(rows: &[(&Bug, Verdict)]) -> String {
+    let mut text = String::from(
+        "# Planted bugs, and who notices them\n\n\
+         Written by `cargo run --example mutations`, which plants the bugs of\n\
+         [tests/mutations/list.md](../tests/mutations/list.md) one at a time. A server's world is\n\
+         a run of `cargo run --example hostile`, a client's world one with `--fetch`; 2,000 seeds\n\
+         of each are tried, then the other tests. The last column counts the worlds that did not\n\
+         notice before one did.\n\n\
+         | bug | noticed by | which says | good runs before |\n|---|---|---|---|\n",
+    );
+    for (bug, verdict) in rows {
+        writeln!(text, "| {} | {} |", bug.title, verdict.cells()).expect("a String takes it");
+    }
+    let by = |found: fn(&Verdict) -> bool| rows.iter().filter(|(_, v)| found(v)).count();
+    let worlds = by(|verdict| matches!(verdict, Verdict::World { .. } | Verdict::Hung { .. }));
+    let tests = by(|verdict| matches!(verdict, Verdict::Tests { .. }));
+    let nobody = by(|verdict| matches!(verdict, Verdict::Nobody));
+    writeln!(
+        text,
+        "\n{} bugs: {worlds} noticed by hostile worlds, {tests} by other tests, {nobody} by none.",
+        rows.len()
+    )
+    .expect("a String takes it");
+    text
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    if !from.is_dir() {
+        return fs::copy(from, to).map(drop);
+    }
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        copy(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
