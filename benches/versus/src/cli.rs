@@ -1,0 +1,152 @@
+//! What was typed, and what is said at the end.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use std::{env, fs};
+
+use anyhow::{Context, Result, anyhow};
+use clap::Parser;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::case;
+use crate::manifest::Manifest;
+use crate::record::Record;
+use crate::session::{Plan, Session};
+use crate::table;
+
+/// At least one run was refused.
+const REFUSED: u8 = 3;
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  every run counts
+  1  something broke
+  2  usage
+  3  at least one run was refused; the tables say which and why";
+
+/// helloop against other servers: who spends how much CPU on a request, and more.
+///
+/// Servers that are not installed, or do not build, are reported as absent.
+#[derive(Debug, Parser)]
+#[command(name = "versus", after_help = AFTER_HELP)]
+struct Arguments {
+    /// Short runs, few rounds: for a look, not for figures to show around
+    #[arg(long)]
+    quick: bool,
+
+    /// Only these servers, separated by commas
+    #[arg(long, value_name = "SERVERS", value_delimiter = ',')]
+    only: Vec<String>,
+
+    /// Only these cases, separated by commas
+    #[arg(long, value_name = "CASES", value_delimiter = ',')]
+    case: Vec<String>,
+
+    /// Rounds of each case [default: 8, with --quick 2]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: Option<u16>,
+
+    /// Length of a run, milliseconds [default: 2000, with --quick 500]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(50..))]
+    window: Option<u32>,
+
+    /// The servers [default: versus.toml beside the program's sources]
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+
+    /// Where the reports go
+    #[arg(long, value_name = "FOLDER", default_value = "out")]
+    out: PathBuf,
+
+    /// Take the servers as they were built last
+    #[arg(long)]
+    no_build: bool,
+
+    /// Say which servers and cases there are, and end
+    #[arg(long)]
+    list: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When nothing can be measured at all; what is wrong with single runs is in the report.
+pub(crate) fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let file = match &arguments.manifest {
+        Some(file) => file.clone(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("versus.toml"),
+    };
+    let manifest = Manifest::read(&file)?;
+    if arguments.list {
+        list(&manifest);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
+    }
+    let here = fs::canonicalize(&file)?.parent().context("the manifest is in no folder")?.into();
+    let (rounds, millis) = if arguments.quick { (2, 500) } else { (8, 2_000) };
+    let window = Duration::from_millis(arguments.window.unwrap_or(millis).into());
+    let plan = Plan {
+        here,
+        servers: manifest.select(&arguments.only)?,
+        cases: case::select(&arguments.case).map_err(|text| anyhow!(text))?,
+        rounds: arguments.rounds.map_or(rounds, usize::from),
+        warm_up: window / 4,
+        window,
+        counted: if arguments.quick { 2_000 } else { 10_000 },
+        build: !arguments.no_build,
+        command: command(),
+    };
+    let record = Session::new(plan, interrupted)?.run()?;
+    write(&record, &arguments.out)?;
+    let refused = record.runs.iter().filter(|run| !run.refused.is_empty()).count();
+    if refused > 0 {
+        eprintln!("{refused} of {} runs were refused, see above", record.runs.len());
+        return Ok(ExitCode::from(REFUSED));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(manifest: &Manifest) {
+    println!("Servers:");
+    for stanza in &manifest.servers {
+        println!("  {:<16} {}", stanza.name, stanza.what);
+    }
+    println!("Cases:");
+    for case in case::ALL {
+        println!("  {:<16} {}", case.name, case.title);
+    }
+}
+
+/// What reproduces the session, from the folder above.
+fn command() -> String {
+    let start = "cargo run --release --manifest-path benches/versus/Cargo.toml --".to_owned();
+    env::args().skip(1).fold(start, |text, argument| format!("{text} {argument}"))
+}
+
+fn write(record: &Record, out: &Path) -> Result<()> {
+    fs::create_dir_all(out).with_context(|| format!("{} cannot be made", out.display()))?;
+    let json = serde_json::to_string_pretty(record)?;
+    for (name, text) in [("versus.json", json), ("versus.md", table::markdown(record))] {
+        let path = out.join(name);
+        fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+        eprintln!("wrote {}", path.display());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

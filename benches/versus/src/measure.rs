@@ -1,0 +1,226 @@
+//! One run of one server in one case.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::audit::{Claim, Opinion, audit};
+use crate::case::{CONNECTIONS, Kind, NAMES, Traffic};
+use crate::cores::{Cores, pin};
+use crate::counting;
+use crate::figures::Metric;
+use crate::generator::{Job, Load, Measured, Until, generate};
+use crate::manifest::{Places, Stanza};
+use crate::processes::Cpu;
+use crate::script::{Script, random_names};
+use crate::server::Running;
+use crate::wrk;
+
+/// What all runs have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Bench {
+    pub(crate) here: PathBuf,
+    pub(crate) cores: Cores,
+    pub(crate) warm_up: Duration,
+    pub(crate) window: Duration,
+    /// Requests of the smaller run where they are counted.
+    pub(crate) counted: u64,
+    pub(crate) interrupted: Arc<AtomicBool>,
+}
+
+/// The figures of a run.
+pub(crate) type Figures = BTreeMap<Metric, f64>;
+
+/// What came of a run that took place.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) figures: Figures,
+    pub(crate) opinion: Opinion,
+}
+
+impl Bench {
+    /// Measures once. `saturation`: what the server reached in that case, requests a second.
+    ///
+    /// # Errors
+    /// When the run came to nothing; see also [`Outcome::opinion`].
+    pub(crate) fn measure(
+        &self,
+        kind: Kind,
+        stanza: &Stanza,
+        saturation: Option<f64>,
+    ) -> Result<Outcome> {
+        let just = |figures| Ok(Outcome { figures, opinion: Opinion::default() });
+        match kind {
+            Kind::Traffic(traffic) => self.traffic(traffic, stanza, saturation),
+            Kind::Wrk { depth } => self.wrk(depth, stanza),
+            Kind::Start => just(self.start(stanza)?),
+            Kind::Size => just(self.size(stanza)?),
+            Kind::SystemCalls => just(self.system_calls(stanza)?),
+            Kind::Instructions => {
+                let instructions = counting::instructions(self, stanza, self.counted)?;
+                just(Figures::from([(Metric::Instructions, instructions)]))
+            }
+        }
+    }
+
+    fn running(&self, stanza: &Stanza) -> Result<Running> {
+        Running::start(stanza, &self.here, self.cores, |_| Vec::new())
+    }
+
+    fn traffic(
+        &self,
+        traffic: Traffic,
+        stanza: &Stanza,
+        saturation: Option<f64>,
+    ) -> Result<Outcome> {
+        let load = traffic.shape.load(saturation).context("its saturation is not known")?;
+        let running = self.running(stanza)?;
+        let at_rest = running.processes.memory()?;
+        let names = if traffic.names { random_names(NAMES, 3) } else { vec!["World".into()] };
+        let close = matches!(load, Load::PerRequest { .. });
+        let job = Job {
+            address: running.address,
+            script: Script::new(&running.address.to_string(), &names, close),
+            load,
+            idle: traffic.idle,
+            warm_up: self.warm_up,
+            until: Until::Time(self.window),
+            interrupted: self.interrupted.clone(),
+        };
+        let core = if traffic.same_core { self.cores.server } else { self.cores.generator };
+        pin(core)?;
+        let measured = generate(job, &running.processes);
+        pin(self.cores.generator)?;
+        let measured = measured.map_err(|error| running.with_output(&error))?;
+
+        let claim = Claim::of(&measured, load, traffic.same_core);
+        let mut figures = figures_of(&measured);
+        if traffic.idle > 0 {
+            let grown = measured.memory.anonymous as f64 - at_rest.anonymous as f64;
+            figures.insert(Metric::PerIdle, grown / (traffic.idle + CONNECTIONS) as f64);
+        }
+        Ok(Outcome { figures, opinion: audit(&claim, measured.pace.as_ref()) })
+    }
+
+    fn wrk(&self, depth: usize, stanza: &Stanza) -> Result<Outcome> {
+        let running = self.running(stanza)?;
+        let before = running.processes.cpu()?;
+        let (said, generator) = wrk::run(running.address, depth, self.window, running.work.path())?;
+        let server = running.processes.cpu()?.since(before);
+        let window = Duration::from_micros(said.micros);
+        let claim = Claim {
+            answers: said.answers,
+            window,
+            latency_mean: said.mean / 1e6,
+            server: Duration::from_nanos(server.nanos),
+            generator,
+            concurrency: CONNECTIONS * depth,
+            // wrk lets some time pass between an answer and the next request.
+            is_constant: false,
+            same_core: false,
+        };
+        let mut opinion = audit(&claim, None);
+        if said.errors > 0 {
+            opinion.refusals.push(format!("wrk saw {} errors", said.errors));
+        }
+        let mut figures = cpu_figures(server, said.answers, window);
+        figures.extend([
+            (Metric::LatencyP50, said.p50),
+            (Metric::LatencyP90, said.p90),
+            (Metric::LatencyP99, said.p99),
+        ]);
+        Ok(Outcome { figures, opinion })
+    }
+
+    fn start(&self, stanza: &Stanza) -> Result<Figures> {
+        let running = self.running(stanza)?;
+        let memory = running.processes.memory()?;
+        Ok(Figures::from([
+            (Metric::Start, running.first_answer.as_secs_f64() * 1e3),
+            (Metric::Resting, memory.resident as f64),
+        ]))
+    }
+
+    fn size(&self, stanza: &Stanza) -> Result<Figures> {
+        let binary = stanza.binary.as_ref().context("its size means nothing")?;
+        let path = Places::at_rest(&self.here).fill(binary);
+        let bytes = std::fs::metadata(Path::new(&path)).with_context(|| path.clone())?.len();
+        Ok(Figures::from([(Metric::Binary, bytes as f64)]))
+    }
+
+    fn system_calls(&self, stanza: &Stanza) -> Result<Figures> {
+        let one = Load::Closed { connections: 1, depth: 1 };
+        let many = Load::Closed { connections: CONNECTIONS, depth: 1 };
+        let close = Load::PerRequest { connections: CONNECTIONS };
+        let mut figures = Figures::new();
+        for (metric, load) in
+            [(Metric::CallsMany, many), (Metric::CallsOne, one), (Metric::CallsClose, close)]
+        {
+            figures.insert(metric, counting::system_calls(self, stanza, load, self.counted)?);
+        }
+        Ok(figures)
+    }
+}
+
+fn cpu_figures(server: Cpu, answers: u64, window: Duration) -> Figures {
+    let micros = |nanos: f64| nanos / answers.max(1) as f64 / 1e3;
+    let (all, user) = (server.nanos as f64, server.user_nanos());
+    let seconds = window.as_secs_f64();
+    Figures::from([
+        (Metric::Cpu, micros(all)),
+        (Metric::CpuUser, micros(user)),
+        (Metric::CpuSystem, micros(all - user)),
+        (Metric::PerSecond, answers as f64 / seconds),
+        (Metric::ServerShare, all / 1e7 / seconds),
+    ])
+}
+
+fn figures_of(measured: &Measured) -> Figures {
+    let mut figures = cpu_figures(measured.server, measured.answers, measured.window);
+    let micros = |quantile| measured.latency.value_at_quantile(quantile) as f64 / 1e3;
+    figures.extend([
+        (Metric::LatencyP50, micros(0.5)),
+        (Metric::LatencyP90, micros(0.9)),
+        (Metric::LatencyP99, micros(0.99)),
+        (Metric::LatencyP999, micros(0.999)),
+        (Metric::LatencyMax, micros(1.0)),
+        (Metric::AnswersPerTurn, measured.answers as f64 / measured.turns.max(1) as f64),
+    ]);
+    figures
+}
+
+/// Whether a server can take part in a case, and if not, why.
+pub(crate) fn can(kind: Kind, stanza: &Stanza, cores: Cores) -> Result<(), &'static str> {
+    let tool = |program| crate::building::find_program(program).is_some();
+    match kind {
+        Kind::Traffic(traffic) if traffic.names && !stanza.greets_by_name => {
+            Err("it greets the world only")
+        }
+        Kind::Traffic(traffic) if traffic.idle > 0 && !descriptors_suffice(traffic.idle) => {
+            Err("the limit of open descriptors is too low (ulimit -n)")
+        }
+        Kind::Traffic(traffic) if !traffic.same_core && !cores.are_two() => {
+            Err("it needs two cores")
+        }
+        Kind::Wrk { .. } if !cores.are_two() => Err("it needs two cores"),
+        Kind::Wrk { .. } if !wrk::is_installed() => Err("apt-get install wrk"),
+        Kind::Size if stanza.binary.is_none() => Err("its size means nothing"),
+        Kind::SystemCalls if !tool("strace") => Err("apt-get install strace"),
+        Kind::Instructions if !stanza.callgrind => Err("callgrind cannot run it"),
+        Kind::Instructions if !tool("valgrind") => Err("apt-get install valgrind"),
+        _ => Ok(()),
+    }
+}
+
+/// Whether this process, and so a server, may have so many connections, and some more.
+fn descriptors_suffice(connections: usize) -> bool {
+    let limit = procfs::process::Process::myself().and_then(|own| own.limits());
+    limit.is_ok_and(|limits| match limits.max_open_files.soft_limit {
+        procfs::process::LimitValue::Unlimited => true,
+        procfs::process::LimitValue::Value(limit) => limit > (connections + 1_000) as u64,
+    })
+}

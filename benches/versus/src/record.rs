@@ -1,0 +1,177 @@
+//! Everything that was found: raw runs, and what they come to.
+
+use serde::Serialize;
+
+use crate::building::Absent;
+use crate::case::Case;
+use crate::figures::Metric;
+use crate::machine::Machine;
+use crate::measure::Figures;
+use crate::statistics::{Summary, distance, summarise};
+
+/// A whole session. Serialised, it is the raw data of the report.
+#[derive(Debug, Serialize)]
+pub(crate) struct Record {
+    /// The command that reproduces it.
+    pub(crate) command: String,
+    /// When it began.
+    pub(crate) began: String,
+    pub(crate) machine: Machine,
+    pub(crate) warm_up_seconds: f64,
+    pub(crate) window_seconds: f64,
+    pub(crate) servers: Vec<ServerInfo>,
+    pub(crate) absent: Vec<Absent>,
+    /// In the order in which they were made.
+    pub(crate) runs: Vec<RunRecord>,
+    #[serde(skip)]
+    pub(crate) cases: Vec<Case>,
+}
+
+/// Who took part.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ServerInfo {
+    pub(crate) name: String,
+    pub(crate) what: String,
+    pub(crate) notes: String,
+    pub(crate) version: String,
+}
+
+/// One run.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RunRecord {
+    pub(crate) case: &'static str,
+    pub(crate) server: String,
+    /// From 0.
+    pub(crate) round: usize,
+    /// Of refused runs, too; those do not count.
+    pub(crate) figures: Figures,
+    /// Why it does not count; empty if it does.
+    pub(crate) refused: Vec<String>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Two entrants that are the same program.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct NoiseFloor {
+    pub(crate) a: f64,
+    pub(crate) b: f64,
+    /// How far they are apart, as a share.
+    pub(crate) distance: f64,
+}
+
+/// What is added to the name of an entrant that takes part a second time.
+pub(crate) const AGAIN: &str = " (again)";
+
+impl Record {
+    fn runs_of<'a>(
+        &'a self,
+        case: &'a Case,
+        server: &'a str,
+    ) -> impl Iterator<Item = &'a RunRecord> {
+        self.runs.iter().filter(move |run| run.case == case.name && run.server == server)
+    }
+
+    /// What the runs of one server in one case come to; refused ones do not count.
+    pub(crate) fn summary(&self, case: &Case, server: &str, metric: Metric) -> Option<Summary> {
+        let good = self.runs_of(case, server).filter(|run| run.refused.is_empty());
+        summarise(good.filter_map(|run| run.figures.get(&metric).copied()))
+    }
+
+    /// Servers with figures in a case, the best one first.
+    pub(crate) fn ranking(&self, case: &Case) -> Vec<(&ServerInfo, Summary)> {
+        let leading = case.metrics[0];
+        let mut ranked: Vec<(&ServerInfo, Summary)> = self
+            .servers
+            .iter()
+            .filter_map(|server| Some((server, self.summary(case, &server.name, leading)?)))
+            .collect();
+        let sign = if leading.more_is_better() { -1.0 } else { 1.0 };
+        ranked.sort_by(|a, b| (sign * a.1.median).total_cmp(&(sign * b.1.median)));
+        ranked
+    }
+
+    /// The A/A run of a case, if there was one.
+    pub(crate) fn noise_floor(&self, case: &Case) -> Option<NoiseFloor> {
+        let again = self.servers.iter().find(|server| server.name.ends_with(AGAIN))?;
+        let first = again.name.strip_suffix(AGAIN)?;
+        let median = |name| Some(self.summary(case, name, case.metrics[0])?.median);
+        let (a, b) = (median(first)?, median(&again.name)?);
+        Some(NoiseFloor { a, b, distance: distance(a, b) })
+    }
+
+    /// Refused runs of a case: server, round, and reasons.
+    pub(crate) fn refused<'a>(&'a self, case: &'a Case) -> impl Iterator<Item = &'a RunRecord> {
+        self.runs.iter().filter(move |run| run.case == case.name && !run.refused.is_empty())
+    }
+
+    /// What is to be known about the runs of a case that count, and of how many runs it is said.
+    pub(crate) fn warnings(&self, case: &Case, server: &str) -> Option<String> {
+        let runs: Vec<_> = self.runs_of(case, server).filter(|r| !r.warnings.is_empty()).collect();
+        let first = runs.first()?.warnings.first()?;
+        Some(format!("{server}: {first} ({} runs)", runs.len()))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::case;
+
+    /// A record of one case with runs `(server, CPU, refused)`.
+    pub(crate) fn record(runs: &[(&str, f64, bool)]) -> Record {
+        let case = case::ALL[0];
+        let mut servers: Vec<ServerInfo> = Vec::new();
+        for (name, ..) in runs {
+            if !servers.iter().any(|server| server.name == *name) {
+                let (what, notes, version) = ("<what>".into(), String::new(), "1 & 2".into());
+                servers.push(ServerInfo { name: (*name).into(), what, notes, version });
+            }
+        }
+        let run = |&(server, cpu, refused): &(&str, f64, bool)| RunRecord {
+            case: case.name,
+            server: server.into(),
+            round: 0,
+            figures: Figures::from([(Metric::Cpu, cpu)]),
+            refused: if refused { vec!["because".into()] } else { Vec::new() },
+            warnings: Vec::new(),
+        };
+        Record {
+            command: "versus".into(),
+            began: "now".into(),
+            machine: Machine::default(),
+            warm_up_seconds: 0.5,
+            window_seconds: 2.0,
+            servers,
+            absent: Vec::new(),
+            runs: runs.iter().map(run).collect(),
+            cases: vec![case],
+        }
+    }
+
+    #[test]
+    fn refused_runs_do_not_count() {
+        let record = record(&[("a", 2.0, false), ("a", 100.0, true), ("b", 1.0, true)]);
+        let case = record.cases[0];
+        assert_eq!(record.summary(&case, "a", Metric::Cpu).unwrap().median, 2.0);
+        assert_eq!(record.summary(&case, "b", Metric::Cpu), None);
+        assert_eq!(record.refused(&case).count(), 2);
+        assert_eq!(record.ranking(&case).len(), 1);
+    }
+
+    #[test]
+    fn the_cheapest_is_first() {
+        let record = record(&[("a", 2.0, false), ("b", 1.0, false), ("c", 3.0, false)]);
+        let names: Vec<&str> =
+            record.ranking(&record.cases[0]).iter().map(|(server, _)| &*server.name).collect();
+        assert_eq!(names, ["b", "a", "c"]);
+    }
+
+    #[test]
+    fn the_same_program_twice_shows_the_noise() {
+        let quiet = record(&[("a", 2.0, false), ("a (again)", 2.5, false)]);
+        let floor = quiet.noise_floor(&quiet.cases[0]).unwrap();
+        assert_eq!(floor, NoiseFloor { a: 2.0, b: 2.5, distance: 0.25 });
+        let none = record(&[("a", 2.0, false)]);
+        assert_eq!(none.noise_floor(&none.cases[0]), None);
+    }
+}

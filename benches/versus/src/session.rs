@@ -1,0 +1,194 @@
+//! A session: every case, every server, in rounds.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::building::{Absent, Entrant, prepare};
+use crate::case::{Case, Kind};
+use crate::cores::{Cores, pin};
+use crate::figures::Metric;
+use crate::machine::Machine;
+use crate::manifest::Stanza;
+use crate::measure::{Bench, can};
+use crate::record::{AGAIN, Record, RunRecord, ServerInfo};
+use crate::statistics::interleave;
+use crate::table;
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The folder of the manifest.
+    pub(crate) here: PathBuf,
+    pub(crate) servers: Vec<Stanza>,
+    pub(crate) cases: Vec<Case>,
+    pub(crate) rounds: usize,
+    pub(crate) warm_up: Duration,
+    pub(crate) window: Duration,
+    /// Requests of the smaller run where they are counted.
+    pub(crate) counted: u64,
+    pub(crate) build: bool,
+    /// What was typed.
+    pub(crate) command: String,
+}
+
+/// A session under way.
+pub(crate) struct Session {
+    bench: Bench,
+    entrants: Vec<Entrant>,
+    rounds: usize,
+    record: Record,
+    bar: ProgressBar,
+}
+
+impl Session {
+    /// Prepares the servers.
+    ///
+    /// # Errors
+    /// When none of them can be had.
+    pub(crate) fn new(plan: Plan, interrupted: Arc<AtomicBool>) -> Result<Session> {
+        let machine = Machine::look();
+        let bar = ProgressBar::new(plan.servers.len() as u64);
+        bar.set_style(ProgressStyle::with_template("{pos:>4}/{len} {msg}")?);
+        let (mut entrants, mut absent) = (Vec::new(), Vec::new());
+        for stanza in &plan.servers {
+            bar.set_message(format!("getting {} ready", stanza.name));
+            match prepare(stanza, &plan.here, plan.build) {
+                Ok(entrant) => entrants.push(entrant),
+                Err(missing) => absent.push(missing),
+            }
+            bar.inc(1);
+            if interrupted.load(Ordering::Relaxed) {
+                bail!("interrupted");
+            }
+        }
+        for missing in &absent {
+            say(&bar, &format!("absent: {}", table::absent_line(missing)));
+        }
+        // Only now: builds may use all cores.
+        let cores = Cores::choose()?;
+        pin(cores.generator)?;
+        let Some(first) = entrants.first().cloned() else { bail!("no server can be had") };
+        entrants.push(again(first));
+        let record = record(&plan, machine, &entrants, absent);
+        let Plan { here, warm_up, window, counted, rounds, .. } = plan;
+        let bench = Bench { here, cores, warm_up, window, counted, interrupted };
+        Ok(Session { bench, entrants, rounds, record, bar })
+    }
+
+    /// Measures everything. After an interrupt it gives what there is.
+    pub(crate) fn run(mut self) -> Result<Record> {
+        for case in self.record.cases.clone() {
+            let taking_part = self.taking_part(&case);
+            let rounds = if is_exact(case.kind) { 1 } else { self.rounds };
+            let order = interleave(taking_part.len(), rounds);
+            self.bar.reset();
+            self.bar.set_length(order.len() as u64);
+            for (round, index) in order {
+                let entrant = &self.entrants[taking_part[index]];
+                let name = entrant.stanza.name.clone();
+                self.bar.set_message(format!("{}, round {}: {name}", case.name, round + 1));
+                let run = self.one(&case, &entrant.stanza, round);
+                self.record.runs.push(run);
+                self.bar.inc(1);
+                if self.bench.interrupted.load(Ordering::Relaxed) {
+                    self.record.runs.pop();
+                    say(&self.bar, "interrupted");
+                    return Ok(self.record);
+                }
+            }
+            say(&self.bar, &table::case_table(&self.record, &case));
+        }
+        self.bar.finish_and_clear();
+        Ok(self.record)
+    }
+
+    /// The entrants of a case. The first one takes part twice where there is noise.
+    fn taking_part(&self, case: &Case) -> Vec<usize> {
+        let mut indices = Vec::new();
+        for (index, entrant) in self.entrants.iter().enumerate() {
+            let name = &entrant.stanza.name;
+            if is_exact(case.kind) && name.ends_with(AGAIN) {
+                continue;
+            }
+            match can(case.kind, &entrant.stanza, self.bench.cores) {
+                Ok(()) => indices.push(index),
+                Err(reason) => say(&self.bar, &format!("{}: not {name}: {reason}", case.name)),
+            }
+        }
+        indices
+    }
+
+    fn one(&self, case: &Case, stanza: &Stanza, round: usize) -> RunRecord {
+        let saturation = self.record.saturation(&stanza.name);
+        let mut run = RunRecord {
+            case: case.name,
+            server: stanza.name.clone(),
+            round,
+            figures: Default::default(),
+            refused: Vec::new(),
+            warnings: Vec::new(),
+        };
+        match self.bench.measure(case.kind, stanza, saturation) {
+            Ok(outcome) => {
+                run.figures = outcome.figures;
+                run.refused = outcome.opinion.refusals;
+                run.warnings = outcome.opinion.warnings;
+            }
+            Err(error) => run.refused.push(format!("{error:#}")),
+        }
+        if !run.refused.is_empty() {
+            let reasons = run.refused.join("; ");
+            say(&self.bar, &format!("{}: refused: {}: {reasons}", case.name, stanza.name));
+        }
+        run
+    }
+}
+
+impl Record {
+    /// What a server reached in the case `saturation`, requests a second.
+    fn saturation(&self, server: &str) -> Option<f64> {
+        let case = self.cases.iter().find(|case| case.name == "saturation")?;
+        Some(self.summary(case, server, Metric::PerSecond)?.median)
+    }
+}
+
+/// Counts that are the same each time.
+fn is_exact(kind: Kind) -> bool {
+    matches!(kind, Kind::Size | Kind::SystemCalls | Kind::Instructions)
+}
+
+/// The same server under another name: what the two differ by is noise.
+fn again(mut entrant: Entrant) -> Entrant {
+    entrant.stanza.name.push_str(AGAIN);
+    entrant
+}
+
+fn record(plan: &Plan, machine: Machine, entrants: &[Entrant], absent: Vec<Absent>) -> Record {
+    let info = |entrant: &Entrant| ServerInfo {
+        name: entrant.stanza.name.clone(),
+        what: entrant.stanza.what.clone(),
+        notes: entrant.stanza.notes.clone(),
+        version: entrant.version.clone(),
+    };
+    Record {
+        command: plan.command.clone(),
+        began: jiff::Zoned::now().strftime("%Y-%m-%d %H:%M").to_string(),
+        machine,
+        warm_up_seconds: plan.warm_up.as_secs_f64(),
+        window_seconds: plan.window.as_secs_f64(),
+        servers: entrants.iter().map(info).collect(),
+        absent,
+        runs: Vec::new(),
+        cases: plan.cases.clone(),
+    }
+}
+
+/// Tables go to standard output, whether or not the progress is shown.
+fn say(bar: &ProgressBar, text: &str) {
+    bar.suspend(|| println!("{text}"));
+}

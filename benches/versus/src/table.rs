@@ -1,0 +1,160 @@
+//! Tables, as Markdown: on the terminal and for the README.
+
+use std::fmt::Write;
+
+use crate::case::Case;
+use crate::figures::Metric;
+use crate::record::{AGAIN, Record};
+use crate::statistics::Summary;
+
+/// The table of one case, with what must be known about it.
+pub(crate) fn case_table(record: &Record, case: &Case) -> String {
+    let mut text = format!("### {}\n\n{}\n\n", case.title, case.what);
+    let heads = case.metrics.iter().map(|metric| metric.label());
+    let mut rows = vec![["server"].into_iter().chain(heads).map(str::to_owned).collect()];
+    for (server, _) in record.ranking(case) {
+        let cell = |(index, metric): (usize, &Metric)| {
+            let summary = record.summary(case, &server.name, *metric);
+            summary.map_or_else(String::new, |summary| cell(*metric, summary, index == 0))
+        };
+        let cells = case.metrics.iter().enumerate().map(cell);
+        rows.push(std::iter::once(server.name.clone()).chain(cells).collect());
+    }
+    text.push_str(&align(&rows));
+    text.push_str(&remarks(record, case));
+    text
+}
+
+/// A figure; the leading one with its extremes.
+fn cell(metric: Metric, summary: Summary, is_leading: bool) -> String {
+    let median = metric.format(summary.median);
+    if !is_leading || summary.count == 1 {
+        return median;
+    }
+    format!("**{median}** ({}–{})", metric.format(summary.min), metric.format(summary.max))
+}
+
+/// Noise floor, warnings and refusals.
+fn remarks(record: &Record, case: &Case) -> String {
+    let mut text = String::new();
+    let mut line = |args: std::fmt::Arguments<'_>| {
+        writeln!(text, "- {args}").expect("a String takes everything");
+    };
+    if let Some(floor) = record.noise_floor(case) {
+        let metric = case.metrics[0];
+        line(format_args!(
+            "A/A: the same server twice: {} and {}, {:.1} % apart. What differs by less says nothing.",
+            metric.format(floor.a),
+            metric.format(floor.b),
+            floor.distance * 100.0
+        ));
+    }
+    for server in &record.servers {
+        if let Some(warning) = record.warnings(case, &server.name) {
+            line(format_args!("{warning}"));
+        }
+    }
+    for run in record.refused(case) {
+        let (server, round) = (&run.server, run.round + 1);
+        line(format_args!("REFUSED: {server}, round {round}: {}", run.refused.join("; ")));
+    }
+    if text.is_empty() { text } else { format!("\n{text}") }
+}
+
+/// A Markdown table whose columns are aligned for people who read the source. The first row is the
+/// head.
+fn align(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0).max(3)).collect();
+    let mut text = String::new();
+    for (index, row) in rows.iter().enumerate() {
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let space = " ".repeat(width - cell.chars().count());
+            let (before, after) = if column == 0 { ("", &*space) } else { (&*space, "") };
+            text.push_str(&format!("| {before}{cell}{after} "));
+        }
+        text.push_str("|\n");
+        if index == 0 {
+            for (column, width) in widths.iter().enumerate() {
+                let dashes = "-".repeat(width - 1);
+                text.push_str(&if column == 0 {
+                    format!("|:{dashes}- ")
+                } else {
+                    format!("|-{dashes}: ")
+                });
+            }
+            text.push_str("|\n");
+        }
+    }
+    text
+}
+
+/// The whole session as Markdown.
+pub(crate) fn markdown(record: &Record) -> String {
+    let machine = &record.machine;
+    let mut text = format!(
+        "# helloop versus others\n\nMeasured {} with `{}` on {} ({} cores, Linux {}); {}. Medians of \
+         interleaved rounds, in parentheses the extremes. METHODOLOGY.md says how to read this.\n\n",
+        record.began,
+        record.command,
+        machine.processor,
+        machine.cores,
+        machine.kernel,
+        machine.rustc
+    );
+    for case in record.cases.iter().filter(|case| record.runs.iter().any(|r| r.case == case.name)) {
+        text.push_str(&case_table(record, case));
+        text.push('\n');
+    }
+    text.push_str("### Who took part\n\n");
+    let mut rows = vec![vec!["server".to_owned(), "what".to_owned(), "version".to_owned()]];
+    for server in record.servers.iter().filter(|server| !server.name.ends_with(AGAIN)) {
+        let what = [&*server.what, &*server.notes].join(". ");
+        let what = what.trim_end_matches([' ', '.']).to_owned();
+        rows.push(vec![server.name.clone(), what, server.version.clone()]);
+    }
+    text.push_str(&align(&rows));
+    for absent in &record.absent {
+        text.push_str(&format!("- absent: {}\n", absent_line(absent)));
+    }
+    text
+}
+
+/// Who is absent, why, and what to do about it.
+pub(crate) fn absent_line(absent: &crate::building::Absent) -> String {
+    let cure = match &*absent.install {
+        "" => String::new(),
+        install => format!(" (to have it: {install})"),
+    };
+    format!("{}: {}{cure}", absent.name, absent.reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::record;
+
+    #[test]
+    fn a_table_shows_medians_extremes_noise_and_refusals() {
+        let record = record(&[
+            ("slow", 2.5, false),
+            ("fast", 1.0, false),
+            ("fast", 2.0, false),
+            ("fast (again)", 1.5, false),
+            ("bad", 1.0, true),
+        ]);
+        let text = case_table(&record, &record.cases[0]);
+        assert!(text.contains("**1.50** (1.00–2.00)"), "{text}");
+        assert!(text.contains("1.50 and 1.50, 0.0 % apart"), "{text}");
+        assert!(text.contains("REFUSED: bad, round 1: because"), "{text}");
+        assert!(text.find("| fast").unwrap() < text.find("| slow").unwrap(), "{text}");
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let row = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
+        let text = align(&[row(["a", "b"]), row(["µµµµ", "1"])]);
+        assert_eq!(text, "| a    |   b |\n|:---- |---: |\n| µµµµ |   1 |\n");
+    }
+}
