@@ -70,8 +70,12 @@ pub(crate) fn drawn(random: &mut fastrand::Rng, number: usize, is_wide: bool) ->
         0..=29 => get(&target),
         30..=37 => headed(&target),
         38..=46 => {
-            let body =
-                if random.u8(0..4) == 0 { pattern(random.usize(1..5000)) } else { small(random) };
+            let body = match random.u8(0..12) {
+                // More than one read takes.
+                0 if is_wide => pattern(random.usize(60_000..300_000)),
+                1..=3 => pattern(random.usize(1..5000)),
+                _ => small(random),
+            };
             posted(&target, &body, "")
         }
         47..=55 => {

@@ -60,9 +60,7 @@ impl<'a> Bounds<'a> {
         let timers_max = if kind == "drainer" { 2 } else { 1 };
         demand(timers <= timers_max, || format!("{timers} timers are set for a {kind}"))?;
         if kind == "connection" {
-            let Limits { read_bytes_per_resume_max, requests_per_resume_max, .. } = *self.limits;
-            let most = read_bytes_per_resume_max + INPUT_BUFFER_BYTES;
-            demand(read_bytes <= most, || format!("{read_bytes} bytes read in one resume"))?;
+            let requests_per_resume_max = self.limits.requests_per_resume_max;
             // What was held has a budget, and so has each reading.
             let most = (2 + read_bytes / INPUT_BUFFER_BYTES) * requests_per_resume_max;
             demand(asked <= most, || format!("{asked} requests in one resume"))?;
@@ -92,7 +90,12 @@ impl Checker for Bounds<'_> {
             }
             Event::Resumed { kind, .. } => self.resume = Resume { kind, ..Resume::default() },
             Event::Accepted { .. } => self.resume.accepted += 1,
-            Event::Read { bytes, .. } => self.resume.read_bytes += bytes,
+            Event::Read { bytes, .. } => {
+                let most = self.limits.read_bytes_per_resume_max;
+                let before = self.resume.read_bytes;
+                demand(before < most, || format!("read on after {before} bytes in one resume"))?;
+                self.resume.read_bytes += bytes;
+            }
             Event::Request { .. } => self.resume.asked += 1,
             // The bodies of answers that come later are written as they come.
             Event::Response { task, body_bytes, .. } if self.resume.asked > 0 => {

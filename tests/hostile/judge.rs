@@ -35,6 +35,8 @@ struct Facts {
     ending: Option<(&'static str, Time)>,
     /// When its write side was shut.
     shut: Option<Time>,
+    /// When it was closed.
+    closed: Option<Time>,
     /// When it was answered.
     answered: Vec<Time>,
     /// When something was written to it.
@@ -53,6 +55,7 @@ fn facts_of(record: &Record) -> HashMap<SourceId, Facts> {
             Event::Shut { source } => {
                 facts.entry(source).or_default().shut = Some(*at);
             }
+            Event::Closed { source } => facts.entry(source).or_default().closed = Some(*at),
             Event::Wrote { source, .. } => facts.entry(source).or_default().wrote.push(*at),
             Event::Ending { task, why } => {
                 if let Some(facts) = sources.get(&task).and_then(|source| facts.get_mut(source)) {
@@ -255,6 +258,7 @@ impl Case<'_> {
 
     fn judge_ending(&self) -> Result<(), Failure> {
         const REASON: &str = "a connection ends for a good reason";
+        self.judge_lingering()?;
         let Some((why, at)) = self.ending() else { return Ok(()) };
         let is = |reason: Reason| why == reason.sentence();
         let complain = |holds: bool, what: &str| {
@@ -290,6 +294,15 @@ impl Case<'_> {
         } else {
             Ok(())
         }
+    }
+
+    fn judge_lingering(&self) -> Result<(), Failure> {
+        let times = self.facts.and_then(|facts| facts.shut.zip(facts.closed));
+        let Some((shut, closed)) = times else { return Ok(()) };
+        let is_in_time = closed <= shut + self.plan.limits.linger_timeout + SETTLED;
+        demand("nobody lingers for too long", is_in_time || self.plan.jumps(), || {
+            format!("its write side was shut at {shut}, it was closed at {closed}")
+        })
     }
 
     /// Whether the stream ends as it should, behind the answers that are whole.
@@ -360,9 +373,8 @@ impl Case<'_> {
         let went_by_itself =
             seen.at_end.is_none() && seen.was_reset.is_none() && seen.left.is_some();
         let is_too_late = sent + SETTLED >= record.ordered;
-        let deadline_came = plan.end.drain.is_none_or(|timeout| {
-            record.events.last().is_some_and(|(at, _)| *at >= record.ordered + timeout)
-        });
+        let deadline_came =
+            plan.end.drain.is_none_or(|timeout| record.finished >= record.ordered + timeout);
         let Some((_, ended)) = self.ending() else {
             // Never accepted, or the loop was dropped first.
             let came_too_late = seen.arrived.is_some_and(|at| at + SETTLED >= record.ordered);

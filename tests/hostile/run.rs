@@ -36,6 +36,8 @@ pub(crate) struct Record {
     pub(crate) wall: Vec<(Time, u64)>,
     /// When the end of the server was ordered.
     pub(crate) ordered: Time,
+    /// When nothing of the server was left.
+    pub(crate) finished: Time,
     pub(crate) report: Report,
     /// What went wrong with the run as a whole, if something did.
     pub(crate) trouble: Option<String>,
@@ -227,10 +229,13 @@ pub(crate) fn record(plan: &Plan, audience: Option<Box<dyn Observer>>) -> Record
     let is_over = || server.is_finished() && left.get() == 0 && handle.task_count() == 0;
     // Packets of those that have left may still be under way.
     let is_quiet_by = |over: Time| net.open_ends() == 0 || net.now() > over + LATENCY_MAX * 4;
-    let (mut turns, mut over) = (0, None);
+    let (mut turns, mut over, mut finished) = (0, None, None);
     loop {
         if is_over() && is_quiet_by(*over.get_or_insert(net.now())) {
             break;
+        }
+        if server.is_finished() {
+            finished.get_or_insert(net.now());
         }
         turns += 1;
         let limit = server.is_finished().then_some(Duration::from_secs(1));
@@ -256,6 +261,7 @@ pub(crate) fn record(plan: &Plan, audience: Option<Box<dyn Observer>>) -> Record
         seen,
         wall: wall.take(),
         ordered: ordered.get().unwrap_or(Time::NEVER),
+        finished: finished.unwrap_or(Time::NEVER),
         report,
         trouble,
     }
