@@ -178,14 +178,14 @@ fn old(random: &mut fastrand::Rng, target: &str) -> Ask {
 
 /// Requests on which parsers disagree, or that are too large, each with the only right status.
 const BAD: &[(&str, u16, &str)] = &[
-    ("both framings", 400, "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
+    ("both framings", 400, "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"),
     ("two lengths", 400, "Content-Length: 5\r\nContent-Length: 5\r\n"),
     ("a length with a sign", 400, "Content-Length: +5\r\n"),
     ("a list of lengths", 400, "Content-Length: 5, 5\r\n"),
     ("a length of 65 bits", 400, "Content-Length: 18446744073709551616\r\n"),
     ("a body beyond the limit", 413, "Content-Length: 99999999\r\n"),
-    ("an unknown coding", 501, "Transfer-Encoding: gzip, chunked\r\n"),
-    ("chunked twice", 400, "Transfer-Encoding: chunked, chunked\r\n"),
+    ("an unknown coding", 501, "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n"),
+    ("chunked twice", 400, "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n"),
     ("two hosts", 400, "Host: other\r\n"),
     ("a bare LF", 400, "A: b\nC: d\r\n"),
     ("a bare CR", 400, "A: b\rC: d\r\n"),

@@ -1,5 +1,5 @@
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -219,20 +219,21 @@ fn says_why(error: &Error) -> Result<(), String> {
 #[derive(Default)]
 struct Pool {
     most: usize,
-    kinds: HashMap<TaskId, &'static str>,
-    open: HashMap<SourceId, ()>,
+    /// Tasks that have been spawned.
+    tasks: HashSet<TaskId>,
+    open: HashSet<SourceId>,
 }
 
 impl Checker for Pool {
     fn event(&mut self, _: Time, event: &Event) -> Result<(), String> {
         match *event {
-            Event::Spawned { task, kind } => drop(self.kinds.insert(task, kind)),
-            Event::Resumed { task, kind, .. } => drop(self.kinds.insert(task, kind)),
+            Event::Spawned { task, .. } | Event::Resumed { task, .. } => {
+                self.tasks.insert(task);
+            }
             Event::Opened { source, task } => {
-                // The server's tasks open their sources before they are spawned.
-                let is_clients = self.kinds.get(&task).is_some_and(|kind| *kind == "coroutine");
-                if is_clients {
-                    self.open.insert(source, ());
+                // The server's tasks open their sources before they are spawned, and nobody else's.
+                if self.tasks.contains(&task) {
+                    self.open.insert(source);
                     let (open, most) = (self.open.len(), self.most);
                     demand(open <= most, || format!("{open} are open, above {most}"))?;
                 }

@@ -31,6 +31,8 @@ enum Act {
     /// Finishes sending, and closes.
     Close,
     Reset,
+    /// Keeps the connection open, and answers nothing more on it.
+    Ignore,
 }
 
 /// What must come of a fetch.
@@ -118,6 +120,13 @@ impl Script {
         let soon = Duration::from_millis(random.u64(0..50));
         match random.u8(0..100) {
             0..=39 => {
+                let says_close = random.u8(0..4) == 0 && framing != Framing::UntilClose;
+                if says_close {
+                    let bytes = message(framing, &body, "Connection: close\r\n", is_head);
+                    let mut acts = in_pieces(random, &bytes, 10);
+                    acts.push((soon, Act::Ignore));
+                    return Script::new("good, says close, and ignores the rest", acts, fate);
+                }
                 let mut acts = in_pieces(random, &bytes, 10);
                 if framing == Framing::UntilClose || random.u8(0..4) == 0 {
                     acts.push((soon, Act::Close));
@@ -298,6 +307,7 @@ fn perform(net: &Net, conversation: &Rc<RefCell<Conversation>>, mut acts: Vec<(D
                     peer.reset();
                     this.peer = None;
                 }
+                (Act::Ignore, _) => return,
                 (_, None) => {}
             }
         }
