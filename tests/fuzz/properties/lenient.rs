@@ -18,7 +18,9 @@ const FIELDS_MAX: usize = 256;
 
 /// The head of the request at the front of `input`.
 pub(super) fn request_head(input: &[u8]) -> Option<Message> {
-    let input = known_version(input, b" HTTP/1.");
+    // Behind the empty line that may come first.
+    let line_end = input.windows(2).skip(2).position(|pair| pair == b"\r\n").unwrap_or(0) + 2;
+    let input = known_version(input, line_end - 1);
     let mut fields = [EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
     let mut config = ParserConfig::default();
@@ -33,7 +35,7 @@ pub(super) fn request_head(input: &[u8]) -> Option<Message> {
 
 /// The head of the reply at the front of `input`.
 pub(super) fn reply_head(input: &[u8]) -> Option<Message> {
-    let input = known_version(input, b"HTTP/1.");
+    let input = known_version(input, b"HTTP/1.".len());
     let mut fields = [EMPTY_HEADER; FIELDS_MAX];
     let mut reply = httparse::Response::new(&mut fields);
     let mut config = ParserConfig::default();
@@ -47,12 +49,10 @@ pub(super) fn reply_head(input: &[u8]) -> Option<Message> {
     Some(Message { asks: None, status: reply.code, fields: owned(reply.headers), head_bytes })
 }
 
-/// It knows no minor version but 0 and 1, so that 1.2 to 1.9 are made 1.1.
-fn known_version(input: &[u8], before: &[u8]) -> Vec<u8> {
+/// It knows no minor version but 0 and 1, so that 1.2 to 1.9 are made 1.1. The digit is at `at`.
+fn known_version(input: &[u8], at: usize) -> Vec<u8> {
     let mut input = input.to_vec();
-    let line_end = input.windows(2).skip(2).position(|pair| pair == b"\r\n").unwrap_or(0) + 2;
-    let at = input[..line_end].windows(before.len()).rposition(|window| window == before);
-    if let Some(digit @ b'2'..=b'9') = at.and_then(|at| input.get_mut(at + before.len())) {
+    if let Some(digit @ b'2'..=b'9') = input.get_mut(at) {
         *digit = b'1';
     }
     input
