@@ -231,9 +231,14 @@ pub(crate) const ALL: &[Case] = &[
 /// Cases that are only measured when they are asked for by name.
 const ON_REQUEST: &[&str] = &["idle-100k"];
 
+/// Whether there is a case of this name.
+pub(crate) fn is_known(name: &str) -> bool {
+    ALL.iter().any(|case| case.name == name)
+}
+
 /// Those called one of `names`, and what they depend on; without names, all but the costly ones.
 pub(crate) fn select(names: &[String]) -> Result<Vec<Case>, String> {
-    if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|case| case.name == **name)) {
+    if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
         let known: Vec<&str> = ALL.iter().map(|case| case.name).collect();
         return Err(format!("no case is called {unknown:?}; there are {}", known.join(", ")));
     }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use crate::case;
+
 /// The file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,16 +51,12 @@ pub(crate) struct Stanza {
     /// The executable, if its size means something.
     #[serde(default)]
     pub(crate) binary: Option<String>,
-    /// False if it greets the world only, whatever name is asked for.
-    #[serde(default = "yes")]
-    pub(crate) greets_by_name: bool,
+    /// Cases that it cannot take part in, and why.
+    #[serde(default)]
+    pub(crate) cannot: BTreeMap<String, String>,
     /// True if callgrind can run it: it is native code, and ends on SIGTERM.
     #[serde(default)]
     pub(crate) callgrind: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Manifest {
@@ -74,6 +72,9 @@ impl Manifest {
         for (index, stanza) in manifest.servers.iter().enumerate() {
             if manifest.servers[..index].iter().any(|other| other.name == stanza.name) {
                 bail!("two servers are called {:?}", stanza.name);
+            }
+            if let Some(unknown) = stanza.cannot.keys().find(|name| !case::is_known(name)) {
+                bail!("{:?} cannot {unknown:?}, but no case is called so", stanza.name);
             }
             if !stanza.start.contains("{port}")
                 && stanza.config.is_none()
@@ -167,6 +168,8 @@ mod tests {
         let told = |text: &str| format!("{:#}", Manifest::parse(text).unwrap_err());
         assert!(told(&format!("{ONE}{ONE}")).contains("two servers are called \"a\""));
         assert!(told(&ONE.replace(" {port}", "")).contains("not told its {port}"));
+        let cannot = told(&format!("{ONE}cannot = {{ fly = \"no wings\" }}"));
+        assert!(cannot.contains("no case is called so"));
         assert!(told(&format!("{ONE}colour = 1\n")).contains("colour"));
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::audit::{Claim, Opinion, audit};
-use crate::case::{CONNECTIONS, Kind, NAMES, Traffic};
+use crate::case::{CONNECTIONS, Case, Kind, NAMES, Traffic};
 use crate::cores::{Cores, pin};
 use crate::counting;
 use crate::figures::Metric;
@@ -194,12 +194,12 @@ fn figures_of(measured: &Measured) -> Figures {
 }
 
 /// Whether a server can take part in a case, and if not, why.
-pub(crate) fn can(kind: Kind, stanza: &Stanza, cores: Cores) -> Result<(), &'static str> {
+pub(crate) fn can<'a>(case: &Case, stanza: &'a Stanza, cores: Cores) -> Result<(), &'a str> {
+    if let Some(reason) = stanza.cannot.get(case.name) {
+        return Err(reason);
+    }
     let tool = |program| crate::building::find_program(program).is_some();
-    match kind {
-        Kind::Traffic(traffic) if traffic.names && !stanza.greets_by_name => {
-            Err("it greets the world only")
-        }
+    match case.kind {
         Kind::Traffic(traffic) if traffic.idle > 0 && !descriptors_suffice(traffic.idle) => {
             Err("the limit of open descriptors is too low (ulimit -n)")
         }

@@ -115,7 +115,7 @@ impl Session {
             if is_exact(case.kind) && name.ends_with(AGAIN) {
                 continue;
             }
-            match can(case.kind, &entrant.stanza, self.bench.cores) {
+            match can(case, &entrant.stanza, self.bench.cores) {
                 Ok(()) => indices.push(index),
                 Err(reason) => say(&self.bar, &format!("{}: not {name}: {reason}", case.name)),
             }

@@ -1,0 +1,16 @@
+//! actix-web with one worker.
+
+use actix_web::{App, HttpServer, get, web};
+
+#[get("/{name}")]
+async fn greet(name: web::Path<String>) -> String {
+    format!("Hello, {name}!\n")
+}
+
+#[actix_web::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let port: u16 = std::env::args().nth(1).ok_or("usage: peer-actix PORT")?.parse()?;
+    let server = HttpServer::new(|| App::new().service(greet));
+    server.workers(1).max_connections(200_000).bind(("127.0.0.1", port))?.run().await?;
+    Ok(())
+}
