@@ -13,6 +13,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::case;
 use crate::manifest::Manifest;
+use crate::page;
 use crate::record::Record;
 use crate::session::{Plan, Session};
 use crate::table;
@@ -133,7 +134,12 @@ fn command() -> String {
 fn write(record: &Record, out: &Path) -> Result<()> {
     fs::create_dir_all(out).with_context(|| format!("{} cannot be made", out.display()))?;
     let json = serde_json::to_string_pretty(record)?;
-    for (name, text) in [("versus.json", json), ("versus.md", table::markdown(record))] {
+    let reports = [
+        ("versus.json", json),
+        ("versus.md", table::markdown(record)),
+        ("versus.html", page::page(record)?),
+    ];
+    for (name, text) in reports {
         let path = out.join(name);
         fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
         eprintln!("wrote {}", path.display());

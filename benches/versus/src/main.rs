@@ -25,6 +25,8 @@ mod audit;
 mod record;
 mod machine;
 mod table;
+mod plot;
+mod page;
 
 fn main() -> ExitCode {
     match cli::main() {
