@@ -8,6 +8,9 @@ use crate::measure::Figures;
 use crate::roles::DELAY;
 use crate::{Case, Client, Manner};
 
+/// What curl (seen with 7.88) makes of a larger `--parallel-max`.
+const CURL_PARALLEL_MAX: usize = 300;
+
 pub(crate) struct Table<'a> {
     case: &'a Case,
     clients: &'a [Client],
@@ -84,6 +87,9 @@ impl Table<'_> {
                 }
                 Err(why) => println!("  {:<12} {why}", client.name),
             }
+        }
+        if self.case.limit > CURL_PARALLEL_MAX && !is_json {
+            println!("  (curl may take at most {CURL_PARALLEL_MAX} at a time)");
         }
     }
 
