@@ -230,13 +230,11 @@ impl Checker for Pool {
             Event::Spawned { task, .. } | Event::Resumed { task, .. } => {
                 self.tasks.insert(task);
             }
-            Event::Opened { source, task } => {
-                // The server's tasks open their sources before they are spawned, and nobody else's.
-                if self.tasks.contains(&task) {
-                    self.open.insert(source);
-                    let (open, most) = (self.open.len(), self.most);
-                    demand(open <= most, || format!("{open} are open, above {most}"))?;
-                }
+            // The server's tasks open their sources before they are spawned, and nobody else's.
+            Event::Opened { source, task } if self.tasks.contains(&task) => {
+                self.open.insert(source);
+                let (open, most) = (self.open.len(), self.most);
+                demand(open <= most, || format!("{open} are open, above {most}"))?;
             }
             Event::Closed { source } => drop(self.open.remove(&source)),
             _ => {}
