@@ -44,6 +44,8 @@ pub(super) struct Client {
     asked: VecDeque<Asked>,
     /// The beginning of an answer whose end has not come.
     held: Vec<u8>,
+    /// It has had an answer.
+    greeted: bool,
 }
 
 #[derive(Debug)]
@@ -82,6 +84,7 @@ impl Client {
                 state: State::Connecting { began: handle.clock() },
                 asked: VecDeque::new(),
                 held: Vec::new(),
+                greeted: false,
             };
             Ok(Box::new(client) as Box<dyn Task>)
         })
@@ -188,6 +191,10 @@ impl Client {
         }
         if !self.asked.is_empty() {
             return Ok(());
+        }
+        if !self.greeted {
+            self.greeted = true;
+            self.run.greeted.set(self.run.greeted.get() + 1);
         }
         match self.role {
             Role::Closed { .. } => self.ask(now, cx),

@@ -168,8 +168,11 @@ impl Driver {
             Load::PerRequest { connections } => (Role::PerRequest, connections),
             Load::Open { connections, .. } => (Role::Open, connections),
         };
-        for _ in 0..connections {
+        for index in 0..connections {
             Client::spawn(self.event_loop.handle(), &self.run, role)?;
+            if matches!(self.until, Until::Time(_)) && role != Role::Open {
+                self.wait_for_greeted(index + 1)?;
+            }
         }
         match self.until {
             Until::Time(window) => self.run_for(window, server),
@@ -197,6 +200,18 @@ impl Driver {
         }
         self.run.answers.set(0);
         self.run.asked.set(0);
+        Ok(())
+    }
+
+    /// Connections come one after another: some servers let most of a crowd wait for ever.
+    fn wait_for_greeted(&mut self, clients: usize) -> Result<()> {
+        let deadline = self.now() + PATIENCE;
+        while self.run.greeted.get() < clients {
+            self.turn(deadline)?;
+            if self.now() >= deadline {
+                bail!("only {} connections were answered", self.run.greeted.get());
+            }
+        }
         Ok(())
     }
 

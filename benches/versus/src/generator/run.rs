@@ -24,6 +24,8 @@ pub(super) struct Run {
     pub(super) opened: Cell<usize>,
     /// Idle connections that have had their answer.
     pub(super) resting: Cell<usize>,
+    /// Clients that have had an answer.
+    pub(super) greeted: Cell<usize>,
     /// Why the run is worthless; the first reason counts.
     pub(super) failure: RefCell<Option<String>>,
     pub(super) latency: RefCell<Histogram<u64>>,
@@ -48,6 +50,7 @@ impl Run {
             asked: Cell::new(0),
             opened: Cell::new(0),
             resting: Cell::new(0),
+            greeted: Cell::new(0),
             failure: RefCell::new(None),
             latency: RefCell::new(histogram()),
             due: RefCell::default(),
