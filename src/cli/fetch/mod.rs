@@ -200,6 +200,10 @@ impl Arguments {
             .map_err(|error| (CANNOT_WRITE, format!("no standard output: {error}")))?;
         // Not dropped: a name that is being looked up on a helper thread may keep that for a minute.
         let mut event_loop = ManuallyDrop::new(EventLoop::new().map_err(failed)?);
+        if self.verbose == 0 {
+            // Whoever fetches cannot help it: what runs here is ours, or the machine is busy.
+            event_loop.set_slow_callback(Duration::ZERO);
+        }
         event_loop.observe(self.explain.then(explain::narrator));
         let handle = event_loop.handle().clone();
         let concurrency = self.concurrency_that_fits();
