@@ -59,10 +59,10 @@ fn head(record: &Record) -> String {
     put!(
         html,
         "<p>Every server gives the same greeting with one thread or one worker. What leads is the \
-         server's CPU time for each request: medians of interleaved rounds. Dark is user space, pale \
-         the kernel; the thin line goes from the least to the most. Bars that would dwarf the others \
-         are cut.</p><p class='dim'>{}, {} cores{virtual_machine}, {:.0} GB, Linux {}; {}; load before: \
-         {:.1}. Measured {}, {} s warm-up and {} s for each run. Again: <code>{}</code></p>",
+         server's CPU time for each request: medians of interleaved rounds. The stronger colour is \
+         user space, the other the kernel; the thin line goes from the least to the most. Bars that \
+         would dwarf the others are cut.</p><p class='dim'>{}, {} cores{virtual_machine}, {:.0} GB, \
+         Linux {}; {}; load before: {:.1}. Measured {}, {} s warm-up and {} s for each run. Again: <code>{}</code></p>",
         escape(&machine.processor),
         machine.cores,
         machine.memory_bytes as f64 / 1e9,
@@ -170,9 +170,9 @@ fn open_loop(html: &mut String, record: &Record) {
     let all: Vec<Line> = record.servers.iter().filter_map(of_server).collect();
     put!(
         html,
-        "\n<h2 id='open'>Open loop: 99th percentile over load</h2><p>Microseconds, over the share of \
-         what each server reached with two cores. Requests begin at random moments; latency counts from \
-         the intended one.</p>{}",
+        "\n<h2 id='open'>Open loop: 99th percentile over load</h2><p>Microseconds, over the \
+         share of what each server reached with two cores. Requests begin at random moments; latency \
+         counts from the intended one.</p>{}",
         lines(metric, &all)
     );
 }

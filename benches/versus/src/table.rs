@@ -43,7 +43,8 @@ fn remarks(record: &Record, case: &Case) -> String {
     if let Some(floor) = record.noise_floor(case) {
         let metric = case.metrics[0];
         line(format_args!(
-            "A/A: the same server twice: {} and {}, {:.1} % apart. What differs by less says nothing.",
+            "A/A: the same server twice: {} and {}, {:.1} % apart. What differs by less says \
+             nothing.",
             metric.format(floor.a),
             metric.format(floor.b),
             floor.distance * 100.0
@@ -94,8 +95,9 @@ fn align(rows: &[Vec<String>]) -> String {
 pub(crate) fn markdown(record: &Record) -> String {
     let machine = &record.machine;
     let mut text = format!(
-        "# helloop versus others\n\nMeasured {} with `{}` on {} ({} cores, Linux {}); {}. Medians of \
-         interleaved rounds, in parentheses the extremes. METHODOLOGY.md says how to read this.\n\n",
+        "# helloop versus others\n\nMeasured {} with `{}` on {} ({} cores, Linux {}); {}. Medians \
+         of interleaved rounds, in parentheses the extremes. METHODOLOGY.md says how to read \
+         this.\n\n",
         record.began,
         record.command,
         machine.processor,

@@ -26,8 +26,8 @@ pub(crate) struct Said {
     pub(crate) p99: f64,
 }
 
-/// Runs wrk on the core of the calling thread, for whole seconds. Gives what it said and its own CPU
-/// time.
+/// Runs wrk on the core of the calling thread, for whole seconds. Gives what it said and its own
+/// CPU time.
 pub(crate) fn run(
     address: SocketAddr,
     depth: usize,

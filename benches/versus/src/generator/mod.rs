@@ -1,7 +1,7 @@
 //! The lean generator: hand-written tasks on helloop's own loop.
 //!
-//! It asks, checks every byte of every answer, and counts. It runs on the thread of the caller, who has
-//! pinned it to a core.
+//! It asks, checks every byte of every answer, and counts. It runs on the thread of the caller, who
+//! has pinned it to a core.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -110,7 +110,8 @@ pub(crate) fn histogram() -> Histogram<u64> {
 /// Does the job against a server whose CPU time is `server`'s.
 ///
 /// # Errors
-/// Anything that makes the run worthless: a wrong answer, a connection that fails, a server that ends.
+/// Anything that makes the run worthless: a wrong answer, a connection that fails, a server that
+/// ends.
 pub(crate) fn generate(job: Job, server: &Processes) -> Result<Measured> {
     Driver::new(job)?.run(server)
 }

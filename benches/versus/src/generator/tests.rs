@@ -73,7 +73,7 @@ fn an_open_loop_asks_what_is_due() {
     assert!(pace.due > 0);
 }
 
-/// The failure of a run against a server that answers each connection with `bytes`, and then closes.
+/// The failure of a run against a server that answers each connection with `bytes` and closes.
 fn failure(bytes: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,6 +1,7 @@
 //! A bare loop on `mio` with `httparse`: the least that can pass for an HTTP/1.1 server.
 //!
-//! It believes every peer: no limits, no timeouts, no bodies, and no check beyond what `httparse` does.
+//! It believes every peer: no limits, no timeouts, no bodies, and no check beyond what
+//! `httparse` does.
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};

@@ -9,7 +9,11 @@ use may_minihttp::{HttpServer, HttpService, Request, Response};
 struct Greeting;
 
 impl HttpService for Greeting {
-    fn call(&mut self, request: Request<'_, '_, '_>, response: &mut Response<'_>) -> io::Result<()> {
+    fn call(
+        &mut self,
+        request: Request<'_, '_, '_>,
+        response: &mut Response<'_>,
+    ) -> io::Result<()> {
         let name = request.path().strip_prefix('/').unwrap_or_default().to_owned();
         response.header("Content-Type: text/plain; charset=utf-8");
         writeln!(BodyWriter(response), "Hello, {name}!")

@@ -48,8 +48,8 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// Answers the complete requests in `bytes`; gives how many bytes they were, and whether one asked to
-/// close.
+/// Answers the complete requests in `bytes`; gives how many bytes they were, and whether one asked
+/// to close.
 fn answer(bytes: &[u8], output: &mut Vec<u8>) -> io::Result<(usize, bool)> {
     let (mut used, mut closing) = (0, false);
     while used < bytes.len() && !closing {
@@ -61,7 +61,8 @@ fn answer(bytes: &[u8], output: &mut Vec<u8>) -> io::Result<(usize, bool)> {
             Err(_) => return Err(io::ErrorKind::InvalidData.into()),
         }
         closing = request.headers.iter().any(|field| {
-            field.name.eq_ignore_ascii_case("connection") && field.value.eq_ignore_ascii_case(b"close")
+            field.name.eq_ignore_ascii_case("connection")
+                && field.value.eq_ignore_ascii_case(b"close")
         });
         let name = request.path.and_then(|path| path.strip_prefix('/')).unwrap_or_default();
         let length = "Hello, !\n".len() + name.len();
