@@ -1,5 +1,5 @@
-//! The least that a client can do: mio, `httparse`, and a buffer. No pool, no timeouts, no redirects,
-//! no names; every reply must have a `Content-Length` and come in pieces of one buffer.
+//! The least that a client can do: mio, `httparse`, and a buffer. No pool, no timeouts, no
+//! redirects, no names; every reply must have a `Content-Length` and come in pieces of one buffer.
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};

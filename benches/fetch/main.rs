@@ -1,10 +1,11 @@
-//! What a fetch costs, beside other clients: `cargo bench --bench fetch` (`-- --help` tells the rest).
+//! What a fetch costs, beside other clients: `cargo bench --bench fetch`. (`-- --help` tells the
+//! rest.)
 //!
 //! Server and clients are processes of their own, the server on the first core of those that this
-//! process may use, the client on the second. Clients take turns, and every second round goes through
-//! them backwards, so that what drifts with time does not favour one. Every client fetches `/0`, `/1`, …
-//! and checks every body. Absolute figures are those of the machine at hand; compare rows of one
-//! run, and believe no difference smaller than that between `bare` and `bare, again`.
+//! process may use, the client on the second. Clients take turns, and every second round goes
+//! through them backwards, so that what drifts with time does not favour one. Every client fetches
+//! `/0`, `/1`, … and checks every body. Absolute figures are those of the machine at hand; compare
+//! rows of one run, and believe no difference smaller than that between `bare` and `bare, again`.
 
 mod bare;
 mod measure;

@@ -20,8 +20,8 @@ use crate::{Job, Manner, measure};
 /// How long a slow server takes.
 pub(crate) const DELAY: Duration = Duration::from_millis(100);
 
-/// Ports that a server listens on. Clients take turns with them, so that the closed connections of one
-/// client (TIME_WAIT) leave the local ports of the next alone.
+/// Ports that a server listens on. Clients take turns with them, so that the closed connections of
+/// one client (TIME_WAIT) leave the local ports of the next alone.
 const PORTS: usize = 12;
 
 /// Descriptors of a process that are not connections: more than enough.
@@ -33,8 +33,8 @@ pub(crate) fn raise_descriptor_limit(connections: usize) -> Result<(), String> {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) if limit >= wanted => Ok(()),
         Ok(limit) => Err(format!(
-            "{wanted} descriptors are needed and the limit is {limit}: raise it (ulimit -Hn), or give \
-             a smaller --fetches"
+            "{wanted} descriptors are needed and the limit is {limit}: raise it (ulimit -Hn), or \
+             give a smaller --fetches"
         )),
         Err(error) => Err(format!("the limit of descriptors cannot be raised: {error}")),
     }

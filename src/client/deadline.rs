@@ -87,8 +87,8 @@ impl Timings {
     }
 }
 
-/// Nanoseconds that the phases took, in their order. Half the size of [`Timings`]: every fetch that waits
-/// has them.
+/// Nanoseconds that the phases took, in their order. Half the size of [`Timings`]: every fetch that
+/// waits has them.
 type Spent = [u64; Phase::Body as usize + 1];
 
 /// Which limit was reached.

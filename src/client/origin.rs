@@ -1,5 +1,5 @@
-//! URLs are often of one origin. What is in front of the path is parsed once for all of them: that is
-//! four fifths of the work (5,800 instructions for an address, 4,600 of them measured to be saved).
+//! URLs are often of one origin. What is in front of the path is parsed once for all of them: of
+//! 5,800 instructions for `http://127.0.0.1:8080/1`, 1,400 are left (counted by callgrind).
 
 use std::cell::RefCell;
 
@@ -34,8 +34,8 @@ impl LastOrigin {
     }
 }
 
-/// What is in front of the path, if it is only that: no user, and nothing that a parser drops or takes
-/// for something else (white space, `\`).
+/// What is in front of the path, if it is only that: no user, and nothing that a parser drops or
+/// takes for something else (white space, `\`).
 fn simple_origin(text: &str) -> Option<&str> {
     let scheme = ["http://", "https://"].into_iter().find(|scheme| text.starts_with(scheme))?;
     let is_end = |byte: &u8| matches!(byte, b'/' | b'?' | b'#');
@@ -46,8 +46,8 @@ fn simple_origin(text: &str) -> Option<&str> {
     (bytes > 0 && authority.iter().all(is_simple)).then(|| &text[..scheme.len() + bytes])
 }
 
-/// Whether this means the same behind an origin and as a reference to that origin: it is a path, and
-/// not another authority.
+/// Whether this means the same behind an origin and as a reference to that origin: it is a path,
+/// and not another authority.
 fn is_simple_path(path: &str) -> bool {
     let bytes = path.as_bytes();
     let is_absolute = matches!(bytes, [b'/'] | [b'/', b'!'..=b'.' | b'0'..=b'[' | b']'..=b'~', ..]);

@@ -37,8 +37,8 @@ struct State {
     idle: usize,
     /// Who waits, by order of arrival.
     waiting: BTreeMap<u64, Ticket>,
-    /// What those get who had these tickets, and have not looked yet. They look in this order, unless
-    /// one gives up.
+    /// What those get who had these tickets, and have not looked yet. They look in this order,
+    /// unless one gives up.
     granted: VecDeque<(u64, Lease)>,
     /// Tickets ever drawn.
     tickets: u64,

@@ -1,5 +1,6 @@
-//! The place of a value that is not there yet, and those who wait for it. A [`Promise`](super::Promise)
-//! is one that is shared; a task has one in what it shares with its handle.
+//! The place of a value that is not there yet, and those who wait for it. A
+//! [`Promise`](super::Promise) is one that is shared; a task has one in what it shares with its
+//! handle.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -29,7 +30,8 @@ pub(super) enum Value<T> {
     Taken,
 }
 
-/// Who waits, in the order in which they began to. One waiter, the usual number, needs no allocation.
+/// Who waits, in the order in which they began to. One waiter, the usual number, needs no
+/// allocation.
 #[derive(Default)]
 enum Waiters {
     #[default]

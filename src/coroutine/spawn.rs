@@ -131,8 +131,8 @@ impl<F: Future> Coroutine<F> {
 
 impl<F: Future> Task for Coroutine<F> {
     fn resume(&mut self, cx: &mut Context<'_>) -> Flow {
-        // Who cancels also wakes. Of 10,000 tasks that begin, or are told of a socket, what they share
-        // with their handles need not be in the cache.
+        // Who cancels also wakes. What a task shares with its handle need not be in the cache when
+        // it begins, or is told of a socket.
         if cx.cause().contains(Cause::WOKEN) && self.join.cancelled.get() {
             return self.end(Err(JoinError::Cancelled));
         }

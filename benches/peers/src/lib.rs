@@ -1,5 +1,5 @@
-//! What the peers have in common: the arguments ADDRESS FETCHES LIMIT, the check of the bodies, the line
-//! of figures at the end, and the runtime (one thread, as helloop).
+//! What the peers have in common: the arguments ADDRESS FETCHES LIMIT, the check of the bodies, the
+//! line of figures at the end, and the runtime (one thread, as helloop).
 
 use std::future::Future;
 use std::sync::Arc;
