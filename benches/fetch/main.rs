@@ -157,6 +157,7 @@ fn clients(options: &Options) -> Vec<Client> {
     let mut clients = vec![
         Client { name: "bare", command: own("bare"), reports: true },
         Client { name: "helloop", command: own("helloop"), reports: true },
+        Client { name: "helloop, pulling", command: own("pulling"), reports: true },
         Client { name: "hyper", command: peer(options, "hyper"), reports: true },
         Client { name: "reqwest", command: peer(options, "reqwest"), reports: true },
         Client { name: "curl", command: curl(), reports: false },

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -74,6 +75,7 @@ pub(crate) fn fetch(name: &str, job: &Job) -> Result<(), Box<dyn Error>> {
     match name {
         "bare" => crate::bare::run(job)?,
         "helloop" => gather(job)?,
+        "pulling" => pull(job)?,
         _ => return Err(format!("no client is called {name}").into()),
     }
     let wall = began.elapsed();
@@ -102,6 +104,35 @@ fn gather(job: &Job) -> Result<(), Box<dyn Error>> {
                 return Err(format!("fetch {number}: status {status}").into());
             }
             crate::check(number, text.as_bytes())?;
+        }
+        Ok(())
+    })?
+}
+
+/// The same, where only as many fetches are begun as may run: workers that pull from a list.
+fn pull(job: &Job) -> Result<(), Box<dyn Error>> {
+    let Job { address, fetches, limit } = *job;
+    coroutine::run(move |handle| async move {
+        let client = Client::builder(&handle).connections_max(limit).build()?;
+        let next = Rc::new(Cell::new(0));
+        let worker = |_| {
+            let (client, next) = (client.clone(), Rc::clone(&next));
+            async move {
+                loop {
+                    let number = next.replace(next.get() + 1);
+                    if number >= fetches {
+                        return Ok::<_, Box<dyn Error>>(());
+                    }
+                    let reply = client.get(&format!("http://{address}/{number}")).send().await?;
+                    if reply.status() != 200 {
+                        return Err(format!("fetch {number}: status {}", reply.status()).into());
+                    }
+                    crate::check(number, reply.text().await?.as_bytes())?;
+                }
+            }
+        };
+        for ended in handle.gather((0..limit).map(worker)).await {
+            ended??;
         }
         Ok(())
     })?
