@@ -224,14 +224,21 @@ struct Pool {
     open: HashSet<SourceId>,
 }
 
+impl Pool {
+    fn is_clients(&self, owner: TaskId) -> bool {
+        owner == TaskId::default() || self.tasks.contains(&owner)
+    }
+}
+
 impl Checker for Pool {
     fn event(&mut self, _: Time, event: &Event) -> Result<(), String> {
         match *event {
             Event::Spawned { task, .. } | Event::Resumed { task, .. } => {
                 self.tasks.insert(task);
             }
-            // The server's tasks open their sources before they are spawned, and nobody else's.
-            Event::Opened { source, task } if self.tasks.contains(&task) => {
+            // The server's tasks open their sources before they are spawned; a client's begin to
+            // connect before anybody owns them.
+            Event::Opened { source, task } if self.is_clients(task) => {
                 self.open.insert(source);
                 let (open, most) = (self.open.len(), self.most);
                 demand(open <= most, || format!("{open} are open, above {most}"))?;

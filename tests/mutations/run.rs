@@ -26,10 +26,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The tests besides the hostile worlds take longer, with their compilation.
 const TESTS_PATIENCE: Duration = Duration::from_secs(900);
 
-/// What is copied. Of `target` a copy has its own.
-const PARTS: [&str; 9] =
-    ["Cargo.toml", "Cargo.lock", "README.md", "src", "tests", "examples", "benches", "docs", ".ci"];
-
 /// A bug to be planted.
 struct Bug {
     title: String,
@@ -86,12 +82,7 @@ fn run(root: &Path, word: Option<&str>) -> io::Result<usize> {
     if tree.exists() {
         fs::remove_dir_all(&tree)?;
     }
-    fs::create_dir_all(&tree)?;
-    for part in PARTS {
-        if root.join(part).exists() {
-            copy(&root.join(part), &tree.join(part))?;
-        }
-    }
+    copy(root, &tree)?;
     let copied = Tree { root: tree, target: work.join("target") };
     println!("without a bug");
     copied.judge_by_worlds()?.demand_nobody()?;
@@ -327,7 +318,9 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
-        if entry.file_name() == "target" {
+        let name = entry.file_name();
+        // A copy has its own.
+        if name == "target" || name == ".git" {
             continue;
         }
         copy(&entry.path(), &to.join(entry.file_name()))?;
