@@ -52,7 +52,7 @@ pub enum Event {
     TimerSet { task: TaskId, deadline: Time },
     /// A timer was taken back before it fired.
     TimerCancelled { task: TaskId, deadline: Time },
-    /// A socket was registered for a task.
+    /// A socket was registered for a task; for the null id while it connects, and has no owner yet.
     Opened { source: SourceId, task: TaskId },
     /// A connection was taken from the accept queue of `source`.
     Accepted { source: SourceId },

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 
 use super::{Cause, Event, Flow, Operation, Timeout};
+use crate::id::TaskId;
 use crate::world::{Readiness, Time};
 
 impl Display for Event {
@@ -37,6 +38,9 @@ impl Display for Event {
             }
             Event::TimerCancelled { task, deadline } => {
                 write!(f, "the timer of task {task} for {} ms is cancelled", Millis(deadline))
+            }
+            Event::Opened { source, task } if task == TaskId::default() => {
+                write!(f, "source {source} is opened, for a task that is still to come")
             }
             Event::Opened { source, task } => write!(f, "source {source} is opened by task {task}"),
             Event::Accepted { source } => write!(f, "source {source} accepts a connection"),
@@ -153,7 +157,7 @@ fn list<'a>(f: &mut fmt::Formatter<'_>, names: impl Iterator<Item = &'a str>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{SourceId, TaskId};
+    use crate::id::SourceId;
 
     #[test]
     fn events_are_sentences() {
@@ -169,5 +173,7 @@ mod tests {
         let cause = Cause::TIMER | Cause::WOKEN;
         assert!(Event::Queued { task, cause }.to_string().ends_with("is queued: timer, woken"));
         assert_eq!(Cause::empty().to_string(), "nothing");
+        let connecting = "source 4 is opened, for a task that is still to come";
+        shows(Event::Opened { source, task }, connecting);
     }
 }
