@@ -271,8 +271,10 @@ fn connect_from(
         }
         _ => {}
     }
-    let stream = TcpStream::from_std(socket.into());
-    Source::connecting(handle, Stream::Tcp(stream), task)
+    let stream = Stream::Tcp(TcpStream::from_std(socket.into()));
+    // Thousands of ports would be in TIME_WAIT when the next run needs them.
+    stream.abort_on_close();
+    Source::connecting(handle, stream, task)
 }
 
 impl Task for Client {

@@ -1,5 +1,7 @@
 //! xitca-web with one worker.
 
+use std::time::Duration;
+
 use xitca_web::App;
 use xitca_web::handler::handler_service;
 use xitca_web::handler::params::Params;
@@ -15,6 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .at("/:name", get(handler_service(greet)))
         .serve()
         .worker_threads(1)
+        .keep_alive_timeout(Duration::from_secs(600))
         .bind(("127.0.0.1", port))?
         .run()
         .wait()?;
