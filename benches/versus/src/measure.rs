@@ -116,6 +116,7 @@ impl Bench {
             answers: said.answers,
             window,
             latency_mean: said.mean / 1e6,
+            latency_max: said.p99 / 1e6,
             server: Duration::from_nanos(server.nanos),
             generator,
             // wrk adds latencies that it thinks it missed: Little's law cannot be held against them.

@@ -61,8 +61,12 @@ fn head(record: &Record) -> String {
         "<p>Every server gives the same greeting with one thread or one worker. What leads is the \
          server's CPU time for each request: medians of interleaved rounds. The stronger colour is \
          user space, the other the kernel; the thin line goes from the least to the most. Bars that \
-         would dwarf the others are cut.</p><p class='dim'>{}, {} cores{virtual_machine}, {:.0} GB, \
-         Linux {}; {}; load before: {:.1}. Measured {}, {} s warm-up and {} s for each run. Again: <code>{}</code></p>",
+         would dwarf the others are cut.</p>"
+    );
+    put!(
+        html,
+        "<p class='dim'>{}, {} cores{virtual_machine}, {:.0} GB, Linux {}; {}; load before: {:.1}. \
+         Measured {}, {} s warm-up and {} s for each run. Again: <code>{}</code></p>",
         escape(&machine.processor),
         machine.cores,
         machine.memory_bytes as f64 / 1e9,
@@ -140,10 +144,14 @@ fn remarks(html: &mut String, record: &Record, case: &Case) {
             floor.distance * 100.0
         );
     }
-    for server in &record.servers {
-        if let Some(warning) = record.warnings(case, &server.name) {
+    let warnings: Vec<String> =
+        record.servers.iter().filter_map(|server| record.warnings(case, &server.name)).collect();
+    if !warnings.is_empty() {
+        put!(html, "<li><details><summary>{} servers with remarks</summary><ul>", warnings.len());
+        for warning in warnings {
             put!(html, "<li>{}", escape(&warning));
         }
+        put!(html, "</ul></details>");
     }
     for run in record.refused(case) {
         let reasons = escape(&run.refused.join("; "));
