@@ -119,7 +119,7 @@ impl Bench {
             latency_max: said.p99 / 1e6,
             server: Duration::from_nanos(server.nanos),
             generator,
-            // wrk adds latencies that it thinks it missed: Little's law cannot be held against them.
+            // wrk adds latencies that it thinks it missed: Little's law does not hold for them.
             concurrency: usize::MAX,
             is_constant: false,
             same_core: false,

@@ -60,8 +60,8 @@ fn head(record: &Record) -> String {
         html,
         "<p>Every server gives the same greeting with one thread or one worker. What leads is the \
          server's CPU time for each request: medians of interleaved rounds. The stronger colour is \
-         user space, the other the kernel; the thin line goes from the least to the most. Bars that \
-         would dwarf the others are cut.</p>"
+         user space, the other the kernel; the thin line goes from the least to the most. Bars \
+         that would dwarf the others are cut.</p>"
     );
     put!(
         html,
@@ -179,8 +179,8 @@ fn open_loop(html: &mut String, record: &Record) {
     put!(
         html,
         "\n<h2 id='open'>Open loop: 99th percentile over load</h2><p>Microseconds, over the \
-         share of what each server reached with two cores. Requests begin at random moments; latency \
-         counts from the intended one.</p>{}",
+         share of what each server reached with two cores. Requests begin at random moments; \
+         latency counts from the intended one.</p>{}",
         lines(metric, &all)
     );
 }
