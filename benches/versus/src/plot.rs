@@ -105,7 +105,7 @@ pub(crate) fn lines(metric: Metric, lines: &[Line]) -> String {
     let ys = lines.iter().flat_map(|line| line.points.iter().map(|point| point.1));
     let Some(all) = summarise(ys.filter(|y| *y > 0.0)) else { return String::new() };
     let (low, high) = (all.min.log10().floor(), all.max.log10().ceil().max(all.min.log10() + 1.0));
-    let (left, right) = (60.0, WIDTH - 150.0);
+    let (left, right) = (84.0, WIDTH - 150.0);
     let x = |share: f64| left + (right - left) * (share - 20.0) / 75.0;
     let y = |value: f64| (HEIGHT - AXIS) * (1.0 - (value.log10() - low) / (high - low));
     let mut svg = open(HEIGHT, &format!("{} over load", metric.label()));
