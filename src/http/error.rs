@@ -233,7 +233,8 @@ impl Reason {
     /// input turn into a reset that destroys the last answer on its way (RFC 9112 section 9.6).
     ///
     /// False where the peer has finished or is gone, and where there is no answer to protect. A
-    /// driver that has seen the end of input need not linger for any reason.
+    /// driver that has seen the end of input need not linger for any reason; one that knows that
+    /// nothing more has come need not where it [is the peer's wish](Reason::is_peers_wish).
     pub const fn lingers(self) -> bool {
         match self {
             Reason::Asked
@@ -255,6 +256,12 @@ impl Reason {
             | Reason::Shutdown
             | Reason::Cut => false,
         }
+    }
+
+    /// Whether the peer itself said, by its last request, that no other follows on this connection
+    /// (RFC 9112 section 9.6). It must not send anything more, then.
+    pub const fn is_peers_wish(self) -> bool {
+        matches!(self, Reason::Asked | Reason::Http10)
     }
 }
 

@@ -327,7 +327,8 @@ impl Case<'_> {
             || self.client.reads != Reads::Eagerly
             || was_ended_hard
             || self.facts.is_none_or(|facts| facts.ending.is_none())
-            || self.sent_after_linger();
+            || self.sent_after_linger()
+            || self.sent_behind_last_word();
         demand("no reset destroys an answer", is_excused, || {
             format!("it was reset at {reset}; the server ended it: {:?}", self.ending())
         })
@@ -339,6 +340,20 @@ impl Case<'_> {
         let last = self.seen.sent.last().map(|(at, _)| *at);
         let linger = self.plan.limits.linger_timeout;
         matches!((shut, last), (Some(shut), Some(last)) if last + SETTLED >= shut + linger)
+    }
+
+    /// The client said with a request that it was its last one, and sent more behind it all the same,
+    /// in another piece: the server, which saw nothing more, had closed at once.
+    fn sent_behind_last_word(&self) -> bool {
+        let Some(facts) = self.facts else { return false };
+        let was_asked = self.ended_for(&[Reason::Asked, Reason::Http10]);
+        let Some(last) = facts.answered.len().checked_sub(1) else { return false };
+        if !was_asked || facts.shut.is_some() || last >= self.client.asks.len() {
+            return false;
+        }
+        let end = self.end_of(last);
+        let sent = || self.seen.sent.iter().map(|(_, bytes)| *bytes);
+        sent().any(|bytes| bytes == end) && sent().any(|bytes| bytes > end)
     }
 
     /// Whether something was not answered that should have been. True if everything was.

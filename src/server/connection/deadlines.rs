@@ -112,7 +112,7 @@ impl<S: Service> Connection<S> {
         let (want, _) = self.shared.with_bridge(who, |bridge, response| {
             self.exchange.refuse(error, output, response, bridge)
         });
-        self.deliver(want, Behind { held: None, work: None }, 0, cx)
+        self.deliver(want, Behind::default(), 0, cx)
     }
 
     /// Makes sure that a timer looks at `due`, or earlier.

@@ -11,6 +11,8 @@
 //!      │            answering ◀────────────────────── │ flushing │
 //!      ▼                                              └──────────┘
 //!   dropped ◀── the peer's end, or 2 s ── lingering ◀── the last answer is written
+//!      ▲                                                   │
+//!      └─────── the peer asked for it and sent no more ────┘
 //! ```
 //!
 //! **Flush before want.** All output is written before the exchange's answer is acted on: the
@@ -88,9 +90,13 @@ struct Unsent {
 }
 
 /// What comes after the bytes that are being written.
+#[derive(Default)]
 struct Behind {
     held: Held,
     work: Option<Work>,
+    /// What is answered came whole, by one read that left nothing in the kernel, and nothing came
+    /// with it. False where that is not known.
+    has_all: bool,
 }
 
 /// What a step of the machine leads to.
@@ -229,15 +235,18 @@ impl<S: Service> Connection<S> {
             None => input,
         };
         let mut rest = all;
+        let came_whole = all.len() == fresh && self.exchange.stage() == Stage::Idle;
         let who = Who { peer: self.peer.address(), task, now, answered: self.exchange.requests() };
         let (want, pending) = self.shared.with_bridge(who, |bridge, response| {
             self.exchange.advance(&mut rest, self.eof, output, response, bridge)
         });
         let consumed = all.len() - rest.len();
         let held = left_over(held, input, consumed);
-        let had_finished = self.source.readiness().contains(Readiness::READ_CLOSED);
+        let readiness = self.source.readiness();
+        let had_finished = readiness.contains(Readiness::READ_CLOSED);
         let work = pending.map(|pending| Work { pending, had_finished });
-        self.deliver(want, Behind { held, work }, progress, cx)
+        let has_all = came_whole && held.is_none() && !readiness.contains(Readiness::READABLE);
+        self.deliver(want, Behind { held, work, has_all }, progress, cx)
     }
 
     /// Writes the output buffer, then does what the exchange wants: flush before want.
@@ -250,7 +259,7 @@ impl<S: Service> Connection<S> {
         if sent < output.len() {
             let bytes = output[sent..].to_vec();
             output.clear();
-            let Behind { held, work } = behind;
+            let Behind { held, work, .. } = behind;
             let unsent = Box::new(Unsent { bytes, sent: 0, held, work, then: want });
             self.state = State::Flushing { unsent, progress: 0 };
             self.source.want(Readiness::WRITABLE);
@@ -274,13 +283,13 @@ impl<S: Service> Connection<S> {
             self.source.want(Readiness::WRITABLE);
             return Next::Yield(Flow::Wait);
         }
-        let behind = Behind { held: unsent.held, work: unsent.work };
+        let behind = Behind { held: unsent.held, work: unsent.work, has_all: false };
         self.act(unsent.then, behind, 0, cx)
     }
 
     /// Everything is written: does what the exchange wants.
     fn act(&mut self, want: Want, behind: Behind, progress: u32, cx: &Context<'_>) -> Next {
-        let Behind { held, work } = behind;
+        let Behind { held, work, has_all } = behind;
         match want {
             Want::Read => {
                 debug_assert!(!self.eof, "after the end there is nothing to read");
@@ -299,7 +308,7 @@ impl<S: Service> Connection<S> {
                 }
                 None => self.end(Reason::ServicePanicked, cx),
             },
-            Want::Close(reason) => self.close(reason, cx),
+            Want::Close(reason) => self.close(reason, has_all, cx),
         }
     }
 

@@ -186,7 +186,7 @@ fn a_shutdown_ends_everything_at_once_also_in_a_drain() {
         let mut house = house();
         let [idle, busy, lingering] = [house.connect(), house.connect(), house.connect()];
         busy.send("GET / HT");
-        lingering.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        lingering.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nand more");
         house.settle();
         if drains {
             house.server.handle().drain(DRAIN_TIMEOUT);

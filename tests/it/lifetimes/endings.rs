@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use helloop::http::{Request, Response};
-use helloop::limits::{LINGER_TIMEOUT, Limits};
+use helloop::limits::{INPUT_BUFFER_BYTES, LINGER_TIMEOUT, Limits};
 use helloop::observe::Event;
 use helloop::world::sim::Faults;
 
@@ -9,6 +9,11 @@ use crate::sim::{House, echo, get, limits};
 
 const INSTANT: Duration = Duration::from_millis(1);
 const CLOSING: &str = "GET /last HTTP/1.1\r\nHost: sim\r\nConnection: close\r\n\r\n";
+
+/// Limits with which the first answer is the last: an end that the server decides about.
+fn one_request() -> Limits {
+    limits(|limits| limits.requests_per_connection_max = Some(1))
+}
 
 /// A kernel that closes a socket with unread input sends a reset, and a reset takes what the peer
 /// has not read yet with it: the simulated one does so, too.
@@ -32,6 +37,61 @@ fn input_behind_the_last_answer_does_not_destroy_it() {
     }
 }
 
+/// Such a peer must not send more: what is left unread cannot turn into a reset.
+#[test]
+fn who_asks_to_close_and_has_sent_no_more_is_closed_at_once() {
+    let pipelined = get("/first") + CLOSING;
+    let old = "GET /last HTTP/1.0\r\n\r\n";
+    let asked = "the request asked to close";
+    for (request, answers, why) in
+        [(CLOSING, 1, asked), (&pipelined, 2, asked), (old, 1, "HTTP/1.0 without keep-alive")]
+    {
+        let mut house = House::calm(Limits::default(), echo);
+        let client = house.connect();
+        client.send(request);
+        house.settle();
+        assert!(client.peer.is_closed() && !client.peer.is_reset(), "{request:?}");
+        assert_eq!(client.receive().matches("HTTP/1.1 200 OK").count(), answers, "{request:?}");
+        client.assert_end();
+        assert_eq!(house.endings(), [why]);
+        let shut = house.told(|_, event| matches!(event, Event::Shut { .. }).then_some(()));
+        assert!(shut.is_empty(), "{request:?}");
+    }
+}
+
+/// What came so far does not tell that no more is coming.
+#[test]
+fn who_asks_to_close_is_lingered_for_if_there_may_be_more() {
+    let (head, tail) = CLOSING.split_at(10);
+    let in_two_pieces = [head, tail].map(str::to_owned).to_vec();
+    let with_more_behind = vec![format!("{CLOSING}x")];
+    let post = |bytes: usize| {
+        let head = "POST / HTTP/1.1\r\nHost: sim\r\nConnection: close\r\n";
+        let body = "x".repeat(bytes);
+        format!("{head}Content-Length: {bytes}\r\n\r\n{body}")
+    };
+    let head_bytes = post(10_000).len() - 10_000;
+    // A read that fills the buffer does not say whether it was all.
+    let of_a_full_buffer = vec![post(INPUT_BUFFER_BYTES - head_bytes)];
+    assert_eq!(of_a_full_buffer[0].len(), INPUT_BUFFER_BYTES);
+    for pieces in [in_two_pieces, with_more_behind, of_a_full_buffer] {
+        let mut house =
+            House::calm(Limits::default(), |_: &Request<'_>, response: &mut Response| {
+                response.text("taken\n");
+            });
+        let client = house.connect();
+        for piece in &pieces {
+            client.send(piece);
+            house.settle();
+        }
+        assert_eq!(client.answer().0, 200);
+        client.assert_end();
+        assert!(!client.peer.is_closed(), "{} pieces of {}", pieces.len(), pieces[0].len());
+        house.pass(LINGER_TIMEOUT + INSTANT);
+        assert!(client.peer.is_closed() && !client.peer.is_reset());
+    }
+}
+
 #[test]
 fn a_refused_body_is_read_for_a_while() {
     let mut house = House::calm(Limits::default(), echo);
@@ -50,23 +110,23 @@ fn a_refused_body_is_read_for_a_while() {
 
 #[test]
 fn lingering_ends_in_time_though_the_peer_stays() {
-    let mut house = House::calm(Limits::default(), echo);
+    let mut house = House::calm(one_request(), echo);
     let client = house.connect();
-    client.send(CLOSING);
+    client.send(&get("/last"));
     house.pass(LINGER_TIMEOUT - INSTANT);
     assert_eq!(client.answer().0, 200);
     assert!(!client.peer.is_closed());
     house.pass(2 * INSTANT);
     assert!(client.peer.is_closed());
-    assert_eq!(house.endings(), ["the request asked to close"]);
+    assert_eq!(house.endings(), ["the request limit of a connection was reached"]);
 }
 
 /// Each of its bytes would be in time for a timer that every byte resets.
 #[test]
 fn lingering_ends_in_time_though_the_peer_trickles() {
-    let mut house = House::calm(Limits::default(), echo);
+    let mut house = House::calm(one_request(), echo);
     let client = house.connect();
-    client.send(CLOSING);
+    client.send(&get("/last"));
     for _ in 0..20 {
         house.pass(LINGER_TIMEOUT / 20 - INSTANT);
         client.send("x");
@@ -81,13 +141,14 @@ fn lingering_ends_in_time_though_the_peer_trickles() {
 fn lingering_ends_in_time_though_the_peer_floods() {
     let mut house = House::calm(
         limits(|limits| {
+            limits.requests_per_connection_max = Some(1);
             limits.linger_timeout = INSTANT;
             limits.read_bytes_per_resume_max = 1;
         }),
         echo,
     );
     let client = house.connect();
-    client.send(CLOSING);
+    client.send(&get("/last"));
     house.settle();
     let began = house.net.now();
     while !client.peer.is_closed() {
@@ -96,7 +157,7 @@ fn lingering_ends_in_time_though_the_peer_floods() {
         let took = house.net.now().since(began);
         assert!(took < 2 * INSTANT, "it still lingers after {took:?}");
     }
-    assert_eq!(house.endings(), ["the request asked to close"]);
+    assert_eq!(house.endings(), ["the request limit of a connection was reached"]);
 }
 
 #[test]
