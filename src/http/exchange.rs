@@ -80,6 +80,12 @@ pub trait Handler {
     /// The limits to enforce. Where they change, a request under way may be judged by both.
     fn limits(&self) -> &Limits;
 
+    /// Requests that may be answered in this call; then the exchange wants a flush. A driver that
+    /// calls several times before others have their turn says what is left.
+    fn requests_left(&self) -> usize {
+        self.limits().requests_per_resume_max
+    }
+
     /// The value of the `Date` field now; see [`DateCache`](super::DateCache).
     fn date(&mut self) -> &[u8; 29];
 
@@ -168,8 +174,8 @@ impl Exchange {
     /// nothing comes after this input. `response` is scratch, one for all connections.
     ///
     /// *Flush before want*: the driver must write all of `output` before it acts on the answer. It
-    /// gets [`Want::Flush`] when `output_bytes_max` is reached, or after `requests_per_resume_max`
-    /// requests, with input left over. After `Close` nothing is consumed or answered again.
+    /// gets [`Want::Flush`] when `output_bytes_max` is reached, or after
+    /// [`requests_left`](Handler::requests_left) requests, with input left over. After `Close` nothing is consumed or answered again.
     ///
     /// # Panics
     /// Only if the handler does.

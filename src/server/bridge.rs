@@ -36,6 +36,8 @@ pub(super) struct Who {
     pub(super) now: Time,
     /// Requests that the connection has answered before.
     pub(super) answered: u32,
+    /// Requests that it may answer in this call.
+    pub(super) requests_left: usize,
 }
 
 /// What an exchange needs from outside, for one call.
@@ -87,6 +89,10 @@ impl<S: Service> Bridge<'_, S> {
 impl<S: Service> Handler for Bridge<'_, S> {
     fn limits(&self) -> &Limits {
         &self.shared.limits
+    }
+
+    fn requests_left(&self) -> usize {
+        self.who.requests_left
     }
 
     fn date(&mut self) -> &[u8; 29] {

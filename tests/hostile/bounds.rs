@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use helloop::limits::{INPUT_BUFFER_BYTES, Limits};
+use helloop::limits::Limits;
 use helloop::observe::Event;
 use helloop::world::Time;
 use helloop::{SourceId, TaskId};
@@ -55,14 +55,12 @@ impl<'a> Bounds<'a> {
     }
 
     fn suspended(&mut self, task: TaskId) -> Result<(), String> {
-        let Resume { kind, accepted, asked, read_bytes } = std::mem::take(&mut self.resume);
+        let Resume { kind, accepted, asked, .. } = std::mem::take(&mut self.resume);
         let timers = self.timers.get(&task).copied().unwrap_or(0);
         let timers_max = if kind == "drainer" { 2 } else { 1 };
         demand(timers <= timers_max, || format!("{timers} timers are set for a {kind}"))?;
         if kind == "connection" {
-            let requests_per_resume_max = self.limits.requests_per_resume_max;
-            // What was held has a budget, and so has each reading.
-            let most = (2 + read_bytes / INPUT_BUFFER_BYTES) * requests_per_resume_max;
+            let most = self.limits.requests_per_resume_max;
             demand(asked <= most, || format!("{asked} requests in one resume"))?;
         }
         let most = self.limits.accepts_per_resume_max;

@@ -36,9 +36,8 @@ pub(super) struct Desk<'a, H> {
 impl<H: Handler> Desk<'_, H> {
     /// Whether the next request must wait: for the peer to read, or for other connections.
     pub(super) fn is_full(&self, requests: u32) -> bool {
-        let limits = self.handler.limits();
-        self.output.len() >= limits.output_bytes_max
-            || requests as usize >= limits.requests_per_resume_max
+        self.output.len() >= self.handler.limits().output_bytes_max
+            || requests as usize >= self.handler.requests_left()
     }
 
     /// Has the service answer `request`, the `number`-th of its connection.

@@ -107,7 +107,7 @@ impl<S: Service> Connection<S> {
 
     fn refuse(&mut self, error: Error, cx: &mut Context<'_>) -> Next {
         let (task, now, answered) = (cx.task(), cx.now(), self.exchange.requests());
-        let who = Who { peer: self.peer.address(), task, now, answered };
+        let who = Who { peer: self.peer.address(), task, now, answered, requests_left: 0 };
         let output = &mut cx.scratch.output;
         let (want, _) = self.shared.with_bridge(who, |bridge, response| {
             self.exchange.refuse(error, output, response, bridge)

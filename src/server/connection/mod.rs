@@ -99,6 +99,13 @@ struct Behind {
     has_all: bool,
 }
 
+/// What a connection may still do in the present resume.
+struct Budget {
+    read_bytes_left: usize,
+    /// Answers that the connection had given before.
+    answered_before: u32,
+}
+
 /// What a step of the machine leads to.
 enum Next {
     /// On to the next step.
@@ -156,9 +163,12 @@ impl<S: Service> Connection<S> {
 /// The machine: each step takes a state and leaves the next in its place.
 impl<S: Service> Connection<S> {
     fn run(&mut self, cx: &mut Context<'_>) -> Flow {
-        let mut read_bytes_left = self.shared.limits.read_bytes_per_resume_max;
+        let mut budget = Budget {
+            read_bytes_left: self.shared.limits.read_bytes_per_resume_max,
+            answered_before: self.exchange.requests(),
+        };
         loop {
-            let next = self.watched(cx, |this, cx| this.step(&mut read_bytes_left, cx));
+            let next = self.watched(cx, |this, cx| this.step(&mut budget, cx));
             if let Next::Yield(flow) = next {
                 return flow;
             }
@@ -180,16 +190,14 @@ impl<S: Service> Connection<S> {
         result
     }
 
-    fn step(&mut self, read_bytes_left: &mut usize, cx: &mut Context<'_>) -> Next {
+    fn step(&mut self, budget: &mut Budget, cx: &mut Context<'_>) -> Next {
         match mem::replace(&mut self.state, State::Closed) {
-            State::Idle => self.receive(None, 0, read_bytes_left, cx),
-            State::Receiving { held, progress } => {
-                self.receive(held, progress, read_bytes_left, cx)
-            }
-            State::Answering { held } => self.answer(held, 0, 0, cx),
+            State::Idle => self.receive(None, 0, budget, cx),
+            State::Receiving { held, progress } => self.receive(held, progress, budget, cx),
+            State::Answering { held } => self.answer(held, 0, 0, budget, cx),
             State::Serving(serving) => self.serve(*serving, cx),
             State::Flushing { unsent, progress } => self.flush(unsent, progress, cx),
-            State::Lingering => self.linger(read_bytes_left, cx),
+            State::Lingering => self.linger(&mut budget.read_bytes_left, cx),
             State::Closed => Next::Yield(Flow::Done),
         }
     }
@@ -199,10 +207,12 @@ impl<S: Service> Connection<S> {
         &mut self,
         held: Held,
         progress: u32,
-        read_bytes_left: &mut usize,
+        budget: &mut Budget,
         cx: &mut Context<'_>,
     ) -> Next {
-        if *read_bytes_left == 0 {
+        // Without a request left, a look at what is not there does no harm.
+        let is_spent = self.requests_left(budget) == 0 && self.source.readiness().is_readable();
+        if is_spent || budget.read_bytes_left == 0 {
             self.rest(held, progress);
             return Next::Yield(Flow::Again);
         }
@@ -216,13 +226,26 @@ impl<S: Service> Connection<S> {
             Err(error) => return self.fail(&error, cx),
         };
         self.eof |= fresh == 0;
-        *read_bytes_left = read_bytes_left.saturating_sub(fresh);
+        budget.read_bytes_left = budget.read_bytes_left.saturating_sub(fresh);
         let progress = progress.saturating_add(u32::try_from(fresh).unwrap_or(u32::MAX));
-        self.answer(held, fresh, progress, cx)
+        self.answer(held, fresh, progress, budget, cx)
+    }
+
+    fn requests_left(&self, budget: &Budget) -> usize {
+        let answered = self.exchange.requests().wrapping_sub(budget.answered_before);
+        self.shared.limits.requests_per_resume_max.saturating_sub(answered as usize)
     }
 
     /// Lets the exchange work on `held` and then the first `fresh` bytes of the input buffer.
-    fn answer(&mut self, held: Held, fresh: usize, progress: u32, cx: &mut Context<'_>) -> Next {
+    fn answer(
+        &mut self,
+        held: Held,
+        fresh: usize,
+        progress: u32,
+        budget: &Budget,
+        cx: &mut Context<'_>,
+    ) -> Next {
+        let requests_left = self.requests_left(budget);
         let (task, now) = (cx.task(), cx.now());
         let Scratch { input, output } = &mut *cx.scratch;
         let input = &input[..fresh];
@@ -236,7 +259,8 @@ impl<S: Service> Connection<S> {
         };
         let mut rest = all;
         let came_whole = all.len() == fresh && self.exchange.stage() == Stage::Idle;
-        let who = Who { peer: self.peer.address(), task, now, answered: self.exchange.requests() };
+        let answered = self.exchange.requests();
+        let who = Who { peer: self.peer.address(), task, now, answered, requests_left };
         let (want, pending) = self.shared.with_bridge(who, |bridge, response| {
             self.exchange.advance(&mut rest, self.eof, output, response, bridge)
         });

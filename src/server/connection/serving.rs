@@ -71,7 +71,8 @@ impl<S: Service> Connection<S> {
     /// For the request that is being served: it was counted when it was asked.
     fn who_asked(&self, cx: &Context<'_>) -> Who {
         let answered = self.exchange.requests().wrapping_sub(1);
-        Who { peer: self.peer.address(), task: cx.task(), now: cx.now(), answered }
+        let (peer, task, now) = (self.peer.address(), cx.task(), cx.now());
+        Who { peer, task, now, answered, requests_left: 0 }
     }
 
     /// True if the peer has closed its side while the service is at work.
