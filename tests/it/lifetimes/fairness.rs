@@ -1,11 +1,14 @@
+use std::cell::{Cell, OnceCell};
+use std::rc::Rc;
 use std::time::Duration;
 
+use helloop::TaskId;
 use helloop::http::{Request, Response};
 use helloop::limits::{Limits, OUTPUT_BYTES_MAX, REQUESTS_PER_RESUME_MAX};
 use helloop::observe::{Event, Flow};
 use helloop::world::sim::{Faults, PIPE_BYTES};
 
-use crate::sim::{House, echo, get, limits};
+use crate::sim::{Client, House, Tape, echo, get, limits};
 
 /// The statuses and bodies are not looked at here: only who was answered when.
 fn answered_tasks(house: &House) -> Vec<String> {
@@ -107,6 +110,136 @@ fn a_peer_that_never_reads_costs_a_bounded_amount() {
         house.settle();
     }
     assert_eq!(answered_tasks(&house).len(), REQUESTS);
+}
+
+/// Peers with so many requests each.
+const GREEDY: usize = 5;
+const PIPELINED: usize = 100_000;
+
+/// What happened on the loop from one moment to the answer of one connection.
+#[derive(Debug, Default)]
+struct Delay {
+    turns: usize,
+    /// Resumes of others.
+    resumes: usize,
+    /// Answers to others.
+    answers: usize,
+}
+
+impl Delay {
+    /// From the event with this index on, until `task` has answered.
+    fn since(house: &House, first: usize, task: TaskId) -> Delay {
+        let mut delay = Delay::default();
+        for (_, event) in &house.tape.events()[first..] {
+            match event {
+                Event::Response { task: who, .. } if *who == task => return delay,
+                Event::Response { .. } => delay.answers += 1,
+                Event::Resumed { task: who, .. } if *who != task => delay.resumes += 1,
+                Event::TurnBegan { .. } => delay.turns += 1,
+                _ => {}
+            }
+        }
+        panic!("task {task} has not answered");
+    }
+}
+
+/// The task that answered last.
+fn last_to_answer(house: &House) -> TaskId {
+    let answers = house.told(|_, event| match event {
+        Event::Response { task, .. } => Some(*task),
+        _ => None,
+    });
+    *answers.last().expect("an answer")
+}
+
+/// Who asks and does not read costs the others nothing: once the pipes are full, nobody but whoever
+/// asks is resumed.
+#[test]
+fn a_hundred_thousand_unread_requests_delay_nobody() {
+    let mut house = House::calm(Limits::default(), echo);
+    let modest = house.connect();
+    modest.send(&get("/"));
+    house.settle();
+    let task = last_to_answer(&house);
+    let greedy: Vec<Client> = (0..GREEDY).map(|_| house.connect()).collect();
+    let requests = get("/").repeat(PIPELINED);
+    greedy.iter().for_each(|client| client.send(&requests));
+    house.settle();
+    for _ in 0..100 {
+        modest.send(&get("/"));
+        let first = house.tape.len();
+        house.settle();
+        let delay = Delay::since(&house, first, task);
+        assert_eq!((delay.turns, delay.resumes, delay.answers), (1, 0, 0));
+    }
+}
+
+/// Has `client` ask while another one is being answered.
+struct Ambush {
+    client: Client,
+    tape: Tape,
+    /// Answers to others until it asks.
+    countdown: Cell<usize>,
+    /// The number of events when it asked.
+    asked: Cell<Option<usize>>,
+}
+
+impl Ambush {
+    fn one_is_answered(&self) {
+        if self.asked.get().is_none() {
+            self.countdown.set(self.countdown.get() - 1);
+            if self.countdown.get() == 0 {
+                self.client.send(&get("/modest"));
+                self.asked.set(Some(self.tape.len()));
+            }
+        }
+    }
+}
+
+/// Peers that take their answers keep the loop busy. One more, which asks at any moment, even in the
+/// middle of a resume of theirs, waits for the rest of that turn and for its own: each of the others
+/// has at most one resume in each, and at most `REQUESTS_PER_RESUME_MAX` answers in a resume.
+#[test]
+fn a_hundred_thousand_pipelined_requests_delay_others_by_a_turn() {
+    let ambush: Rc<OnceCell<Ambush>> = Rc::default();
+    let set_later = Rc::clone(&ambush);
+    let service = move |request: &Request<'_>, response: &mut Response| {
+        if let (Some(ambush), "/greedy") = (set_later.get(), request.path()) {
+            ambush.one_is_answered();
+        }
+        response.text(request.path());
+    };
+    let mut house = House::calm(Limits::default(), service);
+    let client = house.connect();
+    client.send(&get("/modest"));
+    house.settle();
+    client.answer();
+    let task = last_to_answer(&house);
+    let greedy: Vec<Client> = (0..GREEDY).map(|_| house.connect()).collect();
+    let requests = get("/greedy").repeat(PIPELINED);
+    greedy.iter().for_each(|client| client.send(&requests));
+    let (tape, countdown) = (house.tape.clone(), Cell::new(1));
+    let ambush = ambush.get_or_init(|| Ambush { client, tape, countdown, asked: Cell::new(None) });
+
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut most = Delay::default();
+    for _ in 0..200 {
+        ambush.asked.set(None);
+        ambush.countdown.set(random.usize(1..=2 * GREEDY * REQUESTS_PER_RESUME_MAX));
+        while ambush.client.receive().is_empty() {
+            house.turn();
+            greedy.iter().for_each(|client| drop(client.receive()));
+        }
+        let delay = Delay::since(&house, ambush.asked.get().expect("it has asked"), task);
+        most.turns = most.turns.max(delay.turns);
+        most.resumes = most.resumes.max(delay.resumes);
+        most.answers = most.answers.max(delay.answers);
+    }
+    // Who is being answered when it asks is there once more in the next turn.
+    let resumes = 2 * GREEDY - 1;
+    assert_eq!((most.turns, most.resumes), (1, resumes), "{most:?}");
+    let answers = (resumes + 1) * REQUESTS_PER_RESUME_MAX;
+    assert!((answers / 2..=answers).contains(&most.answers), "{most:?}, at most {answers}");
 }
 
 /// Work that is always there does not keep timers from firing.
