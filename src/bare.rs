@@ -2,12 +2,14 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
-use helloop::limits::DRAIN_TIMEOUT;
+use helloop::limits::{DRAIN_TIMEOUT, Limits};
 use helloop::server::Server;
 
 use crate::addresses;
+use crate::loops::LOOPS_MAX;
 use crate::run::{Plan, complain, run};
 
 const HELP: &str = "\
@@ -16,9 +18,13 @@ Greets over HTTP: GET /World is answered `Hello, World!`.
 This helloop was built without its command line (`--no-default-features`). Environment:
   HELLOOP_LISTEN  addresses to listen on, HOST:PORT, separated by commas
   PORT            without HELLOOP_LISTEN: listens on [::]:PORT
+  HELLOOP_LOOPS   event loops, each on a thread of its own, 1 to 256; without it 1
 Without both it listens on localhost:8080. SIGINT and SIGTERM end it gracefully, within 25 s; a
 second one ends it now.
 ";
+
+/// The variable that says how many loops there are.
+const LOOPS: &str = "HELLOOP_LOOPS";
 
 /// What the arguments ask for.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,10 +59,12 @@ fn asked(mut arguments: impl Iterator<Item = OsString>) -> Asked {
 }
 
 fn serve() -> ExitCode {
-    match listen() {
-        Ok(addresses) => run(Plan {
+    match listen().and_then(|addresses| Ok((addresses, loops()?))) {
+        Ok((addresses, loops)) => run(Plan {
             addresses,
-            builder: Server::builder(),
+            loops,
+            limits: Limits::default(),
+            builder: &Server::builder,
             drain_timeout: DRAIN_TIMEOUT,
             run_for: None,
             observer: None,
@@ -71,6 +79,18 @@ fn listen() -> Result<Vec<String>, String> {
         Some(list) => Ok(list.to_string_lossy().split(',').map(str::to_owned).collect()),
         None => addresses::from_environment().map(|address| vec![address]),
     }
+}
+
+fn loops() -> Result<NonZeroUsize, String> {
+    std::env::var_os(LOOPS)
+        .map_or(Ok(NonZeroUsize::MIN), |text| loops_from(&text.to_string_lossy()))
+}
+
+fn loops_from(text: &str) -> Result<NonZeroUsize, String> {
+    let number = text.parse().ok().filter(|number| (1..=LOOPS_MAX.into()).contains(number));
+    number.and_then(NonZeroUsize::new).ok_or_else(|| {
+        format!("the environment variable {LOOPS} is {text:?}: a number from 1 to {LOOPS_MAX} was expected")
+    })
 }
 
 fn usage(text: &str) -> ExitCode {
@@ -95,5 +115,14 @@ mod tests {
         assert_eq!(of(&["--help"]), Asked::Help);
         assert_eq!(of(&["--version"]), Asked::Version);
         assert_eq!(of(&["serve"]), Asked::Unknown("serve".into()));
+    }
+
+    #[test]
+    fn loops_are_a_number_within_the_limit() {
+        assert_eq!(loops_from("1").unwrap().get(), 1);
+        assert_eq!(loops_from("256").unwrap().get(), 256);
+        for text in ["0", "257", "-1", "two", "", "1 "] {
+            assert!(loops_from(text).unwrap_err().contains(&format!("{text:?}")), "{text}");
+        }
     }
 }

@@ -13,6 +13,7 @@ mod cli;
 #[cfg(not(feature = "cli"))]
 mod bare;
 mod run;
+mod loops;
 mod addresses;
 
 fn main() -> ExitCode {

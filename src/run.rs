@@ -3,28 +3,35 @@
 use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
 use helloop::event_loop::{EventLoop, Handle};
 use helloop::greeting::Greeting;
+use helloop::limits::Limits;
 use helloop::observe::Observer;
-use helloop::server::{Attached, BindError, Builder, ServerHandle};
+use helloop::server::{Attached, BindError, Builder, Report, Server};
 use helloop::signals::{SIGINT, SIGTERM, on_signal};
 
 use crate::addresses;
+use crate::loops::{Everybody, Others, divide, log_report};
 
 /// What is to be run.
-pub(crate) struct Plan {
+pub(crate) struct Plan<'a> {
     /// `HOST:PORT`, at least one.
     pub(crate) addresses: Vec<String>,
-    /// The server, with its limits and its access log.
-    pub(crate) builder: Builder,
+    /// Event loops, each on a thread of its own; the first on this one.
+    pub(crate) loops: NonZeroUsize,
+    /// Those of all loops together.
+    pub(crate) limits: Limits,
+    /// Begins a server, with its access log, for each loop.
+    pub(crate) builder: &'a dyn Fn() -> Builder,
     pub(crate) drain_timeout: Duration,
     /// After this time a drain begins by itself.
     pub(crate) run_for: Option<Duration>,
-    /// Who watches the loop.
+    /// Who watches the first loop.
     pub(crate) observer: Option<Box<dyn Observer>>,
 }
 
@@ -100,30 +107,57 @@ pub(crate) fn complain(text: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "helloop: {text}");
 }
 
+/// What Linux gives a process, if it does not tell.
+const DESCRIPTORS_IF_UNKNOWN: u64 = 1024;
+
 /// Listens, serves, and returns once the server has ended: after a signal, or after its time.
-pub(crate) fn run(plan: Plan) -> Outcome {
-    raise_descriptor_limit();
-    serve(plan).unwrap_or_else(|outcome| outcome)
+pub(crate) fn run(plan: Plan<'_>) -> Outcome {
+    let descriptors = raise_descriptor_limit();
+    serve(plan, descriptors).unwrap_or_else(|outcome| outcome)
 }
 
 /// `Err` is an end as well, that of a run which did not come far.
-fn serve(plan: Plan) -> Result<Outcome, Outcome> {
+fn serve(plan: Plan<'_>, descriptors: u64) -> Result<Outcome, Outcome> {
     let addresses: Vec<&str> = plan.addresses.iter().map(String::as_str).collect();
     // Before the signals are caught: the name of a host may take long to resolve, and until then
     // Ctrl-C does what it always does.
-    let server = plan.builder.bind_all(&addresses).map_err(Outcome::CannotBind)?;
+    let mut servers = bind(&plan, &addresses, descriptors).map_err(Outcome::CannotBind)?;
+    let everybody = Everybody::new(&servers);
     let mut event_loop = EventLoop::new().map_err(Outcome::Failed)?;
     event_loop.observe(plan.observer);
     let handle = event_loop.handle().clone();
-    let attached = server.attach(&handle, Greeting).map_err(Outcome::Failed)?;
-    let ending = Ending::new(attached.handle(), plan.drain_timeout);
+    let attached = servers.remove(0).attach(&handle, Greeting).map_err(Outcome::Failed)?;
+    let ending = Ending::new(everybody.clone(), plan.drain_timeout);
     ending.arrange(&handle, plan.run_for).map_err(Outcome::Failed)?;
+    let others = Others::start(servers, &everybody, plan.drain_timeout).map_err(Outcome::Failed)?;
     announce(&addresses, &attached);
-    let ran = event_loop.run_until(|| attached.is_finished());
-    // What is left on the loop is dropped now, and no story.
+    // This loop turns until all have ended: it is the one that hears signals.
+    let ran = event_loop.run_until(|| attached.is_finished() && others.are_finished());
+    // What is left on the loop is dropped now, and no story. If it broke, its listeners must not
+    // be given connections any more.
     event_loop.observe(None);
-    ran.map_err(Outcome::Failed)?;
-    Ok(ending.outcome(&attached))
+    drop(event_loop);
+    everybody.drain(plan.drain_timeout);
+    let of_others = others.join();
+    ran.and(of_others).map_err(Outcome::Failed).map(|of_others| {
+        if plan.loops.get() > 1 {
+            log_report(1, &attached.report());
+        }
+        ending.outcome([attached.report(), of_others].into_iter().sum())
+    })
+}
+
+/// A server for each loop, all of them at the same addresses.
+fn bind(plan: &Plan<'_>, addresses: &[&str], descriptors: u64) -> Result<Vec<Server>, BindError> {
+    let mut servers: Vec<Server> = Vec::new();
+    for limits in divide(&plan.limits, plan.loops, descriptors) {
+        let builder = (plan.builder)().limits(limits);
+        servers.push(match servers.first() {
+            None => builder.bind_all(addresses)?,
+            Some(first) => builder.bind_beside(first)?,
+        });
+    }
+    Ok(servers)
 }
 
 /// Where to greet: one line for each URL, once the sockets listen.
@@ -133,20 +167,20 @@ fn announce(listen: &[&str], attached: &Attached) {
     }
 }
 
-/// How the server comes to its end.
+/// How the servers come to their end.
 struct Ending {
-    server: ServerHandle,
+    everybody: Everybody,
     drain_timeout: Duration,
     /// SIGINTs and SIGTERMs so far: the first drains, another one stops.
     signals: Cell<u32>,
 }
 
 impl Ending {
-    fn new(server: &ServerHandle, drain_timeout: Duration) -> Rc<Ending> {
-        Rc::new(Ending { server: server.clone(), drain_timeout, signals: Cell::new(0) })
+    fn new(everybody: Everybody, drain_timeout: Duration) -> Rc<Ending> {
+        Rc::new(Ending { everybody, drain_timeout, signals: Cell::new(0) })
     }
 
-    /// From now on signals, and the time, end the server.
+    /// From now on signals, and the time, end the servers.
     fn arrange(self: &Rc<Self>, handle: &Handle, run_for: Option<Duration>) -> io::Result<()> {
         for (signal, name) in [(SIGINT, "SIGINT"), (SIGTERM, "SIGTERM")] {
             let ending = Rc::clone(self);
@@ -166,17 +200,16 @@ impl Ending {
             self.drain(name);
         } else {
             log::warn!("{name} again: stopping now");
-            self.server.shutdown();
+            self.everybody.shutdown();
         }
     }
 
     fn drain(&self, why: &str) {
         log::info!("{why}: draining for at most {:?}", self.drain_timeout);
-        self.server.drain(self.drain_timeout);
+        self.everybody.drain(self.drain_timeout);
     }
 
-    fn outcome(&self, attached: &Attached) -> Outcome {
-        let report = attached.report();
+    fn outcome(&self, report: Report) -> Outcome {
         let (requests, connections) = (report.requests, report.connections);
         log::info!("requests answered: {requests}, connections: {connections}");
         match report.cut {
@@ -189,10 +222,16 @@ impl Ending {
 
 /// Raises the soft limit of open descriptors to the hard one. Every connection needs one, and soft
 /// limits are low for the sake of select(2), which nobody uses here. A program may decide this, a
-/// library may not.
-pub(crate) fn raise_descriptor_limit() {
+/// library may not. Gives the limit that there is now.
+pub(crate) fn raise_descriptor_limit() -> u64 {
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) => log::debug!("the limit of open descriptors is {limit}"),
-        Err(error) => log::debug!("the limit of open descriptors stays as it is: {error}"),
+        Ok(limit) => {
+            log::debug!("the limit of open descriptors is {limit}");
+            limit
+        }
+        Err(error) => {
+            log::debug!("the limit of open descriptors stays as it is: {error}");
+            rlimit::Resource::NOFILE.get_soft().unwrap_or(DESCRIPTORS_IF_UNKNOWN)
+        }
     }
 }

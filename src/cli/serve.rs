@@ -1,11 +1,12 @@
 //! `helloop serve`.
 
 use std::io;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::process::ExitCode;
 
 use clap::builder::FalseyValueParser;
-use clap::{ArgAction, Args};
-use helloop::limits::DRAIN_TIMEOUT;
+use clap::{ArgAction, Args, value_parser};
+use helloop::limits::{DRAIN_TIMEOUT, Limits};
 use helloop::server::{Access, Builder, Server};
 use jiff::Timestamp;
 
@@ -15,6 +16,7 @@ use super::line_writer::{LineWriter, standard_output};
 use super::units::Span;
 use super::{explain, logging, usage};
 use crate::addresses;
+use crate::loops::LOOPS_MAX;
 use crate::run::{Outcome, Plan, run};
 
 const AFTER_HELP: &str = "\
@@ -49,6 +51,15 @@ pub(crate) struct Arguments {
     #[arg(short, long, env = "HELLOOP_LISTEN", value_name = "HOST:PORT", value_delimiter = ',')]
     listen: Vec<String>,
 
+    /// Run this many event loops, each on a thread of its own, so that as many cores are used.
+    ///
+    /// They share the port (SO_REUSEPORT), and nothing else: the kernel gives each new connection
+    /// to one of them, and never moves it. They are drained together. --max-connections is divided
+    /// among them; when one has its share, what comes to it waits, also if another has room.
+    #[arg(long, env = "HELLOOP_LOOPS", value_name = "NUMBER", default_value_t = 1)]
+    #[arg(value_parser = value_parser!(u16).range(1..=i64::from(LOOPS_MAX)))]
+    loops: u16,
+
     /// Drain by itself after this time [default: run until a signal comes]
     #[arg(long, env = "HELLOOP_RUN_FOR", value_name = "DURATION")]
     run_for: Option<Span>,
@@ -82,13 +93,16 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
     logging::install(arguments.verbose);
     let addresses = arguments.addresses().map_err(|text| usage("serve", text))?;
     let limits = arguments.limits.limits().map_err(|text| usage("serve", text))?;
+    let loops = arguments.loops(&limits).map_err(|text| usage("serve", text))?;
     let log = AccessLog::start(arguments.access_log);
     let outcome = match log {
         Err(error) => Outcome::Failed(error),
         Ok(log) => {
             let outcome = run(Plan {
                 addresses,
-                builder: log.attach(Server::builder().limits(limits)),
+                loops,
+                limits,
+                builder: &|| log.attach(Server::builder()),
                 drain_timeout: arguments.drain_timeout.0,
                 run_for: arguments.run_for.map(|span| span.0),
                 observer: arguments.explain.then(explain::narrator),
@@ -105,6 +119,21 @@ impl Arguments {
         match self.listen.as_slice() {
             [] => addresses::from_environment().map(|address| vec![address]),
             listen => Ok(listen.to_vec()),
+        }
+    }
+
+    fn loops(&self, limits: &Limits) -> Result<NonZeroUsize, String> {
+        let loops = NonZeroUsize::from(NonZeroU16::new(self.loops).unwrap_or(NonZeroU16::MIN));
+        if self.explain && self.loops > 1 {
+            return Err(format!(
+                "--explain tells the story of one event loop: it cannot be had with --loops {loops}"
+            ));
+        }
+        match limits.connections_max {
+            Some(connections) if connections < loops.get() => Err(format!(
+                "--max-connections is {connections}: each of the {loops} loops needs at least one"
+            )),
+            _ => Ok(loops),
         }
     }
 }

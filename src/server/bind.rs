@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
-use crate::world::os::{OnlyV6, TcpListener, listen};
+use crate::world::os::{OnlyV6, TcpListener, listen, listen_beside};
 
 /// Attempts to find one port that is free on both loopback addresses, when the system may choose.
 const SAME_PORT_ATTEMPTS: usize = 16;
@@ -84,6 +84,17 @@ pub(super) fn bind_all(addresses: &[&str]) -> Result<Vec<TcpListener>, BindError
         }
     }
     Ok(listeners)
+}
+
+/// Listens once more where each of these listeners does. All or nothing.
+pub(super) fn bind_beside(listeners: &[TcpListener]) -> Result<Vec<TcpListener>, BindError> {
+    let beside = |listener: &TcpListener| {
+        listen_beside(listener).map_err(|error| {
+            let address = listener.local_addr().map_or("a lost address".into(), |a| a.to_string());
+            BindError { address, cause: Cause::Refused(error) }
+        })
+    };
+    listeners.iter().map(beside).collect()
 }
 
 /// `localhost:80` and `[::1]:80` as host and port.
@@ -224,6 +235,27 @@ mod tests {
             Ok(listeners) => assert_eq!(listeners.len(), 2),
             Err(error) => assert!(error.is_in_use(), "{error}"),
         }
+    }
+
+    #[test]
+    fn beside_means_the_same_addresses_and_families() {
+        for text in ["localhost:0", "[::]:0", "0.0.0.0:0"] {
+            let first = bind_all(&[text]).unwrap();
+            let second = bind_beside(&first).unwrap();
+            let third = bind_beside(&first).unwrap();
+            assert_eq!((ports(&second), ports(&third)), (ports(&first), ports(&first)));
+            let only_v6 = |listener| socket2::SockRef::from(listener).only_v6().ok();
+            for (one, other) in first.iter().zip(&second) {
+                assert_eq!(only_v6(one), only_v6(other), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_program_does_not_get_a_shared_port_by_mistake() {
+        let first = bind_all(&["127.0.0.1:0"]).unwrap();
+        let _second = bind_beside(&first).unwrap();
+        assert!(bind_all(&[&ports(&first)[0].to_string()]).unwrap_err().is_in_use());
     }
 
     #[test]

@@ -131,6 +131,40 @@ impl Builder {
         Ok(Server { builder: self, listeners, control: Control::new() })
     }
 
+    /// Listens where `first` does, too: for a loop of its own on another thread, so that more than
+    /// one processor is used. The kernel gives each new connection to one of the servers
+    /// (SO_REUSEPORT), and they share nothing else. Linux spreads connections evenly; other
+    /// kernels may give all of them to one server.
+    ///
+    /// `first` has its port for itself until now: who starts a program twice is told. Afterwards
+    /// another program of the same user could listen there as well, if it asks for SO_REUSEPORT.
+    ///
+    /// Each server has limits of its own. That of connections, unless it is set, takes the whole
+    /// descriptor limit of the process for one server.
+    ///
+    /// ```
+    /// use helloop::greeting::Greeting;
+    /// use helloop::server::{Report, Server};
+    /// use std::time::Duration;
+    ///
+    /// let first = Server::builder().bind("127.0.0.1:0")?;
+    /// let second = Server::builder().bind_beside(&first)?;
+    /// assert_eq!(first.local_addrs(), second.local_addrs());
+    /// let loops = [first.spawn(Greeting)?, second.spawn(Greeting)?];
+    /// // In the end, all are told before one is waited for.
+    /// loops.iter().for_each(|server| server.handle().drain(Duration::from_secs(25)));
+    /// let total: Report = loops.into_iter().map(|server| server.join()).sum::<Result<_, _>>()?;
+    /// assert_eq!(total.cut, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`BindError`].
+    pub fn bind_beside(self, first: &Server) -> Result<Server, BindError> {
+        let listeners = bind::bind_beside(&first.listeners)?;
+        Ok(Server { builder: self, listeners, control: Control::new() })
+    }
+
     /// Serves listeners of any world on its loop, for example simulated ones.
     ///
     /// # Errors

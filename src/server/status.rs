@@ -1,6 +1,7 @@
 //! What the parts of one server tell each other: the phase of its life, and what is open.
 
 use std::cell::{Cell, RefCell};
+use std::iter::Sum;
 use std::rc::Rc;
 
 use crate::event_loop::Handle;
@@ -30,6 +31,17 @@ pub struct Report {
     /// Connections that were cut before everything was said: at the drain's deadline, or by a
     /// shutdown. Zero after a clean drain.
     pub cut: u64,
+}
+
+/// What several servers did together.
+impl Sum for Report {
+    fn sum<I: Iterator<Item = Report>>(reports: I) -> Report {
+        reports.fold(Report::default(), |one, other| Report {
+            connections: one.connections + other.connections,
+            requests: one.requests + other.requests,
+            cut: one.cut + other.cut,
+        })
+    }
 }
 
 /// Shared by the acceptors, the connections and the drainer of one server on one loop.

@@ -134,9 +134,33 @@ pub enum OnlyV6 {
 /// # Errors
 /// What socket(2), bind(2) and listen(2) say.
 pub fn listen(address: SocketAddr, only_v6: OnlyV6) -> io::Result<TcpListener> {
+    open_listener(address, only_v6 == OnlyV6::Always, false)
+}
+
+/// Opens another listener at the address of `first` (SO_REUSEPORT, socket(7)): from now on the
+/// kernel gives each new connection to one of the two. What waits in the queue of `first` stays.
+///
+/// Linux spreads connections evenly; other kernels may give all of them to one listener.
+///
+/// # Errors
+/// What setsockopt(2), socket(2), bind(2) and listen(2) say.
+pub fn listen_beside(first: &TcpListener) -> io::Result<TcpListener> {
+    let socket = SockRef::from(first);
+    // Not earlier: so `first` was refused its port if another program had it, and nobody is ever
+    // joined by mistake.
+    socket.set_reuse_port(true)?;
+    let address = first.local_addr()?;
+    let only_v6 = address.is_ipv6() && socket.only_v6()?;
+    open_listener(address, only_v6, true)
+}
+
+fn open_listener(address: SocketAddr, only_v6: bool, shared: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
-        socket.set_only_v6(only_v6 == OnlyV6::Always)?;
+        socket.set_only_v6(only_v6)?;
+    }
+    if shared {
+        socket.set_reuse_port(true)?;
     }
     socket.set_reuse_address(true)?;
     socket.set_tcp_nodelay(true)?;

@@ -1,0 +1,206 @@
+//! Several event loops in one process: one thread, one server and one set of sockets for each. They
+//! share nothing but their end.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use helloop::greeting::Greeting;
+use helloop::limits::{DESCRIPTORS_RESERVED, Limits};
+use helloop::server::{Report, Server, ServerHandle};
+
+/// Loops of one process at most. One for each core is useful, and few machines have more cores.
+pub(crate) const LOOPS_MAX: u16 = 256;
+
+/// What each of `loops` loops may have, so that together they stay within `limits`: connections are
+/// divided; every other limit is one of a connection. `descriptors` is the limit of open ones.
+pub(crate) fn divide(limits: &Limits, loops: NonZeroUsize, descriptors: u64) -> Vec<Limits> {
+    let loops = loops.get();
+    if loops == 1 {
+        return vec![limits.clone()];
+    }
+    // Each loop has a poller and listeners of its own.
+    let room = (descriptors / loops as u64).saturating_sub(DESCRIPTORS_RESERVED).max(1);
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    let of_loop = |number: usize| {
+        let mut limits = limits.clone();
+        let share = |total: usize| total / loops + usize::from(number < total % loops);
+        limits.connections_max = Some(limits.connections_max.map_or(room, share));
+        limits
+    };
+    (0..loops).map(of_loop).collect()
+}
+
+/// The servers of all loops: what one is told, all are told.
+#[derive(Clone)]
+pub(crate) struct Everybody {
+    servers: Arc<[ServerHandle]>,
+}
+
+impl Everybody {
+    pub(crate) fn new(servers: &[Server]) -> Everybody {
+        Everybody { servers: servers.iter().map(Server::handle).collect() }
+    }
+
+    /// Drains all of them. The first call says how long it may take.
+    pub(crate) fn drain(&self, timeout: Duration) {
+        self.servers.iter().for_each(|server| server.drain(timeout));
+    }
+
+    /// Stops all of them now.
+    pub(crate) fn shutdown(&self) {
+        self.servers.iter().for_each(ServerHandle::shutdown);
+    }
+}
+
+/// The loops on threads of their own: all but the first, which is the caller's.
+pub(crate) struct Others {
+    threads: Vec<JoinHandle<io::Result<Report>>>,
+    /// Threads that still serve.
+    serving: Arc<AtomicUsize>,
+}
+
+/// A loop's last will: the others end with it, whether it was drained, broke, or panicked.
+struct Will {
+    serving: Arc<AtomicUsize>,
+    everybody: Everybody,
+    drain_timeout: Duration,
+}
+
+impl Drop for Will {
+    fn drop(&mut self) {
+        // In this order: the order to drain makes the first loop turn, and look at the number.
+        self.serving.fetch_sub(1, Ordering::AcqRel);
+        self.everybody.drain(self.drain_timeout);
+    }
+}
+
+impl Others {
+    /// Serves each on a thread of its own. A loop that ends drains `everybody`.
+    ///
+    /// # Errors
+    /// When the system refuses a thread. Those that were started are gone then.
+    pub(crate) fn start(
+        servers: impl IntoIterator<Item = Server>,
+        everybody: &Everybody,
+        drain_timeout: Duration,
+    ) -> io::Result<Others> {
+        let mut others = Others { threads: Vec::new(), serving: Arc::default() };
+        for (server, number) in servers.into_iter().zip(2..) {
+            if let Err(error) = others.start_one(server, number, everybody, drain_timeout) {
+                everybody.shutdown();
+                let _ = others.join();
+                return Err(error);
+            }
+        }
+        Ok(others)
+    }
+
+    fn start_one(
+        &mut self,
+        server: Server,
+        number: usize,
+        everybody: &Everybody,
+        drain_timeout: Duration,
+    ) -> io::Result<()> {
+        self.serving.fetch_add(1, Ordering::AcqRel);
+        let serving = Arc::clone(&self.serving);
+        let will = Will { serving, everybody: everybody.clone(), drain_timeout };
+        let serve = move || {
+            let _will = will;
+            server
+                .serve(Greeting)
+                .inspect(|report| log_report(number, report))
+                .inspect_err(|error| log::error!("loop {number} broke: {error}"))
+        };
+        self.threads.push(thread::Builder::new().name(format!("loop {number}")).spawn(serve)?);
+        Ok(())
+    }
+
+    /// True once none of them serves.
+    pub(crate) fn are_finished(&self) -> bool {
+        self.serving.load(Ordering::Acquire) == 0
+    }
+
+    /// Waits for all of them; it does not end them. Gives what they did together.
+    ///
+    /// # Errors
+    /// The first loop's that broke.
+    pub(crate) fn join(self) -> io::Result<Report> {
+        let panicked = |_| Err(io::Error::other("a loop's thread panicked"));
+        // All are waited for, before any is judged.
+        let ends: Vec<_> = self.threads.into_iter().map(JoinHandle::join).collect();
+        ends.into_iter().map(|end| end.unwrap_or_else(panicked)).sum()
+    }
+}
+
+/// What one loop of several did.
+pub(crate) fn log_report(number: usize, report: &Report) {
+    let Report { requests, connections, .. } = report;
+    log::debug!("loop {number}: requests answered: {requests}, connections: {connections}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shares(total: Option<usize>, loops: usize, descriptors: u64) -> Vec<Option<usize>> {
+        let mut limits = Limits::default();
+        limits.connections_max = total;
+        let loops = NonZeroUsize::new(loops).unwrap();
+        let divided = divide(&limits, loops, descriptors);
+        divided.into_iter().map(|limits| limits.connections_max).collect()
+    }
+
+    #[test]
+    fn connections_are_divided_to_the_last_one() {
+        assert_eq!(shares(Some(100), 1, 1024), [Some(100)]);
+        assert_eq!(shares(Some(101), 2, 1024), [Some(51), Some(50)]);
+        assert_eq!(shares(Some(8), 3, 1024), [Some(3), Some(3), Some(2)]);
+    }
+
+    #[test]
+    fn so_are_descriptors() {
+        assert_eq!(shares(None, 1, 1024), [None]);
+        assert_eq!(shares(None, 2, 1024), [Some(480), Some(480)]);
+        assert_eq!(shares(None, 64, 1024), [Some(1); 64], "nobody is left without any");
+    }
+
+    /// The others' servers, none of which is told to end by this test.
+    fn start(number: usize) -> (Server, Everybody, Others) {
+        let mut servers = vec![Server::builder().bind("127.0.0.1:0").unwrap()];
+        for _ in 1..number {
+            servers.push(Server::builder().bind_beside(&servers[0]).unwrap());
+        }
+        let everybody = Everybody::new(&servers);
+        let first = servers.remove(0);
+        let others = Others::start(servers, &everybody, Duration::from_secs(20)).unwrap();
+        (first, everybody, others)
+    }
+
+    #[test]
+    fn the_end_of_one_is_the_end_of_all() {
+        let (first, everybody, others) = start(4);
+        assert!(!others.are_finished());
+        everybody.servers[2].shutdown();
+        assert_eq!(others.join().unwrap(), Report::default());
+        // The first was told as well.
+        assert_eq!(first.serve(Greeting).unwrap(), Report::default());
+    }
+
+    #[test]
+    fn a_loop_that_cannot_begin_ends_the_others() {
+        let mut limits = Limits::default();
+        limits.head_bytes_max = 0;
+        let good = Server::builder().bind("127.0.0.1:0").unwrap();
+        let fine = Server::builder().bind_beside(&good).unwrap();
+        let bad = Server::builder().limits(limits).bind_beside(&good).unwrap();
+        let servers = [good, bad, fine];
+        let everybody = Everybody::new(&servers);
+        let others = Others::start(servers, &everybody, Duration::from_secs(20)).unwrap();
+        assert!(others.join().unwrap_err().to_string().contains("head_bytes_max is 0"));
+    }
+}
