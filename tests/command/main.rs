@@ -18,6 +18,8 @@ mod explain;
 #[cfg(feature = "cli")]
 mod fetch;
 #[cfg(feature = "cli")]
+mod loops;
+#[cfg(feature = "cli")]
 #[allow(dead_code, reason = "shared with the tests of the client")]
 #[path = "../client/server.rs"]
 mod server;

@@ -21,6 +21,12 @@ fn mistakes_are_explained() {
     refused(&["serve", "--max-head-size", "10B"], &["--max-head-size is 10", "at least 64 bytes"]);
     refused(&["serve", "--access-log", "apache"], &["common", "combined", "json"]);
     refused(&["serve", "--listen", "8080"], &["`8080` is not an address", "localhost:8080"]);
+    for loops in ["0", "257", "two"] {
+        refused(&["serve", "--loops", loops], &["--loops <NUMBER>", loops]);
+    }
+    refused(&["serve", "--loops", "2", "--explain"], &["--explain tells", "one event loop"]);
+    let too_few = ["serve", "--loops", "3", "--max-connections", "2"];
+    refused(&too_few, &["--max-connections is 2", "each of the 3 loops"]);
     refused(&["sevre"], &["'serve'"]);
     refused(&[], &["Usage: helloop <COMMAND>", "serve"]);
 }
