@@ -48,8 +48,19 @@ impl Strace {
 
     /// `Err` is why it cannot.
     fn attach_to(pid: u32, injection: &str) -> Result<Strace, String> {
+        Strace::run(&["-f", "-p", &pid.to_string(), "-e", &format!("inject={injection}")])
+    }
+
+    /// As [`attach`](Strace::attach), to one thread alone.
+    #[track_caller]
+    fn attach_to_thread(thread: u32, injection: &str) -> Strace {
+        let thread = thread.to_string();
+        Strace::run(&["-p", &thread, "-e", &format!("inject={injection}")]).unwrap()
+    }
+
+    fn run(arguments: &[&str]) -> Result<Strace, String> {
         let mut child = Command::new("strace")
-            .args(["-f", "-p", &pid.to_string(), "-e", &format!("inject={injection}")])
+            .args(arguments)
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| format!("no strace: {error}"))?;
@@ -203,6 +214,34 @@ fn a_connection_cannot_be_watched() {
         }
         greet_anew(server, kept);
     });
+}
+
+/// The poller of one loop is broken. What this loop had is lost; the others end in peace.
+#[test]
+fn one_loop_of_several_breaks() {
+    if !has_strace() {
+        return;
+    }
+    for broken in [1, 2] {
+        let mut server = Server::start(&["--loops", "2"]);
+        let mut crowd = server.clients(64);
+        let (head, rest) = REQUEST.split_at(10);
+        crowd.iter_mut().for_each(|client| client.send(head));
+        server.wait_for_connections(crowd.len());
+        let thread = server.threads()[broken - 1];
+        let strace = Strace::attach_to_thread(thread, "epoll_wait:error=EBADF:when=1");
+        let answers = crowd.iter_mut().map(|client| {
+            client.send_until_it_stalls(rest);
+            client.answer()
+        });
+        let answered = answers.filter(Result::is_ok).count();
+        assert!((1..64).contains(&answered), "{answered} were answered");
+        strace.detach(1);
+        assert_eq!(server.program.end().0, Some(1));
+        let said = &server.program.said;
+        assert_eq!(said.last().unwrap(), "helloop: Bad file descriptor (os error 9)");
+        assert_eq!(said.iter().any(|line| line.contains("loop 2 broke")), broken == 2);
+    }
 }
 
 #[test]

@@ -82,6 +82,15 @@ impl Server {
         fs::read_dir(format!("/proc/{}/fd", self.program.id())).unwrap().count()
     }
 
+    /// The ids of its threads, the oldest first.
+    pub(crate) fn threads(&self) -> Vec<u32> {
+        let entries = fs::read_dir(format!("/proc/{}/task", self.program.id())).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        let mut ids: Vec<u32> = names.map(|name| name.to_str().unwrap().parse().unwrap()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
     /// Connections that the process has open.
     pub(crate) fn connections(&self) -> usize {
         self.open_descriptors().saturating_sub(self.descriptors)

@@ -40,6 +40,21 @@ fn without_descriptors_it_waits_and_serves_again() {
     said.warnings(20, "cannot accept: Too many open files (os error 24); ");
 }
 
+/// Each loop has its share of the limit.
+#[test]
+fn several_loops_at_their_limit_let_others_wait() {
+    let mut server = Server::start(&["--loops", "2", "--max-connections", "21"]);
+    let crowd = crowd(&server);
+    server.program.wait_for("no room for another connection; 11 connections are open");
+    server.wait_for_connections(21);
+    server.stays_calm(|server| {
+        thread::sleep(Duration::from_millis(500));
+        assert_eq!(server.connections(), 21);
+    });
+    half_of_them_leave(crowd);
+    server.recovers_and_ends().warnings(20, "no room for another connection; ");
+}
+
 #[test]
 fn at_its_limit_of_connections_it_lets_others_wait() {
     let mut server = Server::start_with_descriptors(64, &[]);

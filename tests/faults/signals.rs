@@ -1,3 +1,4 @@
+use std::net::{Ipv4Addr, TcpStream};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -67,7 +68,16 @@ fn a_drain_answers_what_waits_in_the_accept_queue() {
 /// The kernel has accepted them, the server has not even heard of them.
 #[test]
 fn a_drain_answers_what_came_while_the_server_stood_still() {
-    let server = Server::start(&[]);
+    drain_after_a_stop("1");
+}
+
+#[test]
+fn a_drain_answers_what_waits_in_the_queues_of_several_loops() {
+    drain_after_a_stop("3");
+}
+
+fn drain_after_a_stop(loops: &str) {
+    let server = Server::start(&["--loops", loops]);
     server.stop();
     let mut queued = server.clients(100);
     queued.iter_mut().for_each(|client| client.send(REQUEST));
@@ -82,6 +92,54 @@ fn a_drain_answers_what_came_while_the_server_stood_still() {
     let said = server.ended();
     said.no_warnings();
     assert_eq!(said.count("requests answered: 110, connections: 110"), 1);
+}
+
+/// Comes, asks, and comes again, until nobody listens. Gives the number of answers, and whether in
+/// the end a listener was closed before this client was accepted.
+fn come_until_refused(port: u16, begun: &mpsc::Sender<()>) -> (usize, bool) {
+    const LAST_REQUEST: &[u8] = b"GET /World HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    for answers in 0.. {
+        let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else {
+            return (answers, false);
+        };
+        let mut client = Client::new(stream);
+        client.send_until_it_stalls(LAST_REQUEST);
+        if client.answer().is_err() {
+            return (answers, true);
+        }
+        if answers == 10 {
+            begun.send(()).unwrap();
+        }
+    }
+    unreachable!("the server ends before we run out of numbers")
+}
+
+/// They find a listener that is closed while they knock: who was accepted before that is answered.
+#[test]
+fn a_drain_answers_everybody_who_was_accepted() {
+    const CLIENTS: usize = 4;
+    for loops in ["1", "2", "3"] {
+        let server = Server::start(&["--loops", loops]);
+        let (port, (sender, begun)) = (server.program.port, mpsc::channel());
+        let threads: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                (thread::spawn({
+                    let sender = sender.clone();
+                    move || come_until_refused(port, &sender)
+                }))
+            })
+            .collect();
+        (0..CLIENTS).for_each(|_| begun.recv().unwrap());
+        server.program.signal("TERM");
+        let ends: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let answers = 10 + ends.iter().map(|(answers, _)| answers).sum::<usize>();
+        let unheard = ends.iter().filter(|(_, unheard)| *unheard).count();
+        println!("{loops} loops: {answers} answers, {unheard} clients came a moment too late");
+        let said = server.ended();
+        said.no_warnings();
+        let all = format!("requests answered: {answers}, connections: {answers}");
+        assert_eq!(said.count(&all), 1, "{answers} clients were answered");
+    }
 }
 
 /// While it stood still every time limit has passed; who sent in time is innocent.
