@@ -3,11 +3,12 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use helloop::event_loop::EventLoop;
 use helloop::greeting::Greeting;
 use helloop::limits::{DESCRIPTORS_RESERVED, Limits};
 use helloop::server::{Report, Server, ServerHandle};
@@ -79,40 +80,45 @@ impl Drop for Will {
 }
 
 impl Others {
-    /// Serves each on a thread of its own. A loop that ends drains `everybody`.
+    /// Serves each on a thread of its own, and returns when all of them serve. A loop that ends
+    /// drains `everybody`.
     ///
     /// # Errors
-    /// When the system refuses a thread. Those that were started are gone then.
+    /// When the system refuses a thread, or a loop cannot begin. All are gone then.
     pub(crate) fn start(
         servers: impl IntoIterator<Item = Server>,
         everybody: &Everybody,
         drain_timeout: Duration,
     ) -> io::Result<Others> {
         let mut others = Others { threads: Vec::new(), serving: Arc::default() };
-        for (server, number) in servers.into_iter().zip(2..) {
-            if let Err(error) = others.start_one(server, number, everybody, drain_timeout) {
-                everybody.shutdown();
-                let _ = others.join();
-                return Err(error);
-            }
+        let (sender, begun) = mpsc::channel();
+        let started = servers.into_iter().zip(2..).try_for_each(|(server, number)| {
+            let serving = Arc::clone(&others.serving);
+            let will = Will { serving, everybody: everybody.clone(), drain_timeout };
+            others.start_one(server, number, will, sender.clone())
+        });
+        drop(sender);
+        // One that cannot begin hangs up.
+        let have_begun = begun.iter().count() == others.threads.len();
+        if started.is_ok() && have_begun {
+            return Ok(others);
         }
-        Ok(others)
+        everybody.shutdown();
+        let ends = others.join();
+        started.and(ends).and(Err(io::Error::other("a loop ended before it began")))
     }
 
     fn start_one(
         &mut self,
         server: Server,
         number: usize,
-        everybody: &Everybody,
-        drain_timeout: Duration,
+        will: Will,
+        begun: mpsc::Sender<()>,
     ) -> io::Result<()> {
         self.serving.fetch_add(1, Ordering::AcqRel);
-        let serving = Arc::clone(&self.serving);
-        let will = Will { serving, everybody: everybody.clone(), drain_timeout };
         let serve = move || {
             let _will = will;
-            server
-                .serve(Greeting)
+            serve(server, begun)
                 .inspect(|report| log_report(number, report))
                 .inspect_err(|error| log::error!("loop {number} broke: {error}"))
         };
@@ -135,6 +141,17 @@ impl Others {
         let ends: Vec<_> = self.threads.into_iter().map(JoinHandle::join).collect();
         ends.into_iter().map(|end| end.unwrap_or_else(panicked)).sum()
     }
+}
+
+/// Serves on a loop of this thread. `begun` is told when it is going to turn.
+fn serve(server: Server, begun: mpsc::Sender<()>) -> io::Result<Report> {
+    let mut event_loop = EventLoop::new()?;
+    let attached = server.attach(event_loop.handle(), Greeting)?;
+    // It fails if the one who started this has given up, and then there is an order to stop.
+    let _ = begun.send(());
+    drop(begun);
+    event_loop.run_until(|| attached.is_finished())?;
+    Ok(attached.report())
 }
 
 /// What one loop of several did.
@@ -200,7 +217,7 @@ mod tests {
         let bad = Server::builder().limits(limits).bind_beside(&good).unwrap();
         let servers = [good, bad, fine];
         let everybody = Everybody::new(&servers);
-        let others = Others::start(servers, &everybody, Duration::from_secs(20)).unwrap();
-        assert!(others.join().unwrap_err().to_string().contains("head_bytes_max is 0"));
+        let error = Others::start(servers, &everybody, Duration::from_secs(20)).err().unwrap();
+        assert!(error.to_string().contains("head_bytes_max is 0"), "{error}");
     }
 }

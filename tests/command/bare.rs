@@ -42,3 +42,15 @@ fn what_cannot_be_listened_on_has_its_exit_codes() {
     let (code, _, said) = run(command(&[]).env("HELLOOP_LISTEN", &taken));
     assert!(code == Some(3) && said.contains(&taken), "{said}");
 }
+
+#[test]
+fn several_loops_share_a_port_and_end_together() {
+    let three = [("HELLOOP_LISTEN", "127.0.0.1:0"), ("HELLOOP_LOOPS", "3")];
+    let mut program = Program::start(command(&[]).envs(three));
+    (0..64).for_each(|_| program.greet());
+    program.signal("TERM");
+    assert_eq!(program.end().0, Some(0));
+    let (code, _, said) = run(command(&[]).env("HELLOOP_LOOPS", "0"));
+    assert_eq!(code, Some(2));
+    assert!(said.contains("HELLOOP_LOOPS is \"0\": a number from 1 to 256"), "{said}");
+}

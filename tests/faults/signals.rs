@@ -123,10 +123,8 @@ fn a_drain_answers_everybody_who_was_accepted() {
         let (port, (sender, begun)) = (server.program.port, mpsc::channel());
         let threads: Vec<_> = (0..CLIENTS)
             .map(|_| {
-                (thread::spawn({
-                    let sender = sender.clone();
-                    move || come_until_refused(port, &sender)
-                }))
+                let sender = sender.clone();
+                thread::spawn(move || come_until_refused(port, &sender))
             })
             .collect();
         (0..CLIENTS).for_each(|_| begun.recv().unwrap());
