@@ -2,6 +2,7 @@
 //! finds nobody (a stale event can never reach the slot's new owner).
 
 use std::fmt;
+use std::str::FromStr;
 
 use slotmap::{Key, KeyData, new_key_type};
 
@@ -60,10 +61,69 @@ impl fmt::Display for SourceId {
     }
 }
 
+/// The text is not what an id looks like when it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAnId;
+
+impl fmt::Display for NotAnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an id looks like 7 or 7.2")
+    }
+}
+
+impl std::error::Error for NotAnId {}
+
+/// What [`show`] has shown.
+fn read(text: &str) -> Result<KeyData, NotAnId> {
+    let number = |digits: &str| match digits.as_bytes() {
+        [b'1'..=b'9', ..] | [b'0'] => digits.parse::<u32>().map_err(|_| NotAnId),
+        _ => Err(NotAnId),
+    };
+    let (slot, generation) = match text.split_once('.') {
+        None => (number(text)?, 1),
+        Some((slot, generation)) => (number(slot)?, number(generation)?),
+    };
+    if generation == 0 || generation > 1 << 31 || text.ends_with(".1") {
+        return Err(NotAnId);
+    }
+    let version = u64::from(generation) * 2 - 1;
+    Ok(KeyData::from_ffi(version << 32 | u64::from(slot)))
+}
+
+impl FromStr for TaskId {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<TaskId, NotAnId> {
+        read(text).map(TaskId::from)
+    }
+}
+
+impl FromStr for SourceId {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<SourceId, NotAnId> {
+        read(text).map(SourceId::from)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use slotmap::SlotMap;
+
+    #[test]
+    fn what_is_shown_can_be_read() {
+        let largest = u64::from(u32::MAX) << 32 | 7;
+        for bits in [1 << 32, 1 << 32 | 7, 3 << 32 | 7, largest, TaskId::default().to_bits()] {
+            let (task, source) = (TaskId::from_bits(bits), SourceId::from_bits(bits));
+            assert_eq!(task.to_string().parse(), Ok(task));
+            assert_eq!(source.to_string().parse(), Ok(source));
+        }
+        for wrong in ["", ".", "7.", ".2", "7.0", "7.1", "07", "+7", "7.2.2", "7.2147483649"] {
+            assert_eq!(wrong.parse::<TaskId>(), Err(NotAnId), "{wrong}");
+        }
+        assert_eq!("4294967296".parse::<SourceId>(), Err(NotAnId));
+    }
 
     #[test]
     fn a_reused_slot_has_another_name() {

@@ -66,7 +66,7 @@ pub mod signals;
 pub mod limits;
 mod id;
 
-pub use id::{SourceId, TaskId};
+pub use id::{NotAnId, SourceId, TaskId};
 
 /// The README's programs compile.
 #[cfg(all(doctest, feature = "client"))]

@@ -16,16 +16,10 @@ impl Object {
 
     /// A text, or `null`.
     pub(crate) fn text(&mut self, name: &str, value: Option<&str>) {
-        let json = serde_json::to_string(&value).expect("a text has a form in JSON");
         self.name(name);
-        for character in json.chars() {
-            if matches!(character, ' '..='~') {
-                self.text.push(character);
-            } else {
-                // Legal in JSON, but a terminal may do something with it.
-                let units = character.encode_utf16(&mut [0; 2]).to_vec();
-                units.iter().for_each(|unit| self.push(format_args!("\\u{unit:04x}")));
-            }
+        match value {
+            Some(value) => write_text(value, &mut self.text),
+            None => self.text.push_str("null"),
         }
     }
 
@@ -62,6 +56,21 @@ impl Object {
 
     fn push(&mut self, text: std::fmt::Arguments<'_>) {
         self.text.write_fmt(text).expect("a String takes everything");
+    }
+}
+
+/// Appends a text, with its quotation marks.
+pub(crate) fn write_text(text: &str, out: &mut String) {
+    let json = serde_json::to_string(text).expect("a text has a form in JSON");
+    for character in json.chars() {
+        if matches!(character, ' '..='~') {
+            out.push(character);
+        } else {
+            // Legal in JSON, but a terminal may do something with it.
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                write!(out, "\\u{unit:04x}").expect("a String takes everything");
+            }
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod access_log;
 mod json;
 mod line_writer;
 mod explain;
+mod trace;
 mod logging;
 
 /// An event loop that can be watched, and on it a greeting HTTP server and a fetcher of URLs.

@@ -15,9 +15,13 @@ use crate::world::{Clock, Readiness, Time};
 mod narrate;
 mod recorder;
 mod text;
+mod fields;
+mod words;
 
+pub use fields::{BuildError, Kind, Value};
 pub use narrate::{Narrator, Palette};
 pub use recorder::Recorder;
+pub use words::{WORD_BYTES_MAX, WORDS_MAX, intern};
 
 /// Something that happened on the loop. Flat, `Copy`, and a sentence when displayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

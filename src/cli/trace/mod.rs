@@ -1,0 +1,4 @@
+//! Traces: events as JSON.
+
+#[allow(dead_code, reason = "the commands that read and write traces come next")]
+pub(crate) mod json;
