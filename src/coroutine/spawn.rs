@@ -35,6 +35,8 @@ impl std::error::Error for JoinError {}
 /// What the task and its handle share.
 struct Join<T> {
     task: Cell<TaskId>,
+    /// Who awaits it, or has spawned it; the null id if that was no task.
+    parent: Cell<TaskId>,
     name: Name,
     /// The task is to be dropped at its next step.
     cancelled: Cell<bool>,
@@ -63,6 +65,12 @@ impl Name {
 }
 
 impl<T> Join<T> {
+    fn awaited_by(&self, task: Option<TaskId>) {
+        if let Some(task) = task {
+            self.parent.set(task);
+        }
+    }
+
     fn cancel(&self) -> bool {
         if self.result.is_done() {
             return false;
@@ -165,6 +173,18 @@ impl<F: Future> Task for Coroutine<F> {
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "coroutine {} spawned at {}", self.join.name.as_str(), self.site)
     }
+
+    fn name(&self) -> Option<&str> {
+        Some(self.join.name.as_str())
+    }
+
+    fn site(&self) -> Option<&'static Location<'static>> {
+        Some(self.site)
+    }
+
+    fn parent(&self) -> Option<TaskId> {
+        Some(self.join.parent.get()).filter(|parent| *parent != TaskId::default())
+    }
 }
 
 impl<F: Future> Drop for Coroutine<F> {
@@ -202,6 +222,7 @@ impl Handle {
     ) -> JoinHandle<F::Output> {
         let join = Rc::new(Join {
             task: Cell::default(),
+            parent: Cell::new(self.current_task().unwrap_or_default()),
             name,
             cancelled: Cell::new(false),
             result: Slot::new(self),
@@ -303,6 +324,9 @@ impl<T> Future for JoinHandle<T> {
     /// If the value was taken before.
     fn poll(mut self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if this.waiting.is_none() {
+            this.join.awaited_by(this.join.result.handle.current_task());
+        }
         ready!(this.join.result.poll_done(&mut this.waiting, cx));
         Poll::Ready(this.take().expect("a task is not awaited again after its value"))
     }

@@ -182,3 +182,33 @@ fn a_waker_that_somebody_keeps_wakes_its_task_and_no_other() {
         assert_eq!(resumed.take(), [1]);
     });
 }
+
+#[test]
+fn a_coroutine_stands_below_who_awaits_it() {
+    let handle_of_main = |handle: Handle| async move {
+        let inner = handle.clone();
+        let child = handle.spawn_named("child", async move {
+            inner.gather([std::future::pending::<()>(), std::future::pending()]).await;
+        });
+        let asked = handle.clone();
+        let mother = handle.spawn_named("mother", child);
+        handle.sleep(Duration::from_secs(1)).await;
+        let snapshot = asked.snapshot();
+        let line = |(depth, task): (usize, &crate::event_loop::TaskView)| {
+            (depth, task.name.clone().unwrap_or_default())
+        };
+        drop(mother);
+        snapshot.tree().into_iter().map(line).collect::<Vec<_>>()
+    };
+    let tree = simulated(handle_of_main);
+    let named = |depth, name: &str| (depth, name.to_owned());
+    let expected = [
+        // The one that looks is at work, and cannot be asked.
+        named(0, ""),
+        named(1, "mother"),
+        named(2, "child"),
+        named(3, "Task-2"),
+        named(3, "Task-3"),
+    ];
+    assert_eq!(tree, expected);
+}

@@ -87,6 +87,10 @@ impl<F: FnOnce(&Handle)> Task for Callback<F> {
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "callback created at {}", self.site)
     }
+
+    fn site(&self) -> Option<&'static Location<'static>> {
+        Some(self.site)
+    }
 }
 
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub(super) struct TaskSlot {
     pub(super) boxed: Option<Box<dyn Task>>,
     /// Why it will be resumed next; empty if and only if it is not in the ready queue.
     pub(super) cause: Cause,
+    /// When it was given to the loop.
+    pub(super) spawned: Time,
 }
 
 pub(super) struct SourceSlot {

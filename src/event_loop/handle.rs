@@ -137,7 +137,7 @@ impl Handle {
     /// A slot for a task that is being made.
     fn reserve(&self) -> TaskId {
         let core = &mut *self.shared.core.borrow_mut();
-        core.tasks.insert(TaskSlot { boxed: None, cause: Cause::empty() })
+        core.tasks.insert(TaskSlot { boxed: None, cause: Cause::empty(), spawned: core.now })
     }
 
     /// Resumes a task in the next turn, with `Cause::WOKEN`. Does nothing if it is gone.

@@ -19,6 +19,11 @@ impl ReadyQueue {
         self.queue.pop_front()
     }
 
+    /// First come first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = TaskId> {
+        self.queue.iter().copied()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.queue.len()
     }

@@ -1,6 +1,7 @@
 //! What runs on the loop.
 
 use std::fmt;
+use std::panic::Location;
 use std::task::Waker;
 
 use super::Handle;
@@ -28,6 +29,26 @@ pub trait Task {
     /// Those of the formatter.
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind())
+    }
+
+    /// Which of its states it is in, if it has names for them: `"idle"`.
+    fn state(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// What it was called by whoever made it: `"Task-1"`.
+    fn name(&self) -> Option<&str> {
+        None
+    }
+
+    /// Where in the source it was made.
+    fn site(&self) -> Option<&'static Location<'static>> {
+        None
+    }
+
+    /// The task that waits for this one to end; or, if none does, the one that spawned it.
+    fn parent(&self) -> Option<TaskId> {
+        None
     }
 }
 

@@ -59,6 +59,11 @@ impl Timers {
         Some((id.deadline, task))
     }
 
+    /// In the order of firing.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (TaskId, Time)> {
+        self.timers.iter().map(|(id, task)| (*task, id.deadline))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.timers.len()
     }

@@ -166,6 +166,10 @@ impl<S: Service + 'static> Task for Acceptor<S> {
     fn kind(&self) -> &'static str {
         ACCEPTOR
     }
+
+    fn state(&self) -> Option<&'static str> {
+        Some(self.state.name())
+    }
 }
 
 impl<S> Drop for Acceptor<S> {

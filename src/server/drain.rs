@@ -169,6 +169,10 @@ impl Task for Drainer {
     fn kind(&self) -> &'static str {
         "drainer"
     }
+
+    fn state(&self) -> Option<&'static str> {
+        Some(name(self.status.phase.get()))
+    }
 }
 
 impl Drop for Drainer {

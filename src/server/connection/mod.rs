@@ -397,6 +397,10 @@ impl<S: Service> Task for Connection<S> {
         CONNECTION
     }
 
+    fn state(&self) -> Option<&'static str> {
+        Some(self.state_name())
+    }
+
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "connection from {} ({})", self.peer.address(), self.state_name())
     }

@@ -1,0 +1,360 @@
+//! Who is on a loop, and what each waits for: a look that changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+
+use super::Handle;
+use super::task::{Cause, Described, Task};
+use crate::id::{SourceId, TaskId};
+use crate::world::{Readiness, Time};
+
+/// What is on a loop at one moment. Displayed, it is a page for people: who is alive, as a tree.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Turns begun.
+    pub turn: u64,
+    /// A fresh reading of the loop's clock.
+    pub now: Time,
+    /// All tasks, in the order of their slots.
+    pub tasks: Vec<TaskView>,
+    /// All registered sockets.
+    pub sources: Vec<SourceView>,
+    /// The ready queue, first come first.
+    pub ready: Vec<TaskId>,
+    /// The timers, in the order in which they will fire.
+    pub timers: Vec<(TaskId, Time)>,
+}
+
+/// A task in a [`Snapshot`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TaskView {
+    /// Its id.
+    pub id: TaskId,
+    /// See [`Task::kind`]. `running` for the task that is being resumed: it cannot be asked.
+    pub kind: &'static str,
+    /// See [`Task::name`].
+    pub name: Option<String>,
+    /// See [`Task::state`].
+    pub state: Option<&'static str>,
+    /// See [`Task::describe`].
+    pub description: String,
+    /// See [`Task::site`].
+    pub site: Option<&'static Location<'static>>,
+    /// See [`Task::parent`]. It may be gone.
+    pub parent: Option<TaskId>,
+    /// When it was spawned.
+    pub spawned: Time,
+    /// What it does at present.
+    pub status: Status,
+}
+
+/// What a task does at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It is being resumed.
+    Running,
+    /// It is in the ready queue.
+    Ready(Cause),
+    /// It waits: for these directions of its sources, for its first timer (if it has one), and for
+    /// being woken.
+    Waiting {
+        /// Of all its sources together.
+        interest: Readiness,
+        /// The deadline.
+        timer: Option<Time>,
+    },
+}
+
+/// A registered socket in a [`Snapshot`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SourceView {
+    /// Its id.
+    pub id: SourceId,
+    /// Its owner; the null id while it connects.
+    pub task: TaskId,
+    /// What it is ready for, as far as the loop knows.
+    pub readiness: Readiness,
+    /// What its owner waits for.
+    pub interest: Readiness,
+}
+
+impl Handle {
+    /// Looks at everything that is on the loop. Asks every task about itself, so it is for rare
+    /// occasions; it may be called from anywhere on the loop's thread.
+    pub fn snapshot(&self) -> Snapshot {
+        let (sources, timers, ready, slots) = {
+            let core = self.shared.core.borrow();
+            let source = |(id, slot): (SourceId, &super::core::SourceSlot)| SourceView {
+                id,
+                task: slot.owner,
+                readiness: slot.readiness,
+                interest: slot.interest,
+            };
+            let sources: Vec<SourceView> = core.sources.iter().map(source).collect();
+            let slots: Vec<_> =
+                core.tasks.iter().map(|(id, slot)| (id, slot.cause, slot.spawned)).collect();
+            let ready = core.ready.iter().filter(|task| core.tasks.contains_key(*task)).collect();
+            (sources, core.timers.iter().collect::<Vec<_>>(), ready, slots)
+        };
+        let waits = Waits::new(&sources, &timers);
+        let running = self.current_task();
+        let tasks = slots.into_iter().map(|(id, cause, spawned)| {
+            let status = match cause {
+                _ if running == Some(id) => Status::Running,
+                cause if cause.is_empty() => waits.of(id),
+                cause => Status::Ready(cause),
+            };
+            self.view(id, spawned, status)
+        });
+        let tasks = tasks.collect();
+        Snapshot { turn: self.turns(), now: self.clock(), tasks, sources, ready, timers }
+    }
+
+    /// Asks a task about itself: outside of its slot, so that it may use the handle.
+    fn view(&self, id: TaskId, spawned: Time, status: Status) -> TaskView {
+        let mut view = TaskView {
+            id,
+            kind: "running",
+            name: None,
+            state: None,
+            description: "running".into(),
+            site: None,
+            parent: None,
+            spawned,
+            status,
+        };
+        let boxed = {
+            let core = &mut *self.shared.core.borrow_mut();
+            core.tasks.get_mut(id).and_then(|slot| slot.boxed.take())
+        };
+        let Some(boxed) = boxed else { return view };
+        let asked = catch_unwind(AssertUnwindSafe(|| view.ask(boxed.as_ref())));
+        if asked.is_err() {
+            log::error!("task {id} ({}) panicked while it described itself", view.kind);
+        }
+        let unplaced = {
+            let core = &mut *self.shared.core.borrow_mut();
+            match core.tasks.get_mut(id) {
+                Some(slot) => slot.boxed.replace(boxed),
+                None => Some(boxed),
+            }
+        };
+        // Not under the borrow: its drop may ask for things.
+        drop(unplaced);
+        view
+    }
+}
+
+impl TaskView {
+    fn ask(&mut self, task: &dyn Task) {
+        self.kind = task.kind();
+        self.name = task.name().map(str::to_owned);
+        self.state = task.state();
+        self.site = task.site();
+        self.parent = task.parent();
+        self.description = Described(task).to_string();
+    }
+}
+
+/// What the tasks wait for.
+struct Waits(BTreeMap<TaskId, (Readiness, Option<Time>)>);
+
+impl Waits {
+    fn new(sources: &[SourceView], timers: &[(TaskId, Time)]) -> Waits {
+        let mut waits: BTreeMap<_, (Readiness, Option<Time>)> = BTreeMap::new();
+        for source in sources {
+            waits.entry(source.task).or_default().0 |= source.interest;
+        }
+        for (task, deadline) in timers {
+            waits.entry(*task).or_default().1.get_or_insert(*deadline);
+        }
+        Waits(waits)
+    }
+
+    fn of(&self, task: TaskId) -> Status {
+        let (interest, timer) = self.0.get(&task).copied().unwrap_or_default();
+        Status::Waiting { interest, timer }
+    }
+}
+
+impl Snapshot {
+    /// The tasks as a tree, each once: its depth, and the task. A task stands below its
+    /// [parent](TaskView::parent), if that is alive. Tasks that await each other in a circle stand
+    /// below the first of them.
+    pub fn tree(&self) -> Vec<(usize, &TaskView)> {
+        let alive: BTreeSet<TaskId> = self.tasks.iter().map(|task| task.id).collect();
+        let mut children: BTreeMap<TaskId, Vec<&TaskView>> = BTreeMap::new();
+        let mut roots = Vec::new();
+        for task in &self.tasks {
+            match task.parent.filter(|parent| alive.contains(parent)) {
+                Some(parent) => children.entry(parent).or_default().push(task),
+                None => roots.push(task),
+            }
+        }
+        let (mut tree, mut reached) = (Vec::with_capacity(self.tasks.len()), BTreeSet::new());
+        // First the roots; then whoever was not reached from one.
+        for root in roots.into_iter().chain(&self.tasks) {
+            let mut path = vec![(0, root)];
+            while let Some((depth, task)) = path.pop() {
+                if reached.insert(task.id) {
+                    tree.push((depth, task));
+                    let below = children.remove(&task.id).unwrap_or_default();
+                    path.extend(below.into_iter().rev().map(|child| (depth + 1, child)));
+                }
+            }
+        }
+        tree
+    }
+}
+
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Snapshot { turn, tasks, ready, timers, sources, .. } = self;
+        let (tasks, ready, timers, sources) =
+            (tasks.len(), ready.len(), timers.len(), sources.len());
+        writeln!(
+            f,
+            "turn {turn}: tasks: {tasks}, ready: {ready}, timers: {timers}, sources: {sources}"
+        )?;
+        for (depth, task) in self.tree() {
+            let age = self.now.since(task.spawned).as_secs_f64();
+            let indent = 2 * depth + 2;
+            write!(f, "{:indent$}task {} ({}), {age:.3} s old: ", "", task.id, task.description)?;
+            writeln!(f, "{}", Doing { status: task.status, now: self.now })?;
+        }
+        Ok(())
+    }
+}
+
+/// A status as of a moment.
+struct Doing {
+    status: Status,
+    now: Time,
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (interest, timer) = match self.status {
+            Status::Running => return f.write_str("running"),
+            Status::Ready(cause) => return write!(f, "ready: {cause}"),
+            Status::Waiting { interest, timer } => (interest, timer),
+        };
+        f.write_str("waits for ")?;
+        let mut separator = "";
+        for (name, _) in interest.iter_names() {
+            write!(f, "{separator}{}", name.to_ascii_lowercase())?;
+            separator = " or ";
+        }
+        if let Some(deadline) = timer {
+            let left = deadline.since(self.now).as_secs_f64();
+            write!(f, "{separator}a timer in {left:.3} s")?;
+            separator = " or ";
+        }
+        if separator.is_empty() { f.write_str("being woken") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_loop::{Context, EventLoop, Flow};
+    use crate::world::sim::Sim;
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    struct Node {
+        parent: Option<TaskId>,
+    }
+
+    impl Task for Node {
+        fn resume(&mut self, _: &mut Context<'_>) -> Flow {
+            Flow::Wait
+        }
+
+        fn kind(&self) -> &'static str {
+            "node"
+        }
+
+        fn parent(&self) -> Option<TaskId> {
+            self.parent
+        }
+    }
+
+    fn node(handle: &Handle, parent: Option<TaskId>) -> TaskId {
+        handle.spawn_task(|_| Box::new(Node { parent }))
+    }
+
+    fn depths(handle: &Handle) -> Vec<(usize, TaskId)> {
+        handle.snapshot().tree().into_iter().map(|(depth, task)| (depth, task.id)).collect()
+    }
+
+    #[test]
+    fn a_tree_has_each_task_once() {
+        let event_loop = EventLoop::with_world(Box::new(Sim::new(1)));
+        let handle = event_loop.handle();
+        let root = node(handle, None);
+        let child = node(handle, Some(root));
+        let orphan = node(handle, Some(TaskId::default()));
+        let grandchild = node(handle, Some(child));
+        let second = node(handle, Some(root));
+        let expected = [(0, root), (1, child), (2, grandchild), (1, second), (0, orphan)];
+        assert_eq!(depths(handle), expected);
+        handle.discard(child);
+        assert_eq!(depths(handle), [(0, root), (1, second), (0, orphan), (0, grandchild)]);
+    }
+
+    #[test]
+    fn a_circle_ends() {
+        let event_loop = EventLoop::with_world(Box::new(Sim::new(1)));
+        let handle = event_loop.handle();
+        // Ids are given in order, so the first may name the second before that is there.
+        let first = handle.spawn_task(|id| {
+            let next = TaskId::from_bits(id.to_bits() + 1);
+            Box::new(Node { parent: Some(next) })
+        });
+        let second = node(handle, Some(first));
+        let below = node(handle, Some(second));
+        let itself = handle.spawn_task(|id| Box::new(Node { parent: Some(id) }));
+        let root = node(handle, None);
+        let expected = [(0, root), (0, first), (1, second), (2, below), (0, itself)];
+        assert_eq!(depths(handle), expected);
+    }
+
+    #[test]
+    fn a_snapshot_says_what_each_waits_for_and_changes_nothing() {
+        let mut event_loop = EventLoop::with_world(Box::new(Sim::new(1)));
+        let handle = event_loop.handle().clone();
+        let idle = node(&handle, None);
+        let timed = node(&handle, None);
+        event_loop.turn(None).unwrap();
+        let deadline = handle.now() + Duration::from_secs(2);
+        handle.at(deadline, timed);
+        let queued = node(&handle, None);
+        let seen = Rc::new(Cell::new(None));
+        let sets = Rc::clone(&seen);
+        let call = move |handle: &Handle| sets.set(Some(handle.snapshot()));
+        handle.call_soon(call);
+        let before = handle.snapshot();
+        let status = |id| before.tasks.iter().find(|task| task.id == id).unwrap().status;
+        let interest = Readiness::empty();
+        assert_eq!(status(idle), Status::Waiting { interest, timer: None });
+        assert_eq!(status(timed), Status::Waiting { interest, timer: Some(deadline) });
+        assert_eq!(status(queued), Status::Ready(Cause::SPAWNED));
+        assert_eq!((before.ready.len(), before.timers.len()), (2, 1));
+        let text = before.to_string();
+        assert!(text.contains("(node), 0.000 s old: waits for being woken\n"), "{text}");
+        assert!(text.contains("waits for a timer in 2.000 s\n"), "{text}");
+        assert!(text.contains("ready: spawned\n"), "{text}");
+        assert!(text.contains("(callback created at src/event_loop/snapshot.rs:"), "{text}");
+        event_loop.turn(None).unwrap();
+        let within = seen.take().expect("the callback ran");
+        let running = within.tasks.iter().filter(|task| task.status == Status::Running);
+        assert_eq!(running.map(|task| task.kind).collect::<Vec<_>>(), ["running"]);
+        assert_eq!(handle.task_count(), 3);
+    }
+}
