@@ -19,7 +19,7 @@ use super::timers::TimerId;
 use super::wake::{Lent, Remote, Wakes};
 use crate::id::{SourceId, TaskId};
 use crate::observe::{Event, Watch};
-use crate::world::{Clock, Listener, Pollable, Readiness, Stream, Time};
+use crate::world::{Listener, LoopClock, Pollable, Readiness, Stream, Time};
 
 /// A loop, as seen by what runs on it. Cheap to clone; stays on the loop's thread.
 ///
@@ -33,7 +33,7 @@ pub struct Handle {
 pub(super) struct Shared {
     pub(super) core: RefCell<Core>,
     pub(super) watch: Watch,
-    pub(super) clock: Clock,
+    pub(super) clock: Rc<LoopClock>,
     pub(super) wakes: Arc<Wakes>,
     /// For the next resume that needs a waker.
     pub(super) spare_waker: Cell<Option<Lent>>,
@@ -64,6 +64,7 @@ impl Handle {
     }
 
     /// A fresh reading of the monotonic clock, for measuring. Decisions go by [`now`](Handle::now).
+    /// It stands while a [`Gate`](super::Gate) holds the loop.
     pub fn clock(&self) -> Time {
         self.shared.clock.now()
     }

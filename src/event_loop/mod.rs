@@ -28,6 +28,7 @@ use crate::world::{Readiness, Time, World};
 
 mod callback;
 mod core;
+mod gate;
 mod handle;
 mod ready;
 mod snapshot;
@@ -42,6 +43,7 @@ use turn::Resume;
 
 pub use callback::Call;
 pub(crate) use callback::Callback;
+pub use gate::{Gate, Moment};
 pub use handle::Handle;
 pub use snapshot::{Snapshot, SourceView, Status, TaskView};
 pub use source::Source;
@@ -78,6 +80,8 @@ pub struct EventLoop {
     scratch: Scratch,
     /// See [`SLOW_CALLBACK`].
     slow_callback: Duration,
+    /// Who may hold the loop.
+    gate: Option<Box<dyn Gate>>,
     /// What the last wait reported; empty between turns, kept for its memory.
     arrived: Vec<(SourceId, Readiness)>,
     /// Made when a host program first asks for it.
@@ -99,6 +103,7 @@ impl EventLoop {
             handle: Handle::new(world),
             scratch: Scratch::new(INPUT_BUFFER_BYTES),
             slow_callback: SLOW_CALLBACK,
+            gate: None,
             arrived: Vec::new(),
             descriptor: OnceCell::new(),
         }
@@ -123,6 +128,11 @@ impl EventLoop {
     /// [`SLOW_CALLBACK`].
     pub fn set_slow_callback(&mut self, duration: Duration) {
         self.slow_callback = duration;
+    }
+
+    /// Installs a gate in the place of the present one, which is returned.
+    pub fn set_gate(&mut self, gate: Option<Box<dyn Gate>>) -> Option<Box<dyn Gate>> {
+        std::mem::replace(&mut self.gate, gate)
     }
 
     /// Turns until [`Handle::shutdown`] or [`Remote::shutdown`] is called (the turn in which that
@@ -180,6 +190,10 @@ impl EventLoop {
     /// When the world cannot be waited for: the poller failed (which says that the process is
     /// broken), or nothing can ever happen in a simulated world.
     pub fn turn(&mut self, limit: Option<Duration>) -> io::Result<usize> {
+        if self.gate.is_some() {
+            self.pass_gate(|handle| Some(Moment::Turn { turn: handle.turns() + 1 }));
+        }
+
         // Phase 1: work out the timeout.
         let timeout = self.handle.begin_turn(limit);
 
@@ -202,6 +216,11 @@ impl EventLoop {
 
     /// Resumes the first of the queue. `began` is when the one before it ended; gives when this did.
     fn resume_next(&mut self, began: Time) -> Time {
+        if self.gate.is_some() {
+            self.pass_gate(|handle| {
+                handle.next_ready().map(|(task, kind)| Moment::Resume { task, kind })
+            });
+        }
         let Some(mut resume) = self.handle.take_next() else { return began };
         let mut cx = Context {
             handle: &self.handle,
@@ -220,6 +239,26 @@ impl EventLoop {
             Err(panic) => self.bury(resume.task, resume.boxed, panic.as_ref()),
         }
         ended
+    }
+
+    /// Asks the gate, and lets it hold the loop. One that panics is removed.
+    #[cold]
+    fn pass_gate(&mut self, moment: impl FnOnce(&Handle) -> Option<Moment>) {
+        let (Some(moment), Some(gate)) = (moment(&self.handle), &mut self.gate) else { return };
+        let handle = &self.handle;
+        let passed = catch_unwind(AssertUnwindSafe(|| {
+            if !gate.lets_pass(moment, handle) {
+                handle.stop_clock();
+                gate.hold(moment, handle);
+            }
+        }));
+        handle.let_clock_go_on();
+        if passed.is_err() {
+            log::error!("the gate panicked before {moment}; it was removed");
+            let gate = self.gate.take();
+            // Its drop may panic as well.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(gate)));
+        }
     }
 
     /// Reports a resume that held everybody up, in asyncio's words. Gives the time.

@@ -24,6 +24,10 @@ impl ReadyQueue {
         self.queue.iter().copied()
     }
 
+    pub(super) fn first(&self) -> Option<TaskId> {
+        self.queue.front().copied()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.queue.len()
     }

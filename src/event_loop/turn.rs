@@ -16,7 +16,7 @@ use super::task::{Cause, Flow, Task};
 use super::wake::Wakes;
 use crate::id::{SourceId, TaskId};
 use crate::observe::{Event, Timeout, Watch};
-use crate::world::{Readiness, Time, World};
+use crate::world::{LoopClock, Readiness, Time, World};
 
 /// What [`Handle::take_next`] gives: all that is needed to resume a task.
 pub(super) struct Resume {
@@ -28,10 +28,10 @@ pub(super) struct Resume {
 
 impl Handle {
     pub(super) fn new(world: Box<dyn World>) -> Handle {
-        let (clock, alarm) = (world.clock(), world.alarm());
+        let (clock, alarm) = (Rc::new(LoopClock::new(world.clock())), world.alarm());
         let shared = Shared {
             core: RefCell::new(Core::new(world)),
-            watch: Watch::new(clock.clone()),
+            watch: Watch::new(Rc::clone(&clock)),
             clock,
             wakes: Wakes::new(alarm),
             spare_waker: Cell::default(),
@@ -41,6 +41,14 @@ impl Handle {
 
     pub(super) fn watch(&self) -> &Watch {
         &self.shared.watch
+    }
+
+    pub(super) fn stop_clock(&self) {
+        self.shared.clock.stop();
+    }
+
+    pub(super) fn let_clock_go_on(&self) {
+        self.shared.clock.go_on();
     }
 
     pub(super) fn ready_count(&self) -> usize {
@@ -155,6 +163,13 @@ impl Handle {
         // Those rang no alarm while the flag was set.
         self.queue_wakes();
         debug_assert!(self.shared.core.borrow().current.is_null());
+    }
+
+    /// The task that [`take_next`](Handle::take_next) would take, and its kind.
+    pub(super) fn next_ready(&self) -> Option<(TaskId, &'static str)> {
+        let core = self.shared.core.borrow();
+        let task = core.ready.first()?;
+        Some((task, core.tasks.get(task)?.boxed.as_ref()?.kind()))
     }
 
     /// Takes the next task out of the queue and its slot; `None` if it is gone meanwhile.

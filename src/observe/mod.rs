@@ -7,10 +7,11 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::id::{SourceId, TaskId};
-use crate::world::{Clock, Readiness, Time};
+use crate::world::{LoopClock, Readiness, Time};
 
 mod narrate;
 mod recorder;
@@ -196,11 +197,11 @@ pub(crate) struct Watch {
     observer: RefCell<Option<Box<dyn Observer>>>,
     /// Counts installations, so that an observer which replaces itself is not put back.
     installed: Cell<u64>,
-    clock: Clock,
+    clock: Rc<LoopClock>,
 }
 
 impl Watch {
-    pub(crate) fn new(clock: Clock) -> Watch {
+    pub(crate) fn new(clock: Rc<LoopClock>) -> Watch {
         Watch { on: Cell::new(false), observer: RefCell::new(None), installed: Cell::new(0), clock }
     }
 
@@ -243,8 +244,12 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::rc::Rc;
+    use crate::world::Clock;
     use std::time::Instant;
+
+    fn watching_nobody() -> Watch {
+        Watch::new(Rc::new(LoopClock::new(Clock::Os(Instant::now()))))
+    }
 
     fn turn(turn: u64) -> Event {
         Event::TurnBegan { turn, ready: 0, timers: 0 }
@@ -252,13 +257,13 @@ mod tests {
 
     #[test]
     fn nobody_listens_nothing_is_evaluated() {
-        let watch = Watch::new(Clock::Os(Instant::now()));
+        let watch = watching_nobody();
         watch.tell(|| panic!("evaluated"));
     }
 
     #[test]
     fn an_observer_that_panics_is_removed() {
-        let watch = Watch::new(Clock::Os(Instant::now()));
+        let watch = watching_nobody();
         let told = Rc::new(Cell::new(0));
         let count = Rc::clone(&told);
         watch.install(Some(Box::new(move |_: Time, _: &Event| {
@@ -274,7 +279,7 @@ mod tests {
 
     #[test]
     fn an_observer_may_tell_without_end() {
-        let watch = Rc::new(Watch::new(Clock::Os(Instant::now())));
+        let watch = Rc::new(watching_nobody());
         let (inner, told) = (Rc::clone(&watch), Rc::new(Cell::new(0)));
         let count = Rc::clone(&told);
         watch.install(Some(Box::new(move |_: Time, _: &Event| {

@@ -9,16 +9,19 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::ops::Add;
 use std::os::fd::OwnedFd;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use bitflags::bitflags;
 
 use crate::id::SourceId;
 
+mod clock;
 pub mod os;
 pub mod sim;
+
+pub use clock::Clock;
+pub(crate) use clock::LoopClock;
 
 /// A moment on a loop's monotonic clock: nanoseconds since the loop began.
 ///
@@ -138,33 +141,6 @@ pub trait World {
     /// A descriptor that becomes readable when [`wait`](World::wait) would return something, for
     /// host programs with a loop of their own. `None` where the world has no descriptor.
     fn descriptor(&self) -> Option<io::Result<OwnedFd>>;
-}
-
-/// The clocks of a world.
-#[derive(Clone, Debug)]
-pub enum Clock {
-    /// The operating system's; the instant is the loop's beginning.
-    Os(Instant),
-    /// The virtual clock of a simulated world.
-    Sim(Rc<sim::SimClock>),
-}
-
-impl Clock {
-    /// The monotonic clock.
-    pub fn now(&self) -> Time {
-        match self {
-            Clock::Os(began) => Time::ZERO + began.elapsed(),
-            Clock::Sim(clock) => clock.now(),
-        }
-    }
-
-    /// The wall clock: it may be set, and go back.
-    pub fn wall(&self) -> SystemTime {
-        match self {
-            Clock::Os(_) => SystemTime::now(),
-            Clock::Sim(clock) => clock.wall(),
-        }
-    }
 }
 
 /// Something that [`World::register`] takes.

@@ -63,7 +63,7 @@ impl SimClock {
         self.wall_at_zero.set(wall - since_zero);
     }
 
-    fn jump_to(&self, time: Time) {
+    pub(crate) fn jump_to(&self, time: Time) {
         debug_assert!(time >= self.now.get(), "time never goes back");
         self.now.set(time);
     }

@@ -1,0 +1,80 @@
+//! The clocks of a world, and the clock of a loop.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Instant, SystemTime};
+
+use super::{Time, sim};
+
+/// The clocks of a world.
+#[derive(Clone, Debug)]
+pub enum Clock {
+    /// The operating system's; the instant is the loop's beginning.
+    Os(Instant),
+    /// The virtual clock of a simulated world.
+    Sim(Rc<sim::SimClock>),
+}
+
+impl Clock {
+    /// The monotonic clock.
+    pub fn now(&self) -> Time {
+        match self {
+            Clock::Os(began) => Time::ZERO + began.elapsed(),
+            Clock::Sim(clock) => clock.now(),
+        }
+    }
+
+    /// The wall clock: it may be set, and go back.
+    pub fn wall(&self) -> SystemTime {
+        match self {
+            Clock::Os(_) => SystemTime::now(),
+            Clock::Sim(clock) => clock.wall(),
+        }
+    }
+}
+
+/// The clock of one loop: that of its world, without the time for which the loop was held.
+#[derive(Debug)]
+pub(crate) struct LoopClock {
+    world: Clock,
+    /// Time that has passed in the world and not on the loop.
+    held_nanos: Cell<u64>,
+    /// Where the clock stands while the loop is held.
+    stands_at: Cell<Option<Time>>,
+}
+
+impl LoopClock {
+    pub(crate) fn new(world: Clock) -> LoopClock {
+        LoopClock { world, held_nanos: Cell::new(0), stands_at: Cell::new(None) }
+    }
+
+    /// The monotonic clock. It never goes back, and stands while it is stopped.
+    #[inline]
+    pub(crate) fn now(&self) -> Time {
+        match self.stands_at.get() {
+            None => self.running(),
+            Some(time) => time,
+        }
+    }
+
+    /// The wall clock, which nobody can stop.
+    pub(crate) fn wall(&self) -> SystemTime {
+        self.world.wall()
+    }
+
+    /// From now on no time passes.
+    pub(crate) fn stop(&self) {
+        self.stands_at.set(Some(self.now()));
+    }
+
+    /// Time passes again, from where the clock stood.
+    pub(crate) fn go_on(&self) {
+        if let Some(time) = self.stands_at.take() {
+            self.held_nanos.set(self.world.now().as_nanos() - time.as_nanos());
+        }
+    }
+
+    fn running(&self) -> Time {
+        Time::from_nanos(self.world.now().as_nanos() - self.held_nanos.get())
+    }
+}
