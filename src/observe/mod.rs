@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::id::{SourceId, TaskId};
 use crate::world::{LoopClock, Readiness, Time};
 
+mod machine;
 mod narrate;
 mod recorder;
 mod text;
@@ -20,6 +21,8 @@ mod fields;
 mod words;
 
 pub use fields::{BuildError, Kind, Value};
+pub(crate) use machine::machine;
+pub use machine::{Machine, State};
 pub use narrate::{Narrator, Palette};
 pub use recorder::Recorder;
 pub use words::{WORD_BYTES_MAX, WORDS_MAX, intern};

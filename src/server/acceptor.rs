@@ -11,7 +11,7 @@ use super::{ACCEPTOR, Service, Shared};
 use crate::event_loop::{Context, Flow, Source, Task, TimerId};
 use crate::id::TaskId;
 use crate::limits::{ACCEPT_BACKOFF, ACCEPT_LOG_INTERVAL};
-use crate::observe::Event;
+use crate::observe::{self, Event, Machine, machine};
 use crate::world::{Listener, Readiness, Stream, Time, concerns_one_connection};
 
 /// Where an acceptor is.
@@ -26,14 +26,49 @@ enum State {
 }
 
 impl State {
-    fn name(self) -> &'static str {
+    fn place(self) -> Place {
         match self {
-            State::Accepting => "accepting",
-            State::BackingOff { .. } => "backing off",
-            State::Full => "full",
+            State::Accepting => Place::Accepting,
+            State::BackingOff { .. } => Place::BackingOff,
+            State::Full => Place::Full,
         }
     }
 }
+
+/// A [`State`] for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Accepting,
+    BackingOff,
+    Full,
+}
+
+impl Place {
+    const ALL: [Place; 3] = [Place::Accepting, Place::BackingOff, Place::Full];
+
+    const fn state(self) -> observe::State {
+        use observe::State as Is;
+        match self {
+            Place::Accepting => Is::here("accepting", "It takes connections as they come."),
+            Place::BackingOff => {
+                Is::here("backing off", "No descriptor, or no memory: it tries again later.")
+            }
+            Place::Full => {
+                Is::here("full", "As many connections as allowed: it waits until one ends.")
+            }
+        }
+    }
+
+    const fn leads_to(self) -> &'static [Place] {
+        match self {
+            Place::Accepting => &[Place::BackingOff, Place::Full],
+            Place::BackingOff | Place::Full => &[Place::Accepting],
+        }
+    }
+}
+
+/// An acceptor as data.
+pub(super) const MACHINE: Machine = machine!(ACCEPTOR, Place);
 
 pub(super) struct Acceptor<S> {
     source: Source<Listener>,
@@ -143,9 +178,11 @@ impl<S: Service + 'static> Acceptor<S> {
     }
 
     fn go(&mut self, state: State, cx: &Context<'_>) {
-        let (task, from, to) = (cx.task(), self.state.name(), state.name());
+        let (from, to) = (self.state.place(), state.place());
         self.state = state;
         if from != to {
+            debug_assert!(from.leads_to().contains(&to), "{from:?} leads to {to:?}");
+            let (task, from, to) = (cx.task(), from.state().name, to.state().name);
             cx.handle().tell(|| Event::State { task, from, to });
         }
     }

@@ -14,7 +14,7 @@ use super::status::{Phase, Status};
 use super::{ACCEPTOR, CONNECTION};
 use crate::event_loop::{Context, Flow, Remote, Task, TimerId};
 use crate::id::TaskId;
-use crate::observe::Event;
+use crate::observe::{self, Event, Machine, machine};
 
 /// What a server was told from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +136,7 @@ impl Drainer {
 
     fn enter(&self, phase: Phase, cx: &Context<'_>) {
         let before = self.status.phase.replace(phase);
-        let (task, from, to) = (cx.task(), name(before), name(phase));
+        let (task, from, to) = (cx.task(), before.state().name, phase.state().name);
         cx.handle().tell(|| Event::State { task, from, to });
         log::debug!("server: {from} -> {to}, {} connections open", self.status.open.get());
         // Also those of another server on this loop, which find nothing to do.
@@ -145,14 +145,40 @@ impl Drainer {
     }
 }
 
-fn name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Serving => "serving",
-        Phase::Draining => "draining",
-        Phase::ClosingIdle => "closing idle connections",
-        Phase::Cutting => "cutting",
+impl Phase {
+    const ALL: [Phase; 4] = [Phase::Serving, Phase::Draining, Phase::ClosingIdle, Phase::Cutting];
+
+    const fn state(self) -> observe::State {
+        use observe::State as Is;
+        match self {
+            Phase::Serving => Is::here("serving", "The server accepts and answers."),
+            Phase::Draining => Is::here(
+                "draining",
+                "What is in the accept queue is taken, then no more; answers say that they are \
+                 the last.",
+            ),
+            Phase::ClosingIdle => {
+                Is::here("closing idle connections", "Who asks nothing has had a grace.")
+            }
+            Phase::Cutting => Is::here("cutting", "Time is up: all connections are closed."),
+        }
+    }
+
+    /// Only onwards; a phase may be too short to be seen.
+    const fn leads_to(self) -> &'static [Phase] {
+        match self {
+            Phase::Serving => &[Phase::Draining, Phase::ClosingIdle, Phase::Cutting],
+            Phase::Draining => &[Phase::ClosingIdle, Phase::Cutting],
+            Phase::ClosingIdle => &[Phase::Cutting],
+            Phase::Cutting => &[],
+        }
     }
 }
+
+/// A drainer as data.
+pub(super) const MACHINE: Machine = machine!(DRAINER, Phase);
+
+const DRAINER: &str = "drainer";
 
 impl Task for Drainer {
     fn resume(&mut self, cx: &mut Context<'_>) -> Flow {
@@ -167,7 +193,7 @@ impl Task for Drainer {
     }
 
     fn kind(&self) -> &'static str {
-        "drainer"
+        DRAINER
     }
 
     fn state(&self) -> Option<&'static str> {

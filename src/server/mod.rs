@@ -27,6 +27,7 @@ use std::thread::{self, JoinHandle};
 use crate::event_loop::{EventLoop, Handle};
 use crate::http::{BodyPolicy, DateCache, Request, Response};
 use crate::limits::{DESCRIPTORS_RESERVED, LimitError, Limits};
+use crate::observe::Machine;
 use crate::world::{Listener, os};
 
 mod acceptor;
@@ -323,6 +324,9 @@ impl Attached {
 /// The kinds of a server's tasks.
 const ACCEPTOR: &str = "acceptor";
 const CONNECTION: &str = "connection";
+
+/// The state machines of a server, for those who draw them.
+pub const MACHINES: [Machine; 3] = [connection::MACHINE, acceptor::MACHINE, drain::MACHINE];
 
 /// What the tasks of one server share.
 struct Shared<S> {

@@ -3,6 +3,8 @@
 #[path = "../hostile/mod.rs"]
 mod world;
 
+use std::collections::BTreeSet;
+
 use world::{Failure, Plan, Tally, record, run, shrink};
 
 const SEEDS: u64 = 2000;
@@ -80,4 +82,28 @@ fn the_same_seed_gives_the_same_trace() {
     }
     let [first, second] = [1, 2].map(|seed| record(&Plan::drawn(seed), None));
     assert_ne!(first.events, second.events);
+}
+
+/// Every way between two states that is drawn is taken by somebody, and no other: in debug builds,
+/// a connection that leaves the map panics, which no run survives.
+#[test]
+fn the_map_of_a_connection_has_the_ways_that_are_taken() {
+    use helloop::observe::Event;
+    use helloop::server::MACHINES;
+
+    let connection = MACHINES.iter().find(|machine| machine.kind == "connection").unwrap();
+    let mut untrodden: BTreeSet<_> = connection.edges.iter().copied().collect();
+    assert_eq!(untrodden.len(), connection.edges.len(), "an edge is there twice");
+    for seed in 0..SEEDS {
+        for (_, event) in record(&Plan::drawn(seed), None).events {
+            let Event::State { from, to, .. } = event else { continue };
+            let machine = MACHINES.iter().find(|machine| machine.leads(from, to));
+            assert!(machine.is_some(), "{from} leads to {to}");
+            untrodden.remove(&(from, to));
+        }
+        if untrodden.is_empty() {
+            return;
+        }
+    }
+    panic!("nobody went {untrodden:?}");
 }

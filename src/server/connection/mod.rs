@@ -39,7 +39,10 @@ use crate::world::{Readiness, Stream, Time};
 
 mod deadlines;
 mod ending;
+mod place;
 mod serving;
+
+pub(super) use place::MACHINE;
 
 use serving::{Serving, Work};
 
@@ -181,10 +184,12 @@ impl<S: Service> Connection<S> {
         cx: &mut Context<'_>,
         transition: impl FnOnce(&mut Self, &mut Context<'_>) -> R,
     ) -> R {
-        let from = self.state_name();
+        let from = self.place();
         let result = transition(self, cx);
-        let (task, to) = (cx.task(), self.state_name());
+        let to = self.place();
         if from != to {
+            debug_assert!(from.leads_to().contains(&to), "{from:?} leads to {to:?}");
+            let (task, from, to) = (cx.task(), from.name(), to.name());
             cx.handle().tell(|| Event::State { task, from, to });
         }
         result
@@ -345,16 +350,7 @@ impl<S: Service> Connection<S> {
     }
 
     fn state_name(&self) -> &'static str {
-        match (&self.state, self.exchange.stage()) {
-            (State::Idle, _) => "idle",
-            (State::Receiving { .. }, Stage::Body) => "receiving body",
-            (State::Receiving { .. }, _) => "receiving head",
-            (State::Answering { .. }, _) => "answering",
-            (State::Serving(_), _) => "serving",
-            (State::Flushing { .. }, _) => "flushing",
-            (State::Lingering, _) => "lingering",
-            (State::Closed, _) => "closed",
-        }
+        self.place().name()
     }
 }
 

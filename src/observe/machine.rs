@@ -1,0 +1,84 @@
+//! State machines as data: what a page or a document draws.
+
+use std::panic::Location;
+
+/// A state machine of the program: the states that [`Event::State`](super::Event) names, and the
+/// ways between them.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine {
+    /// See [`Task::kind`](crate::event_loop::Task::kind).
+    pub kind: &'static str,
+    /// The first one is where it begins.
+    pub states: &'static [State],
+    /// From one state to another, by name. Every transition that is told is one of these.
+    pub edges: &'static [(&'static str, &'static str)],
+}
+
+impl Machine {
+    /// True if the machine can go from one of these states to the other in one step.
+    pub fn leads(&self, from: &str, to: &str) -> bool {
+        self.edges.contains(&(from, to))
+    }
+}
+
+/// A state of a [`Machine`].
+#[derive(Clone, Copy, Debug)]
+pub struct State {
+    /// As events say it.
+    pub name: &'static str,
+    /// What it means: one sentence.
+    pub about: &'static str,
+    /// Where it is described: a path in the source, and a line.
+    pub file: &'static str,
+    /// Counts from 1.
+    pub line: u32,
+}
+
+impl State {
+    /// A state that is described where this is called.
+    #[track_caller]
+    pub(crate) const fn here(name: &'static str, about: &'static str) -> State {
+        let site = Location::caller();
+        State { name, about, file: site.file(), line: site.line() }
+    }
+}
+
+/// The [`Machine`] of an enum without fields that has a constant `ALL`, and the constant functions
+/// `state` and `leads_to`.
+macro_rules! machine {
+    ($kind:expr, $place:ty) => {{
+        const ALL: &[$place] = &<$place>::ALL;
+        const STATES: [$crate::observe::State; ALL.len()] = {
+            let mut states = [ALL[0].state(); ALL.len()];
+            let mut at = 0;
+            while at < ALL.len() {
+                states[at] = ALL[at].state();
+                at += 1;
+            }
+            states
+        };
+        const EDGE_COUNT: usize = {
+            let (mut count, mut at) = (0, 0);
+            while at < ALL.len() {
+                count += ALL[at].leads_to().len();
+                at += 1;
+            }
+            count
+        };
+        const EDGES: [(&str, &str); EDGE_COUNT] = {
+            let (mut edges, mut count, mut at) = ([("", ""); EDGE_COUNT], 0, 0);
+            while at < ALL.len() {
+                let (to, mut way) = (ALL[at].leads_to(), 0);
+                while way < to.len() {
+                    edges[count] = (ALL[at].state().name, to[way].state().name);
+                    (count, way) = (count + 1, way + 1);
+                }
+                at += 1;
+            }
+            edges
+        };
+        $crate::observe::Machine { kind: $kind, states: &STATES, edges: &EDGES }
+    }};
+}
+
+pub(crate) use machine;
