@@ -1,0 +1,178 @@
+// -- Controls: buttons and keys that hold the loop and let it go.
+
+const READ_ONLY = 'This lab is read-only: you may look, and nothing more.';
+const LOST = 'The connection to the lab is lost.';
+const RUNNING = 'The loop runs: pause it first.';
+const HELD = 'The loop is held already.';
+
+/** Why a button cannot be pressed now, or an empty text. */
+function reasonAgainst(needs) {
+  if (model.link !== 'live') return LOST;
+  if (model.hello?.read_only) return READ_ONLY;
+  if (needs === 'held' && !model.paused) return RUNNING;
+  if (needs === 'running' && model.paused) return HELD;
+  return '';
+}
+
+/** Each button: its key, what it needs, and what it does. */
+const BUTTONS = [
+  { id: 'pause', key: 'p', needs: 'running', about: 'pause', act: () => command('pause') },
+  { id: 'resume', key: 'r', needs: 'held', about: 'resume', act: () => command('resume') },
+  {
+    id: 'step-resume',
+    key: 's',
+    needs: 'held',
+    about: 'step one resume',
+    act: () => command('step-resume'),
+  },
+  {
+    id: 'step-turn',
+    key: 't',
+    needs: 'held',
+    about: 'step one turn',
+    act: () => command('step-turn'),
+  },
+  { id: 'until', key: 'u', needs: '', about: 'run until what is chosen', act: runUntil },
+];
+
+function runUntil() {
+  const what = byName('until-what').value;
+  const task =
+    what === 'connection' ? `&task=${encodeURIComponent(byName('until-task').value)}` : '';
+  command(`until?what=${what}${task}`);
+}
+
+for (const button of BUTTONS) byName(button.id).addEventListener('click', button.act);
+
+/** Disables with a reason, or enables. */
+function allow(element, reason) {
+  if (element.disabled !== (reason !== '')) element.disabled = reason !== '';
+  if (element.title !== reason) element.title = reason;
+}
+
+panels.push(function drawControls() {
+  for (const button of BUTTONS) allow(byName(button.id), reasonAgainst(button.needs));
+  const refusal = reasonAgainst('');
+  allow(byName('slow'), refusal);
+  allow(byName('until-what'), refusal);
+  document
+    .querySelectorAll('[data-scenario], [data-lesson]')
+    .forEach((button) => allow(button, refusal));
+  drawUntil(refusal);
+  setText(byName('reason'), refusal === LOST ? '' : refusal);
+  if (document.activeElement !== byName('slow')) byName('slow').value = model.dwell;
+  setText(byName('slow-value'), model.dwell > 0 ? `${model.dwell} ms a turn` : 'off');
+});
+
+function drawUntil(refusal) {
+  const isOne = byName('until-what').value === 'connection';
+  const select = byName('until-task');
+  select.hidden = !isOne;
+  if (!isOne) return;
+  const ids = machineTasks()
+    .slice(0, 200)
+    .map((task) => task.id);
+  keyed(
+    select,
+    ids,
+    (id) => id,
+    (id) => h('option', { value: id }, `connection ${id}`),
+    () => {},
+  );
+  if (!refusal && ids.length === 0) allow(byName('until'), 'There is no connection to wait for.');
+}
+
+byName('until-what').addEventListener('change', redraw);
+
+byName('slow').addEventListener('input', (input) => {
+  const value = Number(input.target.value);
+  setText(byName('slow-value'), value > 0 ? `${value} ms a turn` : 'off');
+});
+byName('slow').addEventListener('change', (change) => {
+  model.dwell = Number(change.target.value);
+  command(`slow?dwell_ms=${model.dwell}`);
+});
+
+panels.push(function drawHeader() {
+  const status =
+    { connecting: 'connecting', lost: 'connection lost' }[model.link] ??
+    (model.paused ? 'held' : model.dwell > 0 ? 'slow motion' : 'running');
+  const chip = byName('status');
+  setText(chip, status);
+  chip.dataset.status = status;
+  setText(byName('turn-number'), `turn ${model.turn}`);
+  const link = byName('server-url');
+  if (model.hello && link.textContent !== model.hello.url) {
+    setText(link, model.hello.url);
+    link.href = model.hello.url;
+  }
+  const { connections, requests } = model.counts;
+  setText(
+    byName('counts'),
+    connections === undefined
+      ? ''
+      : `${count(connections, 'connection')}, ${count(requests, 'request')}`,
+  );
+  drawBanner();
+});
+
+function drawBanner() {
+  const lost =
+    'The connection to the lab is lost. The page tries again by itself; if the lab was started again, open the address that it printed.';
+  const text = model.link === 'lost' ? lost : said;
+  const banner = byName('banner');
+  banner.hidden = text === '';
+  setText(banner, text);
+}
+
+/** Opens and closes what lies over the page. */
+function toggle(name, isOpen) {
+  byName(name).hidden = !isOpen;
+  byName(`open-${name}`).setAttribute('aria-expanded', isOpen);
+  byName(isOpen ? `close-${name}` : `open-${name}`).focus();
+  redraw();
+}
+
+for (const name of ['log', 'keys']) {
+  byName(`open-${name}`).addEventListener('click', () => toggle(name, byName(name).hidden));
+  byName(`close-${name}`).addEventListener('click', () => toggle(name, false));
+}
+
+const KEYS = [
+  ...BUTTONS.map((button) => ({ ...button, press: button.id })),
+  { key: '[', about: 'less slow', act: () => slower(-250) },
+  { key: ']', about: 'slower', act: () => slower(250) },
+  { key: 'f', about: 'follow the newest turn', press: 'follow' },
+  { key: 'l', about: 'open or close the text log', press: 'open-log' },
+  { key: '?', about: 'show the keys', press: 'open-keys' },
+];
+
+byName('key-list').append(
+  ...KEYS.flatMap(({ key, about }) => [h('dt', {}, h('kbd', {}, key)), h('dd', {}, about)]),
+  h('dt', {}, h('kbd', {}, '← →')),
+  h('dd', {}, 'in the timeline: another turn'),
+  h('dt', {}, h('kbd', {}, 'Esc')),
+  h('dd', {}, 'close what lies over the page'),
+);
+
+function slower(by) {
+  const slow = byName('slow');
+  if (slow.disabled) return;
+  slow.value = model.dwell + by;
+  slow.dispatchEvent(new Event('change'));
+  redraw();
+}
+
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Escape') {
+    for (const name of ['log', 'keys']) if (!byName(name).hidden) toggle(name, false);
+    return;
+  }
+  if (event.ctrlKey || event.metaKey || event.altKey || !byName('keys-on').checked) return;
+  if (event.target.closest('input:not([type=checkbox], [type=range]), select, textarea')) return;
+  const shortcut = KEYS.find((known) => known.key === event.key);
+  if (!shortcut) return;
+  event.preventDefault();
+  if (shortcut.press) byName(shortcut.press).click();
+  else shortcut.act();
+});

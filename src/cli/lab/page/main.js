@@ -1,0 +1,5 @@
+// -- Main: everything is defined; listen, and draw.
+
+addEventListener('resize', redraw);
+redraw();
+listen();

@@ -1,0 +1,222 @@
+// -- Timeline: a column per turn; a click shows what was told in it.
+
+const TURN_HEIGHT = 84;
+const ZOOMS = [6, 10, 18, 30, 48];
+
+const timeline = { zoom: 2, follows: true, selected: null, drawn: '' };
+
+/** Pixels for a duration: a decade is a step, from a microsecond to ten seconds. */
+function barHeight(nanoseconds) {
+  return nanoseconds <= 0 ? 0 : Math.max(2, Math.min(7, Math.log10(nanoseconds / 1e3)) * 8);
+}
+
+const turnsBox = byName('turns');
+const turnsSvg = turnsBox.appendChild(s('svg', { class: 'turn-columns', height: TURN_HEIGHT }));
+
+/** Only the columns in sight are drawn, however many turns are kept. */
+panels.push(function drawTimeline() {
+  const column = ZOOMS[timeline.zoom];
+  const width = Math.max(turnsBox.clientWidth, model.turns.length * column);
+  turnsSvg.setAttribute('width', width);
+  if (timeline.follows) turnsBox.scrollLeft = width;
+  const first = Math.max(0, Math.floor(turnsBox.scrollLeft / column) - 2);
+  const last = Math.min(model.turns.length, first + Math.ceil(turnsBox.clientWidth / column) + 4);
+  const seen = model.turns.slice(first, last);
+  const drawn = [
+    first,
+    last,
+    column,
+    seen.at(-1)?.events.length,
+    seen[0]?.turn,
+    timeline.selected,
+    model.turns.length,
+  ].join();
+  if (drawn !== timeline.drawn) {
+    timeline.drawn = drawn;
+    turnsSvg.replaceChildren(
+      ...seen.map((turn, at) => turnColumn(turn, (first + at) * column, column)),
+    );
+  }
+  byName('follow').setAttribute('aria-pressed', timeline.follows);
+  byName('zoom-in').disabled = timeline.zoom === ZOOMS.length - 1;
+  byName('zoom-out').disabled = timeline.zoom === 0;
+  drawTurn();
+});
+
+function turnColumn(turn, x, width) {
+  const wait = barHeight(turn.waited - turn.waits);
+  const work = barHeight(turn.ended - turn.waited);
+  const base = TURN_HEIGHT - 18;
+  const inner = Math.max(3, width - 3);
+  const isSelected = turn.turn === timeline.selected;
+  const bar = (kind, height, left, share) =>
+    s('rect', {
+      x: x + left,
+      y: base - height,
+      width: share,
+      height,
+      class: kind,
+    });
+  const group = s(
+    'g',
+    {
+      class: `turn${isSelected ? ' selected' : ''}${turn.stalls ? ' stalled' : ''}`,
+      'data-turn': turn.turn,
+      role: 'option',
+      id: `turn-${turn.turn}`,
+      'aria-selected': isSelected,
+      'aria-label': turnSummary(turn),
+    },
+    s('title', {}, turnSummary(turn)),
+    s('rect', { x, y: 0, width, height: TURN_HEIGHT, class: 'back' }),
+    bar('wait', wait, 1, inner / 2),
+    bar('work', work, 1 + inner / 2, inner / 2),
+  );
+  if (width >= 18) {
+    const marks = `${turn.stalls ? '!' : ''}${turn.accepts ? '▲' : ''}${turn.blocked ? '⊘' : ''}`;
+    const dots = '●'.repeat(Math.min(turn.resumes, width >= 30 ? 4 : 2));
+    group.append(
+      s(
+        'text',
+        { x: x + width / 2, y: 10, 'text-anchor': 'middle', class: 'marks' },
+        width >= 30 ? marks + dots : marks || dots,
+      ),
+    );
+    if (width >= 30 || turn.turn % 5 === 0) {
+      group.append(
+        s(
+          'text',
+          { x: x + width / 2, y: TURN_HEIGHT - 4, 'text-anchor': 'middle', class: 'number' },
+          turn.turn,
+        ),
+      );
+    }
+  }
+  return group;
+}
+
+function turnSummary(turn) {
+  const parts = [
+    `turn ${turn.turn}: waited ${span(turn.waited - turn.waits)}, worked ${span(turn.ended - turn.waited)}`,
+    count(turn.resumes, 'resume'),
+  ];
+  if (turn.accepts) parts.push(count(turn.accepts, 'accept'));
+  if (turn.blocked) parts.push(`${turn.blocked}× would block`);
+  if (turn.stalls) parts.push('a stall');
+  return parts.join(', ');
+}
+
+function selectTurn(turn) {
+  timeline.selected = turn;
+  if (turn !== null) timeline.follows = false;
+  tellListeners(null);
+  redraw();
+}
+
+/** Selects the turn so many places further, and scrolls it into sight. */
+function moveSelection(by) {
+  if (model.turns.length === 0) return;
+  const at = model.turns.findIndex((turn) => turn.turn === timeline.selected);
+  const from = at < 0 ? model.turns.length - (by < 0 ? 0 : 1) : at;
+  const next = Math.max(0, Math.min(model.turns.length - 1, from + by));
+  const column = ZOOMS[timeline.zoom];
+  selectTurn(model.turns[next].turn);
+  const left = next * column;
+  if (left < turnsBox.scrollLeft) turnsBox.scrollLeft = left;
+  const right = left + column - turnsBox.clientWidth;
+  if (right > turnsBox.scrollLeft) turnsBox.scrollLeft = right;
+}
+
+let turnDrawn = '';
+
+/** The sentences of the selected turn, or of the latest one that did something. */
+function drawTurn() {
+  const turn =
+    timeline.selected === null
+      ? latestTurn()
+      : model.turns.find((turn) => turn.turn === timeline.selected);
+  const key = turn ? `${turn.turn},${turn.events.length},${timeline.selected}` : '';
+  if (key === turnDrawn) return;
+  turnDrawn = key;
+  turnsBox.setAttribute('aria-activedescendant', turn ? `turn-${turn.turn}` : '');
+  byName('turn-detail').replaceChildren(...(turn ? tellTurn(turn) : ['No turn was seen yet.']));
+}
+
+function latestTurn() {
+  return model.turns.findLast((turn) => turn.resumes > 0) ?? model.turns.at(-1);
+}
+
+const TURN_LINES_MAX = 250;
+
+function tellTurn(turn) {
+  const heading = h(
+    'h3',
+    {},
+    `${timeline.selected === null ? 'Latest with a resume: turn' : 'Turn'} ${turn.turn}`,
+  );
+  const list = h('ol', { class: 'sentences' });
+  let chapter = 'heading';
+  for (const event of turn.events.slice(0, TURN_LINES_MAX)) {
+    const before = chapter;
+    chapter = chapterAfter(chapter, event);
+    if (event.event === 'turn_began') continue;
+    const label = chapter !== before ? PHASES.find((phase) => phase.name === chapter)?.label : '';
+    list.append(
+      h(
+        'li',
+        { class: `${chapter} ${event.event}` },
+        h('time', {}, millis(event.at)),
+        h('b', {}, label ?? ''),
+        h('span', {}, sentence(event, turn)),
+      ),
+    );
+  }
+  const left = turn.events.length - TURN_LINES_MAX;
+  if (left > 0)
+    list.append(h('li', {}, h('span', {}, `and ${count(left, 'more event')}; the log has all`)));
+  return [heading, list];
+}
+
+turnsBox.addEventListener('click', (click) => {
+  const column = click.target.closest('[data-turn]');
+  if (column) selectTurn(Number(column.dataset.turn));
+});
+
+turnsBox.addEventListener('keydown', (key) => {
+  const moves = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -1e9, End: 1e9 };
+  if (key.key === 'Escape') selectTurn(null);
+  else if (key.key in moves) moveSelection(moves[key.key]);
+  else return;
+  key.preventDefault();
+});
+
+turnsBox.addEventListener('scroll', () => {
+  const isAtEnd = turnsBox.scrollLeft + turnsBox.clientWidth >= turnsBox.scrollWidth - 4;
+  if (!isAtEnd) timeline.follows = false;
+  redraw();
+});
+
+turnsBox.addEventListener(
+  'wheel',
+  (wheel) => {
+    if (!wheel.ctrlKey) return;
+    wheel.preventDefault();
+    zoomBy(wheel.deltaY < 0 ? 1 : -1);
+  },
+  { passive: false },
+);
+
+function zoomBy(by) {
+  const before = ZOOMS[timeline.zoom];
+  timeline.zoom = Math.max(0, Math.min(ZOOMS.length - 1, timeline.zoom + by));
+  turnsBox.scrollLeft *= ZOOMS[timeline.zoom] / before;
+  redraw();
+}
+
+byName('zoom-in').addEventListener('click', () => zoomBy(1));
+byName('zoom-out').addEventListener('click', () => zoomBy(-1));
+byName('follow').addEventListener('click', () => {
+  timeline.follows = !timeline.follows;
+  if (timeline.follows) timeline.selected = null;
+  redraw();
+});

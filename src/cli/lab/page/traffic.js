@@ -1,0 +1,90 @@
+// -- Traffic: buttons that make the lab's own clients talk, and what went over the wire.
+
+const SCENARIOS = [
+  ['one', 'One request', 'GET, an answer'],
+  ['pair', 'Pipelined pair', 'two requests in one packet'],
+  ['dribble', 'Dribble', 'a request byte by byte'],
+  ['slow-reader', 'Slow reader', 'asks, and does not read'],
+  ['hundred', '100 at once', 'a hundred connections'],
+  ['half-close', 'Half-close', 'asks, and says that it is done'],
+  ['smuggle', 'Smuggling', 'two lengths for one body'],
+  ['sleep', 'Handler sleeps', 'others go on'],
+  ['block', 'Handler blocks', 'everybody waits'],
+  ['gather', 'Gather', 'fetches side by side'],
+];
+
+byName('scenarios').append(
+  ...SCENARIOS.map(([scenario, name, about]) =>
+    h(
+      'button',
+      {
+        type: 'button',
+        'data-scenario': scenario,
+        onclick: () => command(`traffic?scenario=${scenario}`),
+      },
+      h('b', {}, name),
+      h('small', {}, about),
+    ),
+  ),
+);
+
+const TALKS_SHOWN_MAX = 10;
+const BYTES_SHOWN_MAX = 1200;
+const MARKS = { sent: '→', received: '←', ended: '■', note: '·' };
+const MARK_NAMES = { sent: 'sent', received: 'received', ended: 'ended', note: 'note' };
+
+panels.push(function drawTalks() {
+  const talks = [...model.talks.values()].reverse().slice(0, TALKS_SHOWN_MAX);
+  const empty = { id: 'empty' };
+  keyed(
+    byName('conversations'),
+    talks.length > 0 ? talks : [empty],
+    (talk) => talk.id,
+    (talk) =>
+      talk === empty
+        ? h(
+            'p',
+            {},
+            'Press a button under “Make traffic”, or use curl: what the lab’s clients send and get is shown here.',
+          )
+        : h(
+            'article',
+            { class: 'talk', 'data-talk': talk.scenario },
+            h('h3', {}, h('b'), h('small')),
+            h('ol'),
+            h('p'),
+          ),
+    (element, talk) => talk === empty || drawTalk(element, talk),
+  );
+});
+
+function drawTalk(element, talk) {
+  const [heading, lines, rest] = element.children;
+  const [, name] = SCENARIOS.find(([scenario]) => scenario === talk.scenario) ?? [, talk.scenario];
+  setText(heading.firstChild, name);
+  setText(heading.lastChild, talk.ended ? ' ended' : ' goes on');
+  keyed(
+    lines,
+    talk.lines.map((line, at) => ({ ...line, at })),
+    (line) => line.at,
+    (line) =>
+      h(
+        'li',
+        { class: line.step },
+        h('b', { title: MARK_NAMES[line.step] }, MARKS[line.step] ?? '·'),
+        h('code'),
+        h('small'),
+      ),
+    drawTalkLine,
+  );
+  setText(rest, talk.left_out > 0 ? `and ${count(talk.left_out, 'more line')}` : '');
+}
+
+/** Pieces that follow each other the same way are one line; a bar shows where they were cut. */
+function drawTalkLine(item, line) {
+  const isBytes = line.step === 'sent' || line.step === 'received';
+  let text = line.bytes.join(isBytes ? '│' : ' ');
+  if (text.length > BYTES_SHOWN_MAX) text = `${text.slice(0, BYTES_SHOWN_MAX)}…`;
+  setText(item.children[1], text);
+  setText(item.children[2], isBytes && line.pieces > 1 ? `in ${line.pieces} pieces` : '');
+}
