@@ -118,7 +118,8 @@ panels.push(function drawHeader() {
 
 function drawBanner() {
   const lost =
-    'The connection to the lab is lost. The page tries again by itself; if the lab was started again, open the address that it printed.';
+    `${LOST} The page tries again by itself. ` +
+    'If the lab was started again, open the address that it printed.';
   const text = model.link === 'lost' ? lost : said;
   const banner = byName('banner');
   banner.hidden = text === '';

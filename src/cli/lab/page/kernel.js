@@ -56,7 +56,8 @@ function drawSource(element, source) {
   }
   setText(
     bytes,
-    `${count(source.read, 'byte')} in, ${count(source.written, 'byte')} out, would block ${source.blocked}×`,
+    `${count(source.read, 'byte')} in, ${count(source.written, 'byte')} out, ` +
+      `would block ${source.blocked}×`,
   );
   const last = source.operations.slice(-6).map((operation, at) => ({ ...operation, at }));
   keyed(

@@ -1,11 +1,21 @@
 // -- Lessons. A step: what it says, where to look, what it offers to press, what it waits for.
 // `until` gives a fresh predicate; it is called with each event, and with null when anything else
-// has changed.
+// has changed. In `say`, an empty line parts paragraphs, and braces enclose what is code.
 
 /** Waits for an event that fits. */
 function once(fits) {
   return () => {
     let seen = false;
+    return (event) => (seen ||= event !== null && fits(event));
+  };
+}
+
+/** The same, and it may have happened earlier in this lesson. */
+function before(fits) {
+  return () => {
+    let seen = model.turns.some((turn) =>
+      turn.events.some((event) => event.at >= tour.began && fits(event)),
+    );
     return (event) => (seen ||= event !== null && fits(event));
   };
 }
@@ -32,10 +42,19 @@ function times(number, fits) {
 /** Waits for a state of the model. */
 const whenHeld = () => () => model.paused;
 const whenRunning = () => () => !model.paused;
-const is =
-  (name, more = () => true) =>
-  (event) =>
-    event.event === name && more(event);
+/** Waits until the latest conversation of a scenario has ended. */
+const whenEnded = (scenario) => () => () => hasEnded(scenario);
+
+function hasEnded(scenario) {
+  const talks = [...model.talks.values()];
+  return talks.findLast((talk) => talk.scenario === scenario)?.ended ?? false;
+}
+
+/** Tells whether an event has this name, and what else is asked of it. */
+function is(name, fits = () => true) {
+  return (event) => event.event === name && fits(event);
+}
+
 const button = (label, selector) => ({ label, button: selector });
 const traffic = (scenario, label) => ({ label, button: `[data-scenario=${scenario}]` });
 
@@ -43,7 +62,8 @@ const PRESS_PAUSE = button('Press Pause', '#pause');
 const PRESS_RESUME = button('Press Resume', '#resume');
 const PRESS_TURN = button('Press Step one turn', '#step-turn');
 const GO_ON = {
-  say: ['Let the loop go on.'],
+  say: `
+    Let the loop go on.`,
   look: '#resume',
   press: PRESS_RESUME,
   until: whenRunning,
@@ -56,50 +76,54 @@ const LESSONS = [
     about: 'four phases, again and again',
     steps: [
       {
-        say: [
-          'An event loop is one function that is called again and again. One call is a turn, and a turn has four phases: the ring shows them.',
-          '1: how long may we wait? 2: ask the world what happened. 3: queue the tasks that it concerns. 4: resume exactly those.',
-        ],
+        say: `
+          An event loop is one function that is called again and again. One call is a
+          turn, and a turn has four phases: the ring shows them.
+
+          1: how long may we wait? 2: ask the world what happened. 3: queue the tasks
+          that it concerns. 4: resume exactly those.`,
         look: '#loop',
       },
       {
-        say: [
-          'Hold the loop. It stops where nothing is half done: at the start of a turn, or before a resume. Its clock stands still as well.',
-        ],
+        say: `
+          Hold the loop. It stops where nothing is half done: at the start of a turn, or
+          before a resume. Its clock stands still as well.`,
         look: '#pause',
         press: PRESS_PAUSE,
         until: whenHeld,
         for: 'the loop to be held',
       },
       {
-        say: [
-          'Now a client connects and asks. The kernel takes its bytes; nobody here looks at them yet. See what the client has sent, and that no answer comes.',
-        ],
+        say: `
+          Now a client connects and asks. The kernel takes its bytes; nobody here looks
+          at them yet. See what the client has sent, and that no answer comes.`,
         look: '#talk',
         press: traffic('one', 'Make one request'),
         until: once(is('traffic sent')),
         for: 'a request on the wire',
       },
       {
-        say: [
-          'Step, turn by turn, until the listener’s task (the acceptor) takes the connection from the kernel. That makes a new task. It is queued, and its turn is the next one.',
-        ],
+        say: `
+          Step, turn by turn, until the listener’s task (the acceptor) takes the
+          connection from the kernel. That makes a new task. It is queued, and its turn
+          is the next one.`,
         look: '#ready',
         press: PRESS_TURN,
         until: once(is('accepted')),
         for: 'an accept',
       },
       {
-        say: ['Step again until the new task reads the request and answers it.'],
+        say: `
+          Step again until the new task reads the request and answers it.`,
         look: '#tasks',
         press: PRESS_TURN,
         until: once(is('response')),
         for: 'an answer',
       },
       {
-        say: [
-          'Each column is a turn. Select the last one, and read below what was told in each phase.',
-        ],
+        say: `
+          Each column is a turn. Select the last one, and read below what was told in
+          each phase.`,
         look: '#timeline',
         press: button('Select the last turn', '#turns [data-turn]:last-of-type'),
         until: () => () => timeline.selected !== null,
@@ -113,38 +137,39 @@ const LESSONS = [
     about: 'in its own state, not in ours',
     steps: [
       {
-        say: [
-          'Here is a client that sends its request byte by byte, as a bad network does. Where will the server wait for it?',
-        ],
+        say: `
+          Here is a client that sends its request byte by byte, as a bad network does.
+          Where will the server wait for it?`,
         look: '#traffic',
         press: traffic('dribble', 'Start the dribble'),
         until: once(is('state', (event) => event.to === 'receiving head')),
         for: 'a connection that is receiving a head',
       },
       {
-        say: [
-          'The connection is in the state `receiving head`: that, and the bytes so far, is all that waiting costs. No thread stands anywhere.',
-          'While it dribbles, another client asks. Watch: it is answered at once.',
-        ],
+        say: `
+          The connection is in the state {receiving head}: that, and the bytes so far,
+          is all that waiting costs. No thread stands anywhere.
+
+          While it dribbles, another client asks. Watch: it is answered at once.`,
         look: '#tasks',
         press: traffic('one', 'Make one request'),
         until: once(is('response')),
         for: 'an answer',
       },
       {
-        say: [
-          'In the kernel lane you see the slow one: a short read, and then the next read would block. The loop does not block; it goes on to others.',
-        ],
+        say: `
+          In the kernel lane you see the slow one: a short read, and then the next read
+          would block. The loop does not block; it goes on to others.`,
         look: '#kernel',
-        until: once(is('would_block', (event) => event.operation === 'read')),
+        until: before(is('would_block', (event) => event.operation === 'read')),
         for: 'a read that would block',
       },
       {
-        say: [
-          'The slow client is answered when its request is complete, not earlier, and nobody had to wait for it.',
-        ],
+        say: `
+          The slow client is answered when its request is complete, not earlier, and
+          nobody had to wait for it.`,
         look: '#talk',
-        until: once(is('traffic ended', (note) => note.scenario === 'dribble')),
+        until: whenEnded('dribble'),
         for: 'the end of the dribble',
       },
     ],
@@ -154,34 +179,35 @@ const LESSONS = [
     about: 'sleep, and block: the difference',
     steps: [
       {
-        say: [
-          'This handler takes a second, but it sleeps on the loop: it sets a timer and gives control back. Its connection is `serving`.',
-        ],
+        say: `
+          This handler takes a second, but it sleeps on the loop: it sets a timer and
+          gives control back. Its connection is {serving}.`,
         look: '#tasks',
         press: traffic('sleep', 'Ask the handler that sleeps'),
         until: once(is('state', (event) => event.to === 'serving')),
         for: 'a connection that is serving',
       },
       {
-        say: ['Meanwhile others are answered as ever. Try it.'],
+        say: `
+          Meanwhile others are answered as ever. Try it.`,
         look: '#traffic',
         press: traffic('one', 'Make one request'),
         until: once(is('response')),
         for: 'an answer to somebody else',
       },
       {
-        say: [
-          'And this handler blocks the thread for 300 ms. There is one thread, so everybody stands still. The detective reports it: a stall.',
-        ],
+        say: `
+          And this handler blocks the thread for 300 ms. There is one thread, so
+          everybody stands still. The detective reports it: a stall.`,
         look: '#timeline',
         press: traffic('block', 'Ask the handler that blocks'),
         until: once(is('stall')),
         for: 'a report of a stall',
       },
       {
-        say: [
-          'The turn with the exclamation mark is that one: its work bar is the tallest. Whatever takes long belongs on a helper thread, or must be cut into pieces.',
-        ],
+        say: `
+          The turn with the exclamation mark is that one: its work bar is the tallest.
+          Whatever takes long belongs on a helper thread, or must be cut into pieces.`,
         look: '#timeline',
       },
     ],
@@ -191,16 +217,17 @@ const LESSONS = [
     about: 'a stream has no messages',
     steps: [
       {
-        say: [
-          'TCP carries a stream of bytes, not messages. A read gives what is there: perhaps half a line. Slow motion makes it visible.',
-        ],
+        say: `
+          TCP carries a stream of bytes, not messages. A read gives what is there:
+          perhaps half a line. Slow motion makes it visible.`,
         look: '#slow',
         press: { label: 'Turn on slow motion', slow: 250 },
         until: () => () => model.dwell > 0,
         for: 'slow motion',
       },
       {
-        say: ['A request that comes byte by byte.'],
+        say: `
+          A request that comes byte by byte.`,
         look: '#kernel',
         press: traffic('dribble', 'Start the dribble'),
         until: times(
@@ -210,24 +237,20 @@ const LESSONS = [
         for: 'three small reads',
       },
       {
-        say: [
-          'Each time the kernel says `readable`, the connection reads until the kernel says “would block”. Then it waits again, in the same state, with the bytes that it holds.',
-        ],
+        say: `
+          Each time the kernel says {readable}, the connection reads until the kernel
+          says “would block”. Then it waits again, in the same state, with the bytes
+          that it holds.`,
         look: '#kernel',
-        until: once(is('would_block', (event) => event.operation === 'read')),
+        until: before(is('would_block', (event) => event.operation === 'read')),
         for: 'a read that would block',
       },
       {
-        say: ['Only when the empty line has come is the head complete. Back to full speed.'],
+        say: `
+          Only when the empty line has come is the head complete. Back to full speed.`,
         look: '#talk',
         press: { label: 'Turn slow motion off', slow: 0 },
-        until: () => {
-          let isAnswered = false;
-          return (event) => {
-            isAnswered ||= event?.event === 'traffic ended';
-            return isAnswered && model.dwell === 0;
-          };
-        },
+        until: () => () => model.dwell === 0 && hasEnded('dribble'),
         for: 'full speed, and the answer',
       },
     ],
@@ -237,24 +260,28 @@ const LESSONS = [
     about: 'who does not read is not read from',
     steps: [
       {
-        say: ['This client asks for a great deal and does not read the answers. Where do they go?'],
+        say: `
+          This client asks for a great deal and does not read the answers. Where do they
+          go?`,
         look: '#traffic',
         press: traffic('slow-reader', 'Start the slow reader'),
         until: once(is('state', (event) => event.to === 'flushing')),
         for: 'a connection that is flushing',
       },
       {
-        say: [
-          'The kernel took what its buffers hold; the write was short. The connection is `flushing`: it keeps the rest, asks to be told when the socket is writable, and reads nothing more.',
-        ],
+        say: `
+          The kernel took what its buffers hold; the write was short. The connection is
+          {flushing}: it keeps the rest, asks to be told when the socket is writable,
+          and reads nothing more.`,
         look: '#tasks',
       },
       {
-        say: [
-          'So the client’s own sends fill up, and it is slowed down in turn. That is back-pressure: no queue here grows without end. When the client reads, the rest flows.',
-        ],
+        say: `
+          So the client’s own sends fill up, and it is slowed down in turn. That is
+          back-pressure: no queue here grows without end. When the client reads, the
+          rest flows.`,
         look: '#kernel',
-        until: once(is('traffic ended', (note) => note.scenario === 'slow-reader')),
+        until: whenEnded('slow-reader'),
         for: 'the slow reader to end',
       },
     ],
@@ -264,28 +291,29 @@ const LESSONS = [
     about: 'never early, by deadline',
     steps: [
       {
-        say: [
-          'A timer is a moment and a task. Phase 1 looks at the nearest one to work out how long the loop may wait.',
-        ],
+        say: `
+          A timer is a moment and a task. Phase 1 looks at the nearest one to work out
+          how long the loop may wait.`,
         look: '#timers',
         press: traffic('sleep', 'Ask the handler that sleeps'),
         until: once(is('timer_set')),
         for: 'a timer to be set',
       },
       {
-        say: [
-          'Now there are several: the sleep, and the idle limit of each connection. They stand in the order of their deadlines, whoever set them first.',
-          'Hold the loop and see: its clock stands still, and no timer comes nearer.',
-        ],
+        say: `
+          Now there are several: the sleep, and the idle limit of each connection. They
+          stand in the order of their deadlines, whoever set them first.
+
+          Hold the loop and see: its clock stands still, and no timer comes nearer.`,
         look: '#timers',
         press: PRESS_PAUSE,
         until: whenHeld,
         for: 'the loop to be held',
       },
       {
-        say: [
-          'Let it go on, and wait for a timer to fire. It is queued in phase 3, after the sockets, and its task is resumed in phase 4.',
-        ],
+        say: `
+          Let it go on, and wait for a timer to fire. It is queued in phase 3, after the
+          sockets, and its task is resumed in phase 4.`,
         look: '#timers',
         press: PRESS_RESUME,
         until: each(is('timer_fired'), is('response')),
@@ -298,35 +326,34 @@ const LESSONS = [
     about: 'one connection, many requests',
     steps: [
       {
-        say: [
-          'A connection is kept after an answer. Two requests in one packet show it: they are answered in order by the same task.',
-        ],
+        say: `
+          A connection is kept after an answer. Two requests in one packet show it: they
+          are answered in order by the same task.`,
         look: '#talk',
         press: traffic('pair', 'Send the pair'),
         until: times(2, is('response')),
         for: 'two answers',
       },
       {
-        say: [
-          'In the card (or under “Gone lately”) you see the way: the connection was `idle` before, between, or after requests. An idle connection owns no buffer; a thousand of them cost little.',
-        ],
+        say: `
+          In the card (or under “Gone lately”) you see the way: the connection was
+          {idle} before, between, or after requests. An idle connection owns no buffer;
+          a thousand of them cost little.`,
         look: '#tasks',
         press: traffic('hundred', 'Make 100 at once'),
         until: times(100, is('accepted')),
         for: 'a hundred accepts',
       },
       {
-        say: [
-          'A hundred came at once, and each was resumed in its turn. Many cards become one diagram with numbers; press a small button to see the card of one.',
-        ],
+        say: `
+          A hundred came at once, and each was resumed in its turn. Many cards become
+          one diagram with numbers; press a small button to see the card of one.`,
         look: '#tasks',
-        until: times(1, is('response')),
-        for: 'an answer',
       },
       {
-        say: [
-          'A client that is done says so: it shuts its side, which the server reads as the end. It still gets its answer.',
-        ],
+        say: `
+          A client that is done says so: it shuts its side, which the server reads as
+          the end. It still gets its answer.`,
         look: '#talk',
         press: traffic('half-close', 'Make a half-close'),
         until: each(is('read_end'), is('response')),
@@ -339,26 +366,27 @@ const LESSONS = [
     about: 'waiting for several things at once',
     steps: [
       {
-        say: [
-          'A coroutine can start several others and wait for all of them: `gather`. Here it fetches from this very server, side by side.',
-        ],
+        say: `
+          A coroutine can start several others and wait for all of them: {gather}. Here
+          it fetches from this very server, side by side.`,
         look: '#tasks',
         press: traffic('gather', 'Start the gather'),
         until: times(2, is('request')),
         for: 'requests that come side by side',
       },
       {
-        say: [
-          'All the answers are here when the slowest is. The order of the results is that of the call, not that of the wire.',
-        ],
+        say: `
+          All the answers are here when the slowest is. The order of the results is that
+          of the call, not that of the wire.`,
         look: '#talk',
-        until: once(is('traffic ended', (note) => note.scenario === 'gather')),
+        until: whenEnded('gather'),
         for: 'the gather to end',
       },
       {
-        say: [
-          'A coroutine can be cancelled at the point where it waits. A handler that sleeps is dropped when its client goes away; the timer that it had set is cancelled.',
-        ],
+        say: `
+          A coroutine can be cancelled at the point where it waits. A handler that
+          sleeps is dropped when its client goes away; the timer that it had set is
+          cancelled.`,
         look: '#timers',
         press: traffic('sleep', 'Ask the handler that sleeps'),
         until: once(is('timer_cancelled')),

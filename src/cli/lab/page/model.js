@@ -163,10 +163,6 @@ function timerKey(task, deadline) {
   return `${task}@${deadline}`;
 }
 
-function deadlineOf(event) {
-  return event.deadline ?? event.deadline_ns;
-}
-
 function taskOf(event) {
   let task = model.tasks.get(event.task);
   if (!task) {
@@ -218,10 +214,7 @@ const FOLDS = {
     });
   },
   waiting(event) {
-    model.timeout = {
-      timeout: event.timeout?.timeout ?? event.timeout,
-      timeout_ns: event.timeout?.timeout_ns ?? event.timeout_ns,
-    };
+    model.timeout = { timeout: event.timeout, timeout_ns: event.timeout_ns };
     model.phase = 'wait';
   },
   waited() {
@@ -232,7 +225,7 @@ const FOLDS = {
     event.readiness.forEach((bit) => source.readiness.add(bit));
   },
   timer_fired(event) {
-    model.timers.delete(timerKey(event.task, deadlineOf(event)));
+    model.timers.delete(timerKey(event.task, event.deadline));
   },
   queued(event) {
     if (!model.ready.includes(event.task)) model.ready.push(event.task);
@@ -270,11 +263,11 @@ const FOLDS = {
     if (task.path.length > PATH_MAX) task.path.shift();
   },
   timer_set(event) {
-    const timer = { task: event.task, deadline: deadlineOf(event) };
+    const timer = { task: event.task, deadline: event.deadline };
     model.timers.set(timerKey(timer.task, timer.deadline), timer);
   },
   timer_cancelled(event) {
-    model.timers.delete(timerKey(event.task, deadlineOf(event)));
+    model.timers.delete(timerKey(event.task, event.deadline));
   },
   opened(event) {
     sourceOf(event).task = event.task;

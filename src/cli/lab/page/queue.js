@@ -10,7 +10,7 @@ panels.push(function drawReady() {
   const note =
     model.ready.length === 0 && !model.current
       ? 'empty'
-      : `${count(model.ready.length, 'task')} ${model.ready.length === 1 ? 'waits' : 'wait'}, the front is on the left`;
+      : `${count(model.ready.length, 'task')} in line, the front is on the left`;
   setText(byName('ready-note'), left > 0 ? `${note}; ${left} more are not drawn` : note);
 });
 
@@ -58,7 +58,7 @@ panels.push(function drawTimers() {
   setText(
     byName('timers-note'),
     nearest
-      ? `${timers.length} set; the next is task ${nearest.task}'s in ${span(nearest.deadline - now)}`
+      ? `${timers.length} set; the next is task ${nearest.task}’s, ${untilDeadline(nearest, now)}`
       : 'none set',
   );
   const base = TIMERS.height - 26;
@@ -78,11 +78,15 @@ panels.push(function drawTimers() {
     {},
     timers
       .slice(0, 10)
-      .map((timer) => `task ${timer.task} in ${span(timer.deadline - now)}`)
+      .map((timer) => `task ${timer.task} ${untilDeadline(timer, now)}`)
       .join(', ') || 'No timer is set.',
   );
   timerLine.replaceChildren(title, axis, ...ticks, ...timerMarks(timers, now, base));
 });
+
+function untilDeadline(timer, now) {
+  return timer.deadline > now ? `in ${span(timer.deadline - now)}` : 'due now';
+}
 
 /** A mark per timer; those that would lie on each other share one, with their number. */
 function timerMarks(timers, now, base) {

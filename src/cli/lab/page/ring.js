@@ -6,7 +6,11 @@ const ring = makeRing();
 
 function makeRing() {
   const centre = RING.size / 2;
-  const svg = s('svg', { viewBox: `0 0 ${RING.size} ${RING.size}`, role: 'img', class: 'ring' });
+  const svg = s('svg', {
+    viewBox: `0 20 ${RING.size} ${RING.size - 40}`,
+    role: 'img',
+    class: 'ring',
+  });
   const title = s('title');
   svg.append(title);
   const arcs = PHASES.map((phase, at) => {
@@ -48,8 +52,8 @@ function makeRing() {
 }
 
 function arc(centre, radius, from, to) {
-  const point = (angle) =>
-    `${(centre + Math.cos(angle) * radius).toFixed(2)} ${(centre + Math.sin(angle) * radius).toFixed(2)}`;
+  const at = (share) => (centre + share * radius).toFixed(2);
+  const point = (angle) => `${at(Math.cos(angle))} ${at(Math.sin(angle))}`;
   return `M ${point(from)} A ${radius} ${radius} 0 0 1 ${point(to)}`;
 }
 
@@ -73,10 +77,8 @@ panels.push(function drawRing() {
   setText(lines[0], `turn ${model.turn}`);
   setText(lines[1], phase ? phase.label : 'between turns');
   setText(lines[2], model.paused ? 'held' : '');
-  setText(
-    title,
-    `The loop is in turn ${model.turn}, ${phase ? `phase ${phase.label}` : 'between turns'}${model.paused ? ', held' : ''}.`,
-  );
+  const where = phase ? `phase ${phase.label}` : 'between turns';
+  setText(title, `The loop is in turn ${model.turn}, ${where}${model.paused ? ', held' : ''}.`);
   const reason = timeoutReason(model.timeout, model.turnReady, model.turnTimers);
   setText(byName('timeout'), reason ? `Phase 1 decided: ${reason}.` : '');
 });

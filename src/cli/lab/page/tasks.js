@@ -49,11 +49,13 @@ function edgePath(from, to) {
     const lift = from.y + outside * (half.y + 8 + 6 * Math.abs(from.column - to.column));
     const edge = from.y + outside * half.y;
     const shift = Math.sign(to.x - from.x) * 12;
-    return `M ${from.x + shift} ${edge} C ${from.x + shift} ${lift} ${to.x - shift} ${lift} ${to.x - shift} ${edge + outside * 3}`;
+    const [left, right] = [from.x + shift, to.x - shift];
+    return `M ${left} ${edge} C ${left} ${lift} ${right} ${lift} ${right} ${edge + outside * 3}`;
   }
   const down = Math.sign(to.y - from.y);
   const shift = down * 7;
-  return `M ${from.x + shift} ${from.y + down * half.y} L ${to.x + shift} ${to.y - down * (half.y + 3)}`;
+  const [top, bottom] = [from.y + down * half.y, to.y - down * (half.y + 3)];
+  return `M ${from.x + shift} ${top} L ${to.x + shift} ${bottom}`;
 }
 
 /** A machine as a picture. `update(task, counts)` lights what is so now. */
@@ -148,11 +150,8 @@ panels.push(function drawTasks() {
   for (const id of pinned) if (!model.tasks.has(id)) pinned.delete(id);
   const shown = isMany ? machines.filter((task) => pinned.has(task.id)) : machines;
   keyed(byName('cards'), shown, (task) => task.id, makeCard, drawCard);
-  drawOverview(isMany ? machines : []);
-  setText(
-    byName('tasks-note'),
-    isMany ? `${count(all, 'task')}; press one to see its card` : `${count(all, 'task')}`,
-  );
+  drawOverview(machines, isMany);
+  setText(byName('tasks-note'), `${count(all, 'task')}${isMany ? '; press one for its card' : ''}`);
   drawCoroutines();
   const others = [...model.tasks.values()]
     .filter((task) => !model.machines.has(task.kind) && task.kind !== 'coroutine')
@@ -215,10 +214,13 @@ function wayOf(task) {
 
 const overviews = new Map();
 
-/** One diagram with a number at each state, and a small button per task. */
-function drawOverview(tasks) {
+/**
+ * One diagram with a number at each state, and a small button per task: where there are too many for
+ * cards. And where there are none, so that one sees the states at all.
+ */
+function drawOverview(tasks, isMany) {
   const element = byName('machine-overview');
-  const kinds = [...new Set(tasks.map((task) => task.kind))];
+  const kinds = isMany || tasks.length === 0 ? [...model.machines.keys()] : [];
   keyed(
     element,
     kinds,
@@ -241,7 +243,9 @@ function drawOverview(tasks) {
       keyed(overview.children[1], own.slice(0, CHIPS_MAX), (task) => task.id, makeChip, drawChip);
       const total = [...counts.values()].reduce((sum, number) => sum + number, 0);
       const left = total - Math.min(own.length, CHIPS_MAX);
-      setText(overview.children[2], left > 0 ? `and ${left.toLocaleString('en')} more` : '');
+      const none = `No ${kind} is here now. These are the states that one goes through.`;
+      const more = left > 0 ? `and ${left.toLocaleString('en')} more` : '';
+      setText(overview.children[2], total === 0 ? none : more);
     },
   );
 }

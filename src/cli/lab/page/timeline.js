@@ -73,7 +73,9 @@ function turnColumn(turn, x, width) {
     bar('work', work, 1 + inner / 2, inner / 2),
   );
   if (width >= 18) {
-    const marks = `${turn.stalls ? '!' : ''}${turn.accepts ? '▲' : ''}${turn.blocked ? '⊘' : ''}`;
+    const marks = [turn.stalls && '!', turn.accepts && '▲', turn.blocked && '⊘']
+      .filter(Boolean)
+      .join('');
     const dots = '●'.repeat(Math.min(turn.resumes, width >= 30 ? 4 : 2));
     group.append(
       s(
@@ -97,7 +99,8 @@ function turnColumn(turn, x, width) {
 
 function turnSummary(turn) {
   const parts = [
-    `turn ${turn.turn}: waited ${span(turn.waited - turn.waits)}, worked ${span(turn.ended - turn.waited)}`,
+    `turn ${turn.turn}: waited ${span(turn.waited - turn.waits)}`,
+    `worked ${span(turn.ended - turn.waited)}`,
     count(turn.resumes, 'resume'),
   ];
   if (turn.accepts) parts.push(count(turn.accepts, 'accept'));
@@ -164,7 +167,7 @@ function tellTurn(turn) {
     list.append(
       h(
         'li',
-        { class: `${chapter} ${event.event}` },
+        { class: `in-${chapter} ${event.event}` },
         h('time', {}, millis(event.at)),
         h('b', {}, label ?? ''),
         h('span', {}, sentence(event, turn)),

@@ -6,6 +6,8 @@ const tour = {
   at: 0,
   /** Steps up to here have happened. */
   met: -1,
+  /** The loop's clock when the lesson began. */
+  began: 0,
   /** Tells whether the present step has happened; it is asked after each event. */
   hasHappened: null,
   target: null,
@@ -33,6 +35,7 @@ byName('lesson-list').append(
 function beginLesson(at) {
   tour.lesson = LESSONS[at];
   tour.met = -1;
+  tour.began = model.now;
   byName('lesson').hidden = false;
   document.body.classList.add('in-lesson');
   // Whatever was tried before: each lesson begins with a loop that runs.
@@ -53,15 +56,18 @@ function goToStep(at) {
   const step = tour.lesson.steps[at];
   tour.hasHappened = at > tour.met && step.until ? step.until() : null;
   if (!tour.hasHappened) tour.met = Math.max(tour.met, at);
-  byName('lesson-text').replaceChildren(...step.say.map((text) => h('p', {}, ...marked(text))));
+  byName('lesson-text').replaceChildren(...paragraphs(step.say));
   pointAt(step.look);
   followStep(null);
   redraw();
 }
 
-/** Text in which `code` stands between backticks. */
-function marked(text) {
-  return text.split('`').map((part, at) => (at % 2 === 1 ? h('code', {}, part) : part));
+/** The paragraphs of a text; what stands in braces is code. */
+function paragraphs(text) {
+  return text.split(/\n\s*\n/).map((paragraph) => {
+    const parts = paragraph.trim().replace(/\s+/g, ' ').split(/[{}]/);
+    return h('p', {}, ...parts.map((part, at) => (at % 2 === 1 ? h('code', {}, part) : part)));
+  });
 }
 
 function pointAt(selector) {
@@ -116,18 +122,25 @@ panels.push(function drawTour() {
 
 /** Why the button of the step cannot be pressed just now. */
 function reasonToWait(press) {
-  const element = press.button && document.querySelector(press.button);
-  return element?.disabled ? element.title || 'not now' : '';
+  if (!press.button) return reasonAgainst('');
+  const element = document.querySelector(press.button);
+  if (!element) return 'There is none yet.';
+  return element.disabled ? element.title || 'not now' : '';
 }
 
 byName('lesson-act').addEventListener('click', () => {
   const { press } = tour.lesson.steps[tour.at];
   if (press.slow !== undefined) setSlow(press.slow);
   if (press.choose) byName('until-what').value = press.choose;
-  if (press.button) document.querySelector(press.button).click();
+  // What is drawn has no `click`.
+  if (press.button) {
+    const click = new MouseEvent('click', { bubbles: true });
+    document.querySelector(press.button)?.dispatchEvent(click);
+  }
 });
 byName('lesson-back').addEventListener('click', () => goToStep(tour.at - 1));
 byName('lesson-next').addEventListener('click', () => {
+  if (tour.at > tour.met) return;
   if (tour.at + 1 < tour.lesson.steps.length) goToStep(tour.at + 1);
   else leaveLesson();
 });

@@ -45,7 +45,7 @@ panels.push(function drawTalks() {
         ? h(
             'p',
             {},
-            'Press a button under “Make traffic”, or use curl: what the lab’s clients send and get is shown here.',
+            'Press a button under “Make traffic”: what its client sends and gets is shown here.',
           )
         : h(
             'article',
