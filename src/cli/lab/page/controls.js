@@ -3,6 +3,7 @@
 const READ_ONLY = 'This lab is read-only: you may look, and nothing more.';
 const LOST = 'The connection to the lab is lost.';
 const RUNNING = 'The loop runs: pause it first.';
+const NO_LESSONS = 'Only `helloop lab` has what this asks for.';
 const HELD = 'The loop is held already.';
 
 /** Why a button cannot be pressed now, or an empty text. */
@@ -55,21 +56,27 @@ panels.push(function drawControls() {
   const refusal = reasonAgainst('');
   allow(byName('slow'), refusal);
   allow(byName('until-what'), refusal);
-  document
-    .querySelectorAll('[data-scenario], [data-lesson]')
-    .forEach((button) => allow(button, refusal));
+  document.querySelectorAll('[data-scenario], [data-lesson]').forEach((button) => {
+    allow(button, refusal || (needsLessons(button) ? NO_LESSONS : ''));
+  });
   drawUntil(refusal);
   setText(byName('reason'), refusal === LOST ? '' : refusal);
   if (document.activeElement !== byName('slow')) byName('slow').value = model.dwell;
   setText(byName('slow-value'), model.dwell > 0 ? `${model.dwell} ms a turn` : 'off');
 });
 
+/** A server that serves others has no handlers that sleep and block. */
+function needsLessons(button) {
+  if (model.hello?.lessons !== false) return false;
+  return 'lesson' in button.dataset || ['sleep', 'block'].includes(button.dataset.scenario);
+}
+
 function drawUntil(refusal) {
   const isOne = byName('until-what').value === 'connection';
   const select = byName('until-task');
   select.hidden = !isOne;
   if (!isOne) return;
-  const ids = machineTasks()
+  const ids = shownTasks()
     .slice(0, 200)
     .map((task) => task.id);
   keyed(

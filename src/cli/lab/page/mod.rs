@@ -15,6 +15,7 @@ pub(super) const PAGE: &str = concat!(
     include_str!("stream.js"),
     include_str!("ring.js"),
     include_str!("queue.js"),
+    include_str!("diagram.js"),
     include_str!("tasks.js"),
     include_str!("kernel.js"),
     include_str!("timeline.js"),

@@ -26,7 +26,7 @@ function drawPlace(element, { id, at }) {
   setText(element.lastChild, at < 0 ? 'is at work' : isLater ? `${kind} · next turn` : kind);
 }
 
-const TIMERS = { width: 520, height: 112, lanes: 3, left: 44, right: 26, shown_max: 24 };
+const TIMERS = { width: 520, height: 100, lanes: 3, left: 44, right: 26, shown_max: 24 };
 const TICKS = [
   [0, 'now'],
   [10e6, '10 ms'],
@@ -110,7 +110,7 @@ function timerMarks(timers, now, base) {
       continue;
     }
     laneEnds[lane] = x + half;
-    const y = base - 16 - lane * 20;
+    const y = base - 15 - lane * 18;
     marks.push(
       s('line', { x1: x, x2: x, y1: y + 4, y2: base, class: 'stem' }),
       s('circle', { cx: x, cy: base, r: 4, class: timer.deadline <= now ? 'due' : 'set' }),

@@ -3,130 +3,17 @@
 const CARDS_MAX = 6;
 const CHIPS_MAX = 160;
 const TREE_MAX = 80;
-const DIAGRAM = { node_width: 108, node_height: 26, column: 124, row: 70, left: 8, top: 32 };
 
 /** Tasks whose card stays although there are many. */
 const pinned = new Set();
 
-/**
- * The layout of a machine: its states in declared order, as a snake of two rows. States that follow
- * each other lie beside each other, and every edge has room.
- */
-function layoutOf(machine) {
-  const columns = Math.ceil(machine.states.length / 2);
-  const places = new Map(
-    machine.states.map((state, at) => {
-      const row = at < columns ? 0 : 1;
-      const column = row === 0 ? at : 2 * columns - 1 - at;
-      return [
-        state.name,
-        {
-          row,
-          column,
-          x: DIAGRAM.left + column * DIAGRAM.column + DIAGRAM.node_width / 2,
-          y: DIAGRAM.top + row * DIAGRAM.row,
-        },
-      ];
-    }),
-  );
-  return {
-    places,
-    width: 2 * DIAGRAM.left + (columns - 1) * DIAGRAM.column + DIAGRAM.node_width,
-    height: 2 * DIAGRAM.top + DIAGRAM.row,
-  };
-}
+/** These tasks have cards by themselves, others that have a machine on demand. */
+const SHOWN_KIND = 'connection';
 
-/** The curve of an edge; both directions of a pair are apart. */
-function edgePath(from, to) {
-  const half = { x: DIAGRAM.node_width / 2, y: DIAGRAM.node_height / 2 };
-  if (from.row === to.row && Math.abs(from.column - to.column) === 1) {
-    const way = Math.sign(to.x - from.x);
-    const y = from.y + way * 5;
-    return `M ${from.x + way * half.x} ${y} L ${to.x - way * (half.x + 3)} ${y}`;
-  }
-  if (from.row === to.row) {
-    const outside = from.row === 0 ? -1 : 1;
-    const lift = from.y + outside * (half.y + 8 + 6 * Math.abs(from.column - to.column));
-    const edge = from.y + outside * half.y;
-    const shift = Math.sign(to.x - from.x) * 12;
-    const [left, right] = [from.x + shift, to.x - shift];
-    return `M ${left} ${edge} C ${left} ${lift} ${right} ${lift} ${right} ${edge + outside * 3}`;
-  }
-  const down = Math.sign(to.y - from.y);
-  const shift = down * 7;
-  const [top, bottom] = [from.y + down * half.y, to.y - down * (half.y + 3)];
-  return `M ${from.x + shift} ${top} L ${to.x + shift} ${bottom}`;
-}
-
-/** A machine as a picture. `update(task, counts)` lights what is so now. */
-function makeDiagram(machine) {
-  const { places, width, height } = layoutOf(machine);
-  const svg = s('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', class: 'diagram' });
-  const title = s('title');
-  const edges = new Map(
-    machine.edges.map(([from, to]) => [
-      `${from}>${to}`,
-      s('path', { d: edgePath(places.get(from), places.get(to)), class: 'edge' }),
-    ]),
-  );
-  const nodes = new Map(machine.states.map((state) => [state.name, makeNode(state, places)]));
-  svg.append(title, ...edges.values(), ...[...nodes.values()].map((node) => node.group));
-  return { svg, title, edges, nodes };
-}
-
-function makeNode(state, places) {
-  const { x, y } = places.get(state.name);
-  const name = s('text', { x, y: y + 4, 'text-anchor': 'middle' }, state.name);
-  const badge = s('text', {
-    x: x + DIAGRAM.node_width / 2 - 2,
-    y: y - 10,
-    'text-anchor': 'end',
-    class: 'badge',
-  });
-  const group = s(
-    'g',
-    { class: 'node' },
-    s('title', {}, `${state.name}: ${state.about ?? ''} ${place(state.file, state.line)}`),
-    s('rect', {
-      x: x - DIAGRAM.node_width / 2,
-      y: y - DIAGRAM.node_height / 2,
-      rx: 9,
-      width: DIAGRAM.node_width,
-      height: DIAGRAM.node_height,
-    }),
-    name,
-    badge,
-  );
-  return { group, badge };
-}
-
-function lightTask(diagram, task) {
-  const last = task.path.at(-1);
-  for (const [key, edge] of diagram.edges) {
-    edge.classList.toggle('taken', last !== undefined && key === `${last[0]}>${last[1]}`);
-  }
-  const visited = new Set(task.path.flat());
-  for (const [name, { group }] of diagram.nodes) {
-    group.classList.toggle('here', name === task.state);
-    group.classList.toggle('visited', visited.has(name));
-  }
-  setText(diagram.title, `Task ${task.id} is ${task.state}.`);
-}
-
-function lightCounts(diagram, counts) {
-  for (const [name, { group, badge }] of diagram.nodes) {
-    const number = counts.get(name) ?? 0;
-    group.classList.toggle('here', number > 0);
-    setText(badge, number > 0 ? `× ${number.toLocaleString('en')}` : '');
-  }
-  const told = [...counts].map(([state, number]) => `${number} ${state}`).join(', ');
-  setText(diagram.title, `Connections by state: ${told}.`);
-}
-
-/** The tasks that have a machine, by the number that the server gave them. */
-function machineTasks() {
+/** The tasks with cards of their own, by their ids. */
+function shownTasks() {
   return [...model.tasks.values()]
-    .filter((task) => model.machines.has(task.kind))
+    .filter((task) => task.kind === SHOWN_KIND)
     .sort((a, b) => byId(a.id, b.id));
 }
 
@@ -143,27 +30,24 @@ function stateCounts(kind) {
 }
 
 panels.push(function drawTasks() {
-  const machines = machineTasks();
+  const connections = shownTasks();
   const beyond = model.groups.reduce((sum, group) => sum + group.count, 0);
   const all = model.tasks.size + beyond;
-  const isMany = machines.length + beyond > CARDS_MAX;
+  const isMany = connections.length + beyond > CARDS_MAX;
   for (const id of pinned) if (!model.tasks.has(id)) pinned.delete(id);
-  const shown = isMany ? machines.filter((task) => pinned.has(task.id)) : machines;
+  const shown = [
+    ...[...pinned].map((id) => model.tasks.get(id)).filter((task) => task.kind !== SHOWN_KIND),
+    ...connections.filter((task) => !isMany || pinned.has(task.id)),
+  ];
   keyed(byName('cards'), shown, (task) => task.id, makeCard, drawCard);
-  drawOverview(machines, isMany);
+  drawOverview(connections, isMany);
   setText(byName('tasks-note'), `${count(all, 'task')}${isMany ? '; press one for its card' : ''}`);
   drawCoroutines();
   const others = [...model.tasks.values()]
-    .filter((task) => !model.machines.has(task.kind) && task.kind !== 'coroutine')
+    .filter((task) => task.kind !== SHOWN_KIND && task.kind !== 'coroutine')
     .sort((a, b) => byId(a.id, b.id))
     .slice(0, TREE_MAX);
-  keyed(
-    byName('others'),
-    others,
-    (task) => task.id,
-    () => h('li', {}, h('b'), h('span')),
-    drawOther,
-  );
+  keyed(byName('others'), others, (task) => task.id, makeOther, drawOther);
   drawGone();
 });
 
@@ -194,6 +78,7 @@ function drawCard(card, task) {
   setText(
     doing,
     [
+      task.about?.replace(/ \(.*\)$/, ''),
       task.request && `asked: ${task.request}`,
       task.answer && `answered: ${task.answer}`,
       task.ending && `ends: ${task.ending}`,
@@ -215,12 +100,13 @@ function wayOf(task) {
 const overviews = new Map();
 
 /**
- * One diagram with a number at each state, and a small button per task: where there are too many for
- * cards. And where there are none, so that one sees the states at all.
+ * One diagram with a number at each state, and a small button per task: where there are too many
+ * for cards. And where there are none, so that one sees the states at all.
  */
 function drawOverview(tasks, isMany) {
   const element = byName('machine-overview');
-  const kinds = isMany || tasks.length === 0 ? [...model.machines.keys()] : [];
+  const isNeeded = model.machines.has(SHOWN_KIND) && (isMany || tasks.length === 0);
+  const kinds = isNeeded ? [SHOWN_KIND] : [];
   keyed(
     element,
     kinds,
@@ -251,14 +137,16 @@ function drawOverview(tasks, isMany) {
 }
 
 function makeChip(task) {
-  return h('button', {
-    type: 'button',
-    class: 'task-chip',
-    onclick: () => {
-      if (!pinned.delete(task.id)) pinned.add(task.id);
-      redraw();
-    },
-  });
+  return h('button', { type: 'button', class: 'task-chip', ...pinner(task) });
+}
+
+/** What makes a button show and hide the card of a task. */
+function pinner(task) {
+  const onclick = () => {
+    if (!pinned.delete(task.id)) pinned.add(task.id);
+    redraw();
+  };
+  return { onclick };
 }
 
 function drawChip(chip, task) {
@@ -273,10 +161,17 @@ function shortState(state) {
   return (state ?? '').replace(/^(\w)\w+ /, '$1. ');
 }
 
+function makeOther(task) {
+  const attributes = model.machines.has(task.kind) ? pinner(task) : { disabled: true };
+  return h('li', {}, h('button', { type: 'button', ...attributes }, h('b'), h('span')));
+}
+
 function drawOther(element, task) {
-  setText(element.firstChild, `task ${task.id}`);
+  const button = element.firstChild;
   const wait = task.waits_for ? `waits for ${task.waits_for}` : '';
-  setText(element.lastChild, [task.kind, task.state, task.name, wait].filter(Boolean).join(' · '));
+  setText(button.firstChild, `${task.kind} ${task.id}`);
+  setText(button.lastChild, [task.state, task.name, wait].filter(Boolean).join(' · '));
+  if (model.machines.has(task.kind)) button.setAttribute('aria-pressed', pinned.has(task.id));
   element.classList.toggle('current', model.current === task.id);
 }
 

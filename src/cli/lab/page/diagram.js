@@ -1,0 +1,120 @@
+// -- Diagram: a state machine as a picture, from its states and edges alone.
+
+const DIAGRAM = { node_width: 108, node_height: 26, column: 124, row: 58, left: 8, top: 32 };
+
+/**
+ * The layout of a machine: its states in declared order, as a snake of two rows. States that follow
+ * each other lie beside each other, and every edge has room.
+ */
+function layoutOf(machine) {
+  const columns = Math.ceil(machine.states.length / 2);
+  const places = new Map(
+    machine.states.map((state, at) => {
+      const row = at < columns ? 0 : 1;
+      const column = row === 0 ? at : 2 * columns - 1 - at;
+      return [
+        state.name,
+        {
+          row,
+          column,
+          x: DIAGRAM.left + column * DIAGRAM.column + DIAGRAM.node_width / 2,
+          y: DIAGRAM.top + row * DIAGRAM.row,
+        },
+      ];
+    }),
+  );
+  return {
+    places,
+    width: 2 * DIAGRAM.left + (columns - 1) * DIAGRAM.column + DIAGRAM.node_width,
+    height: 2 * DIAGRAM.top + DIAGRAM.row,
+  };
+}
+
+/** The curve of an edge; both directions of a pair are apart. */
+function edgePath(from, to) {
+  const half = { x: DIAGRAM.node_width / 2, y: DIAGRAM.node_height / 2 };
+  if (from.row === to.row && Math.abs(from.column - to.column) === 1) {
+    const way = Math.sign(to.x - from.x);
+    const y = from.y + way * 5;
+    return `M ${from.x + way * half.x} ${y} L ${to.x - way * (half.x + 3)} ${y}`;
+  }
+  if (from.row === to.row) {
+    const outside = from.row === 0 ? -1 : 1;
+    const lift = from.y + outside * (half.y + 8 + 6 * Math.abs(from.column - to.column));
+    const edge = from.y + outside * half.y;
+    const shift = Math.sign(to.x - from.x) * 12;
+    const [left, right] = [from.x + shift, to.x - shift];
+    return `M ${left} ${edge} C ${left} ${lift} ${right} ${lift} ${right} ${edge + outside * 3}`;
+  }
+  const down = Math.sign(to.y - from.y);
+  const shift = down * 7;
+  const [top, bottom] = [from.y + down * half.y, to.y - down * (half.y + 3)];
+  return `M ${from.x + shift} ${top} L ${to.x + shift} ${bottom}`;
+}
+
+/** A machine as a picture. `update(task, counts)` lights what is so now. */
+function makeDiagram(machine) {
+  const { places, width, height } = layoutOf(machine);
+  const svg = s('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', class: 'diagram' });
+  const title = s('title');
+  const edges = new Map(
+    machine.edges.map(([from, to]) => [
+      `${from}>${to}`,
+      s('path', { d: edgePath(places.get(from), places.get(to)), class: 'edge' }),
+    ]),
+  );
+  const nodes = new Map(machine.states.map((state) => [state.name, makeNode(state, places)]));
+  // Text in all pictures has the same size.
+  svg.style.maxWidth = `${width}px`;
+  svg.append(title, ...edges.values(), ...[...nodes.values()].map((node) => node.group));
+  return { svg, title, edges, nodes };
+}
+
+function makeNode(state, places) {
+  const { x, y } = places.get(state.name);
+  const name = s('text', { x, y: y + 4, 'text-anchor': 'middle' }, state.name);
+  const badge = s('text', {
+    x: x + DIAGRAM.node_width / 2 - 2,
+    y: y - 10,
+    'text-anchor': 'end',
+    class: 'badge',
+  });
+  const group = s(
+    'g',
+    { class: 'node' },
+    s('title', {}, `${state.name}: ${state.about ?? ''} ${place(state.file, state.line)}`),
+    s('rect', {
+      x: x - DIAGRAM.node_width / 2,
+      y: y - DIAGRAM.node_height / 2,
+      rx: 9,
+      width: DIAGRAM.node_width,
+      height: DIAGRAM.node_height,
+    }),
+    name,
+    badge,
+  );
+  return { group, badge };
+}
+
+function lightTask(diagram, task) {
+  const last = task.path.at(-1);
+  for (const [key, edge] of diagram.edges) {
+    edge.classList.toggle('taken', last !== undefined && key === `${last[0]}>${last[1]}`);
+  }
+  const visited = new Set(task.path.flat());
+  for (const [name, { group }] of diagram.nodes) {
+    group.classList.toggle('here', name === task.state);
+    group.classList.toggle('visited', visited.has(name));
+  }
+  setText(diagram.title, `Task ${task.id} is ${task.state}.`);
+}
+
+function lightCounts(diagram, counts) {
+  for (const [name, { group, badge }] of diagram.nodes) {
+    const number = counts.get(name) ?? 0;
+    group.classList.toggle('here', number > 0);
+    setText(badge, number > 0 ? `× ${number.toLocaleString('en')}` : '');
+  }
+  const told = [...counts].map(([state, number]) => `${number} ${state}`).join(', ');
+  setText(diagram.title, `Connections by state: ${told}.`);
+}
