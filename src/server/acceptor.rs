@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use super::connection::Connection;
+use super::connection;
 use super::status::{Phase, Status};
 use super::{ACCEPTOR, Service, Shared};
 use crate::event_loop::{Context, Flow, Source, Task, TimerId};
@@ -136,10 +136,8 @@ impl<S: Service + 'static> Acceptor<S> {
 
     fn open(&self, stream: Stream, peer: SocketAddr) -> io::Result<()> {
         let shared = &self.shared;
-        let made = shared.status.handle.try_spawn_task(|task| {
-            Connection::new(shared, stream, peer, task).map(|new| Box::new(new) as Box<dyn Task>)
-        });
-        made.map(drop)
+        let handle = &shared.status.handle;
+        handle.try_spawn_task(|task| connection::open(shared, stream, peer, task)).map(drop)
     }
 
     /// A server that drains takes what was in the queue, and is then done.
@@ -205,7 +203,7 @@ impl<S: Service + 'static> Task for Acceptor<S> {
     }
 
     fn state(&self) -> Option<&'static str> {
-        Some(self.state.name())
+        Some(self.state.place().state().name)
     }
 }
 

@@ -197,7 +197,7 @@ impl Task for Drainer {
     }
 
     fn state(&self) -> Option<&'static str> {
-        Some(name(self.status.phase.get()))
+        Some(self.status.phase.get().state().name)
     }
 }
 

@@ -92,11 +92,24 @@ impl<F: Fn(&Request<'_>, &mut Response)> Service for F {
 /// Called after each answer, for access logs.
 type AccessLog = Box<dyn FnMut(&Access<'_>) + Send>;
 
+/// How the connections of a server are written. What they do is the same, event for event.
+#[cfg(feature = "twin")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Connections {
+    /// As explicit state machines: small, and made for service.
+    #[default]
+    StateMachine,
+    /// As coroutines, whose state machines the compiler writes: made for comparison.
+    Coroutine,
+}
+
 /// What a server is to be, before it has sockets.
 #[derive(Default)]
 pub struct Builder {
     limits: Limits,
     access_log: Option<AccessLog>,
+    #[cfg(feature = "twin")]
+    connections: Connections,
 }
 
 impl Builder {
@@ -109,6 +122,13 @@ impl Builder {
     /// Calls `log` after each answer, refusals included. One that panics is not called again.
     pub fn access_log(mut self, log: impl FnMut(&Access<'_>) + Send + 'static) -> Builder {
         self.access_log = Some(Box::new(log));
+        self
+    }
+
+    /// Sets how connections are written.
+    #[cfg(feature = "twin")]
+    pub fn connections(mut self, connections: Connections) -> Builder {
+        self.connections = connections;
         self
     }
 
@@ -332,6 +352,8 @@ pub const MACHINES: [Machine; 3] = [connection::MACHINE, acceptor::MACHINE, drai
 struct Shared<S> {
     service: S,
     limits: Limits,
+    #[cfg(feature = "twin")]
+    connections: Connections,
     status: Rc<Status>,
     /// The one answer, reused for every request.
     response: RefCell<Response>,
@@ -348,7 +370,7 @@ fn attach<S: Service + 'static>(
     service: S,
     control: Arc<Control>,
 ) -> io::Result<Attached> {
-    let Builder { limits, access_log } = builder;
+    let Builder { limits, access_log, .. } = builder;
     limits.check().map_err(|error: LimitError| invalid_input(error))?;
     let local_addrs: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
     let connections_max = limits.connections_max.unwrap_or_else(connections_of_descriptors);
@@ -357,6 +379,8 @@ fn attach<S: Service + 'static>(
     let shared = Rc::new(Shared {
         service,
         limits,
+        #[cfg(feature = "twin")]
+        connections: builder.connections,
         status: Rc::clone(&status),
         response: RefCell::default(),
         date: RefCell::default(),

@@ -43,5 +43,5 @@ pub(crate) use fetch_plan::FetchPlan;
 
 pub(crate) use plan::Plan;
 #[allow(unused_imports, reason = "the example has no use for all")]
-pub(crate) use run::{Failure, Tally, record, run, run_before};
+pub(crate) use run::{Failure, Tally, record, record_of, run, run_before};
 pub(crate) use shrink::shrink;

@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use helloop::event_loop::EventLoop;
 use helloop::limits::Limits;
 use helloop::observe::{Event, Observer};
-use helloop::server::{Report, Server};
+use helloop::server::{Builder, Report, Server};
 use helloop::world::Time;
 use helloop::world::sim::{LATENCY_MAX, Net, Sim};
 
@@ -174,6 +174,15 @@ fn address() -> SocketAddr {
 
 /// Carries out a plan.
 pub(crate) fn record(plan: &Plan, audience: Option<Box<dyn Observer>>) -> Record {
+    record_of(Server::builder(), plan, audience)
+}
+
+/// Carries out a plan with a server of the builder's kind.
+pub(crate) fn record_of(
+    builder: Builder,
+    plan: &Plan,
+    audience: Option<Box<dyn Observer>>,
+) -> Record {
     let sim = Sim::with_faults(plan.seed, plan.faults);
     let net = sim.net();
     let mut event_loop = EventLoop::with_world(Box::new(sim));
@@ -186,7 +195,7 @@ pub(crate) fn record(plan: &Plan, audience: Option<Box<dyn Observer>>) -> Record
     })));
     let handle = event_loop.handle().clone();
     let listener = handle.listen(address()).expect("nobody else is in this world");
-    let builder = Server::builder().limits(Limits::clone(&plan.limits));
+    let builder = builder.limits(Limits::clone(&plan.limits));
     let server = builder.attach(&handle, vec![listener], Mixed).expect("the limits agree");
 
     let (end, orders, ordered) = (plan.end, server.handle().clone(), Rc::new(Cell::new(None)));

@@ -1,7 +1,7 @@
 //! Thousands of hostile worlds, each from one seed: `cargo run --release --example hostile` runs more.
 
 #[path = "../hostile/mod.rs"]
-mod world;
+pub(crate) mod world;
 
 use std::collections::BTreeSet;
 

@@ -22,7 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// The modules of the binary: they stand above everything.
-const BINARY: [&str; 5] = ["main", "run", "bare", "addresses", "cli"];
+const BINARY: [&str; 6] = ["main", "run", "loops", "bare", "addresses", "cli"];
 
 /// A source file, as far as it is no test.
 struct Source {

@@ -19,6 +19,9 @@ mod greeting;
 mod lifetimes;
 /// Everything at once, from thousands of seeds.
 mod hostile;
+/// Connections as state machines and as coroutines: the same lives, event for event.
+#[cfg(feature = "twin")]
+mod twins;
 /// Handlers that are coroutines, and answers in pieces.
 mod coroutine_services;
 /// What becomes of an embedder's mistakes.

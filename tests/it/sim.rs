@@ -10,7 +10,7 @@ use std::time::Duration;
 use helloop::event_loop::EventLoop;
 use helloop::limits::Limits;
 use helloop::observe::Event;
-use helloop::server::{Attached, Server, Service};
+use helloop::server::{Attached, Builder, Server, Service};
 use helloop::world::sim::{Faults, Net, Peer, Sim};
 use helloop::world::{Time, World};
 
@@ -80,12 +80,21 @@ impl House {
         limits: Limits,
         service: impl Service + 'static,
     ) -> House {
+        House::built(Server::builder().limits(limits), world, net, service)
+    }
+
+    /// As [`on`](House::on), with everything that a server can be.
+    pub(crate) fn built(
+        builder: Builder,
+        world: Box<dyn World>,
+        net: Net,
+        service: impl Service + 'static,
+    ) -> House {
         let mut event_loop = EventLoop::with_world(world);
         let tape = Tape::default();
         event_loop.observe(Some(Box::new(tape.observer())));
         let handle = event_loop.handle().clone();
         let listener = handle.listen(address()).expect("nobody else is in this world");
-        let builder = Server::builder().limits(limits);
         let server = builder.attach(&handle, vec![listener], service).expect("the limits agree");
         House { event_loop: Some(event_loop), net, server, tape }
     }

@@ -10,6 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+#[cfg(feature = "twin")]
+use helloop::server::Builder;
+
 mod exchange;
 mod page;
 mod server;
@@ -90,6 +93,14 @@ fn compare(expected: Option<&Outcome>, found: &Outcome) -> Result<(), String> {
     text += &signed('-', &expected[same..]);
     text += &signed('+', &found[same..]);
     Err(text)
+}
+
+/// Whether every case lives the same life at one server and at another.
+#[cfg(feature = "twin")]
+pub(crate) fn compare_lives(one: fn() -> Builder, other: fn() -> Builder) {
+    for page in PAGES {
+        cases(page).iter().for_each(|case| server::compare_lives(case, one, other));
+    }
 }
 
 /// Tells of every case that is wrong, and not only of the first.

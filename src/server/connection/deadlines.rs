@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use super::{Behind, Connection, Next, State, Who};
-use crate::event_loop::{Context, Flow};
+use crate::event_loop::{Context, Flow, Handle, TimerId};
 use crate::http::{Error, Reason, Stage};
+use crate::id::TaskId;
 use crate::server::status::Phase;
 use crate::server::{Service, Shared};
 use crate::world::Time;
@@ -24,7 +25,60 @@ pub(super) enum Waiting {
     Service,
 }
 
+/// When a connection must have moved on, and the timer that looks whether it has.
+pub(super) struct Deadline {
+    /// Extending it is one write.
+    due: Time,
+    /// Set for `due` or earlier. One that fires early is set again.
+    timer: TimerId,
+}
+
+impl Deadline {
+    pub(super) fn new(due: Time, handle: &Handle, task: TaskId) -> Deadline {
+        Deadline { due, timer: handle.at(due, task) }
+    }
+
+    pub(super) fn has_come(&self, now: Time) -> bool {
+        now >= self.due
+    }
+
+    pub(super) fn extend(&mut self, due: Time) {
+        self.due = due;
+    }
+
+    /// Makes sure that a timer looks at `due`, or earlier.
+    pub(super) fn arm(&mut self, cx: &Context<'_>) {
+        if self.due == Time::NEVER {
+            // The timer that is set, if one is, fires for nothing.
+            return;
+        }
+        let fired = self.timer.deadline() <= cx.now();
+        if !fired && self.timer.deadline() > self.due {
+            cx.handle().cancel(self.timer);
+        }
+        if fired || self.timer.deadline() > self.due {
+            self.timer = cx.handle().at(self.due, cx.task());
+        }
+    }
+
+    pub(super) fn cancel(&self, handle: &Handle) {
+        handle.cancel(self.timer);
+    }
+}
+
 impl<S> Shared<S> {
+    pub(super) fn time_limit(&self, waiting: Waiting) -> Duration {
+        let limits = &self.limits;
+        match waiting {
+            Waiting::NextRequest => self.idle_time_limit(),
+            Waiting::RestOfHead => limits.head_timeout,
+            Waiting::RestOfBody => limits.body_progress_timeout,
+            Waiting::PeerToRead => limits.write_progress_timeout,
+            Waiting::PeerToClose => limits.linger_timeout,
+            Waiting::Service => Duration::MAX,
+        }
+    }
+
     /// How long a connection may be idle now. In a drain that closes the idle, one that was accepted,
     /// or answered, just now has the same grace as the others had.
     pub(super) fn idle_time_limit(&self) -> Duration {
@@ -47,16 +101,8 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    pub(super) fn time_limit(&self) -> Duration {
-        let limits = &self.shared.limits;
-        match self.waiting() {
-            Waiting::NextRequest => self.shared.idle_time_limit(),
-            Waiting::RestOfHead => limits.head_timeout,
-            Waiting::RestOfBody => limits.body_progress_timeout,
-            Waiting::PeerToRead => limits.write_progress_timeout,
-            Waiting::PeerToClose => limits.linger_timeout,
-            Waiting::Service => Duration::MAX,
-        }
+    pub(super) fn extend_deadline(&mut self, cx: &Context<'_>) {
+        self.deadline.extend(cx.now() + self.shared.time_limit(self.waiting()));
     }
 
     /// True, once a window, if a body or an answer has moved by enough to deserve another window.
@@ -113,21 +159,6 @@ impl<S: Service> Connection<S> {
             self.exchange.refuse(error, output, response, bridge)
         });
         self.deliver(want, Behind::default(), 0, cx)
-    }
-
-    /// Makes sure that a timer looks at `due`, or earlier.
-    pub(super) fn arm(&mut self, cx: &Context<'_>) {
-        if self.due == Time::NEVER {
-            // The timer that is set, if one is, fires for nothing.
-            return;
-        }
-        let fired = self.timer.deadline() <= cx.now();
-        if !fired && self.timer.deadline() > self.due {
-            cx.handle().cancel(self.timer);
-        }
-        if fired || self.timer.deadline() > self.due {
-            self.timer = cx.handle().at(self.due, cx.task());
-        }
     }
 
     /// The server is stopped, or a drain took too long.

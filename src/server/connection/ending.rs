@@ -67,7 +67,7 @@ impl<S: Service> Connection<S> {
 }
 
 /// Which of the two things that can go wrong with a socket went wrong.
-fn reason_of(error: &io::Error) -> Reason {
+pub(super) fn reason_of(error: &io::Error) -> Reason {
     match error.kind() {
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted

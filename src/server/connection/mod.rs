@@ -30,20 +30,23 @@ use std::rc::Rc;
 use super::bridge::Who;
 use super::status::Phase;
 use super::{CONNECTION, Service, Shared};
-use crate::event_loop::{Cause, Context, Flow, Scratch, Source, Task, TimerId};
+use crate::event_loop::{Cause, Context, Flow, Scratch, Source, Task};
 use crate::http::{Exchange, Reason, Stage, Want};
 use crate::id::TaskId;
 use crate::limits::BUFFER_BYTES_KEPT_MAX;
 use crate::observe::Event;
-use crate::world::{Readiness, Stream, Time};
+use crate::world::{Readiness, Stream};
 
 mod deadlines;
 mod ending;
 mod place;
 mod serving;
+#[cfg(feature = "twin")]
+mod twin;
 
 pub(super) use place::MACHINE;
 
+use deadlines::Deadline;
 use serving::{Serving, Work};
 
 /// Where a connection is. What a state needs lives in its variant.
@@ -129,17 +132,31 @@ pub(super) struct Connection<S> {
     shared: Rc<Shared<S>>,
     exchange: Exchange,
     state: State,
-    /// When the connection must have moved on. Extending it is one write; see `timer`.
-    due: Time,
-    /// Set for `due` or earlier. One that fires early is set again.
-    timer: TimerId,
+    deadline: Deadline,
     peer: Peer,
     /// The peer has finished sending.
     eof: bool,
 }
 
+/// The task for a new connection.
+///
+/// # Errors
+/// When the loop cannot watch it; it is closed then.
+pub(super) fn open<S: Service + 'static>(
+    shared: &Rc<Shared<S>>,
+    stream: Stream,
+    peer: SocketAddr,
+    task: TaskId,
+) -> io::Result<Box<dyn Task>> {
+    #[cfg(feature = "twin")]
+    if shared.connections == super::Connections::Coroutine {
+        return Ok(Box::new(twin::Twin::new(shared, stream, peer, task)?));
+    }
+    Ok(Box::new(Connection::new(shared, stream, peer, task)?))
+}
+
 impl<S: Service> Connection<S> {
-    pub(super) fn new(
+    fn new(
         shared: &Rc<Shared<S>>,
         stream: Stream,
         peer: SocketAddr,
@@ -148,15 +165,14 @@ impl<S: Service> Connection<S> {
         let handle = &shared.status.handle;
         let source = Source::stream(handle, stream, task)?;
         let due = handle.now() + shared.idle_time_limit();
-        let timer = handle.at(due, task);
+        let deadline = Deadline::new(due, handle, task);
         shared.status.connection_opened();
         Ok(Connection {
             source,
             shared: Rc::clone(shared),
             exchange: Exchange::new(),
             state: State::Idle,
-            due,
-            timer,
+            deadline,
             peer: Peer { ip: peer.ip(), port: peer.port() },
             eof: false,
         })
@@ -360,7 +376,7 @@ impl<S: Service> Task for Connection<S> {
         if phase == Phase::Cutting {
             return self.cut(cx);
         }
-        let is_due = cx.now() >= self.due;
+        let is_due = self.deadline.has_come(cx.now());
         // The drainer says so once. Who is idle later has a grace of its own.
         let may_close = phase == Phase::ClosingIdle && cx.cause().contains(Cause::WOKEN);
         if is_due || (may_close && matches!(self.state, State::Idle)) {
@@ -377,14 +393,14 @@ impl<S: Service> Task for Connection<S> {
             return Flow::Done;
         }
         if self.take_progress() || before != after {
-            self.due = cx.now() + self.time_limit();
+            self.extend_deadline(cx);
         } else if is_due && (flow == Flow::Wait || matches!(self.state, State::Lingering)) {
             // Who floods a lingering connection never lets it wait; its time is up all the same.
             flow = self.time_is_up(cx);
-            self.due = cx.now() + self.time_limit();
+            self.extend_deadline(cx);
         }
         if flow != Flow::Done {
-            self.arm(cx);
+            self.deadline.arm(cx);
         }
         flow
     }
@@ -404,7 +420,7 @@ impl<S: Service> Task for Connection<S> {
 
 impl<S> Drop for Connection<S> {
     fn drop(&mut self) {
-        self.shared.status.handle.cancel(self.timer);
+        self.deadline.cancel(&self.shared.status.handle);
         self.shared.status.connection_closed();
     }
 }

@@ -4,8 +4,8 @@ use std::task::{self, Poll};
 
 use super::{Behind, Connection, Held, Next, State, Who};
 use crate::event_loop::{Context, Flow};
-use crate::http::{Handled, Reason, Want};
-use crate::server::{Part, Pending, Service};
+use crate::http::{Exchange, Handled, Reason, Want};
+use crate::server::{Part, Pending, Service, Shared};
 use crate::world::Readiness;
 
 /// A service's answer on its way.
@@ -26,7 +26,7 @@ impl<S: Service> Connection<S> {
     /// Takes the next part of an answer that a service gives in its own time.
     pub(super) fn serve(&mut self, serving: Serving, cx: &mut Context<'_>) -> Next {
         let Serving { mut work, held } = serving;
-        if self.peer_is_gone(&work) {
+        if peer_is_gone(self.source.readiness(), &work) {
             let who = self.who_asked(cx);
             let exchange = &mut self.exchange;
             let _closed = self
@@ -51,21 +51,7 @@ impl<S: Service> Connection<S> {
 
     fn take_part(&mut self, part: Part, cx: &mut Context<'_>) -> Want {
         let who = self.who_asked(cx);
-        let output = &mut cx.scratch.output;
-        let exchange = &mut self.exchange;
-        let (want, _) = self.shared.with_bridge(who, |bridge, spare| match part {
-            Part::Whole(mut response) => {
-                exchange.answer(Handled::Done, output, &mut response, bridge)
-            }
-            Part::Head(mut response) => exchange.answer_in_pieces(output, &mut response, bridge),
-            Part::Piece(data) => exchange.piece(&data, output),
-            Part::End => exchange.end_of_pieces(output, bridge),
-            Part::Failed if exchange.is_in_pieces() => {
-                exchange.abandon(Reason::ServicePanicked, bridge)
-            }
-            Part::Failed => exchange.answer(Handled::Panicked, output, spare, bridge),
-        });
-        want
+        take_part(&mut self.exchange, part, &mut cx.scratch.output, &self.shared, who)
     }
 
     /// For the request that is being served: it was counted when it was asked.
@@ -74,11 +60,31 @@ impl<S: Service> Connection<S> {
         let (peer, task, now) = (self.peer.address(), cx.task(), cx.now());
         Who { peer, task, now, answered, requests_left: 0 }
     }
+}
 
-    /// True if the peer has closed its side while the service is at work.
-    fn peer_is_gone(&self, work: &Work) -> bool {
-        let readiness = self.source.readiness();
-        let finished = readiness.contains(Readiness::READ_CLOSED) && !work.had_finished;
-        finished || readiness.contains(Readiness::WRITE_CLOSED)
-    }
+/// Hands a part of an answer to the exchange.
+pub(super) fn take_part<S: Service>(
+    exchange: &mut Exchange,
+    part: Part,
+    output: &mut Vec<u8>,
+    shared: &Shared<S>,
+    who: Who,
+) -> Want {
+    let (want, _) = shared.with_bridge(who, |bridge, spare| match part {
+        Part::Whole(mut response) => exchange.answer(Handled::Done, output, &mut response, bridge),
+        Part::Head(mut response) => exchange.answer_in_pieces(output, &mut response, bridge),
+        Part::Piece(data) => exchange.piece(&data, output),
+        Part::End => exchange.end_of_pieces(output, bridge),
+        Part::Failed if exchange.is_in_pieces() => {
+            exchange.abandon(Reason::ServicePanicked, bridge)
+        }
+        Part::Failed => exchange.answer(Handled::Panicked, output, spare, bridge),
+    });
+    want
+}
+
+/// True if the peer has closed its side while the service is at work.
+pub(super) fn peer_is_gone(readiness: Readiness, work: &Work) -> bool {
+    let finished = readiness.contains(Readiness::READ_CLOSED) && !work.had_finished;
+    finished || readiness.contains(Readiness::WRITE_CLOSED)
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use helloop::http::{Request, Response};
 use helloop::observe::Event;
-use helloop::server::Service;
+use helloop::server::{Builder, Server, Service};
 use helloop::world::Time;
-use helloop::world::sim::Faults;
+use helloop::world::sim::{Faults, Sim};
 
 use super::exchange::service;
 use super::page::Case;
@@ -25,6 +25,14 @@ const ROUGH_BYTES_MAX: usize = 4000;
 
 /// What comes of the case on calm and rough networks, whole and byte by byte.
 pub(super) fn outcomes(case: &Case) -> impl Iterator<Item = (String, Outcome)> {
+    ways(case).into_iter().map(move |(faults, seed, sending)| {
+        let name = if faults == Faults::NONE { "calm" } else { "rough" };
+        let way = format!("on a {name} network with seed {seed}, {sending:?}");
+        (way, outcome(case, faults, seed, sending))
+    })
+}
+
+fn ways(case: &Case) -> Vec<(Faults, u64, Sending)> {
     let mut ways = vec![(Faults::NONE, 1, Sending::Whole)];
     if case.cuts {
         ways.push((Faults::NONE, 1, Sending::ByteByByte));
@@ -35,11 +43,7 @@ pub(super) fn outcomes(case: &Case) -> impl Iterator<Item = (String, Outcome)> {
             }
         }
     }
-    ways.into_iter().map(move |(faults, seed, sending)| {
-        let name = if faults == Faults::NONE { "calm" } else { "rough" };
-        let way = format!("on a {name} network with seed {seed}, {sending:?}");
-        (way, outcome(case, faults, seed, sending))
-    })
+    ways
 }
 
 /// What answers a case, in a type that is not a trait object.
@@ -56,8 +60,22 @@ impl Service for Boxed {
 }
 
 fn outcome(case: &Case, faults: Faults, seed: u64, sending: Sending) -> Outcome {
+    lived(case, faults, seed, sending, Server::builder()).0
+}
+
+/// What comes of a case at a server made by `builder`, and all that its loop told.
+fn lived(
+    case: &Case,
+    faults: Faults,
+    seed: u64,
+    sending: Sending,
+    builder: Builder,
+) -> (Outcome, Vec<(Time, Event)>) {
     let boxed = Boxed(service(case.service));
-    let mut house = House::new(seed, faults, case.limits.clone(), boxed);
+    let world = Sim::with_faults(seed, faults);
+    let net = world.net();
+    let builder = builder.limits(case.limits.clone());
+    let mut house = House::built(builder, Box::new(world), net, boxed);
     let client = house.connect();
     house.settle();
     let mut output = send(case, &mut house, &client, sending);
@@ -68,7 +86,18 @@ fn outcome(case: &Case, faults: Faults, seed: u64, sending: Sending) -> Outcome 
     let mut events = house.told(line);
     events.push(state(&events, &client).to_owned());
     hang_up(&mut house, &client);
-    Outcome { output, events }
+    (Outcome { output, events }, house.tape.events())
+}
+
+/// The lives of a case at one server and at another, in every way: whether they are the same.
+#[cfg(feature = "twin")]
+pub(super) fn compare_lives(case: &Case, one: fn() -> Builder, other: fn() -> Builder) {
+    for (faults, seed, sending) in ways(case) {
+        let one = lived(case, faults, seed, sending, one());
+        let other = lived(case, faults, seed, sending, other());
+        assert_eq!(one.0, other.0, "{}", case.place());
+        crate::twins::assert_same(&one.1, &other.1, &case.place());
+    }
 }
 
 /// Sends the input and takes all that comes back.
