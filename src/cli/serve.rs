@@ -5,9 +5,9 @@ use std::num::{NonZeroU16, NonZeroUsize};
 use std::process::ExitCode;
 
 use clap::builder::FalseyValueParser;
-use clap::{ArgAction, Args, value_parser};
+use clap::{ArgAction, Args, ValueEnum, value_parser};
 use helloop::limits::{DRAIN_TIMEOUT, Limits};
-use helloop::server::{Access, Builder, Server};
+use helloop::server::{Access, Builder, Connections, Server};
 use jiff::Timestamp;
 
 use super::access_log::{Entry, Format};
@@ -77,12 +77,25 @@ pub(crate) struct Arguments {
     #[arg(long, env = "HELLOOP_EXPLAIN", value_parser = FalseyValueParser::new())]
     explain: bool,
 
+    /// How connections are written; what they do is the same
+    #[arg(long, env = "HELLOOP_CONNECTIONS", value_name = "HOW", default_value = "state-machine")]
+    connections: Written,
+
     /// Log more: -v is debug, -vv trace [default: info, or what RUST_LOG says]
     #[arg(short, long, action = ArgAction::Count)]
     verbose: u8,
 
     #[command(flatten)]
     limits: LimitArguments,
+}
+
+/// How connections are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Written {
+    /// As explicit state machines
+    StateMachine,
+    /// As coroutines, whose state machines the compiler writes
+    Coroutine,
 }
 
 /// Runs the subcommand.
@@ -102,7 +115,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
                 addresses,
                 loops,
                 limits,
-                builder: &|| log.attach(Server::builder()),
+                builder: &|| log.attach(arguments.builder()),
                 drain_timeout: arguments.drain_timeout.0,
                 run_for: arguments.run_for.map(|span| span.0),
                 observer: arguments.explain.then(explain::narrator),
@@ -115,6 +128,13 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
 }
 
 impl Arguments {
+    fn builder(&self) -> Builder {
+        Server::builder().connections(match self.connections {
+            Written::StateMachine => Connections::StateMachine,
+            Written::Coroutine => Connections::Coroutine,
+        })
+    }
+
     fn addresses(&self) -> Result<Vec<String>, String> {
         match self.listen.as_slice() {
             [] => addresses::from_environment().map(|address| vec![address]),

@@ -20,6 +20,7 @@ fn mistakes_are_explained() {
     refused(&["serve", "--idle-timeout", "0s"], &["--idle-timeout", "longer than nothing"]);
     refused(&["serve", "--max-head-size", "10B"], &["--max-head-size is 10", "at least 64 bytes"]);
     refused(&["serve", "--access-log", "apache"], &["common", "combined", "json"]);
+    refused(&["serve", "--connections", "threads"], &["state-machine", "coroutine"]);
     refused(&["serve", "--listen", "8080"], &["`8080` is not an address", "localhost:8080"]);
     for loops in ["0", "257", "two"] {
         refused(&["serve", "--loops", loops], &["--loops <NUMBER>", loops]);
@@ -51,6 +52,14 @@ fn the_environment_counts_where_the_command_line_is_silent() {
         command(&["serve", "-l", "localhost:0"]).env("HELLOOP_LISTEN", "127.0.0.1:0"),
     );
     assert_eq!(flag.url, format!("http://localhost:{}/", flag.port));
+}
+
+#[test]
+fn connections_may_be_coroutines() {
+    let serve = ["serve", "-l", "localhost:0", "--connections", "coroutine"];
+    let program = Program::start(&mut command(&serve));
+    program.greet();
+    program.greet();
 }
 
 #[test]

@@ -611,3 +611,28 @@ impl Drop for Loan<'_> {
         mem::swap(&mut *self.place.borrow_mut(), self.owner);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Connection;
+    use super::*;
+    use crate::http::{Request, Response};
+
+    type Closure = fn(&Request<'_>, &mut Response);
+
+    /// The size of what a function gives.
+    fn size_given<A, R>(_: impl FnOnce(A) -> R) -> usize {
+        size_of::<R>()
+    }
+
+    /// For ARCHITECTURE.md, which tells what the twin costs.
+    #[test]
+    fn the_machine_that_the_compiler_writes_is_larger() {
+        let explicit = size_of::<Connection<Closure>>();
+        let written = size_given(converse::<Closure>);
+        let line = size_of::<Line<Closure>>();
+        let together = size_of::<Twin<Closure>>() + line + written;
+        println!("explicit {explicit}; coroutine {written} + line {line}, in all {together} bytes");
+        assert!(2 * explicit < together, "{explicit} and {together} bytes");
+    }
+}
