@@ -268,12 +268,11 @@ impl Exchange {
                 let reason = desk.refuse(None, check.is_head(), error);
                 self.close_answered(reason);
             }
-            Ok(Some(head_bytes)) => {
+            Ok(Some(head)) => {
                 let check = std::mem::take(check);
-                let (head, rest) = input.split_at(head_bytes);
-                *input = rest;
-                check.with_request(head, |request| match request {
-                    Ok(request) => self.begin(request, check, head, input, eof, desk),
+                *input = &input[head.bytes.len()..];
+                head.with_request(|request| match request {
+                    Ok(request) => self.begin(request, check, head.bytes, input, eof, desk),
                     Err(error) => {
                         let reason = desk.refuse(None, check.is_head(), error);
                         self.close_answered(reason);

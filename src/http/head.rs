@@ -44,6 +44,27 @@ enum Part {
     Fields,
 }
 
+/// A complete head, whose lines are checked.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Head<'a> {
+    /// All of it, the empty line included.
+    pub(super) bytes: &'a [u8],
+    line: RequestLine<'a>,
+    /// The field lines and the empty line.
+    lines: &'a [u8],
+    /// Field lines.
+    fields: u16,
+}
+
+/// A request line taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct RequestLine<'a> {
+    method: &'a str,
+    target_text: &'a str,
+    target: Target<'a>,
+    version: Version,
+}
+
 /// The next line end within a window.
 pub(super) enum LineEnd {
     /// The position behind its CRLF.
@@ -53,24 +74,52 @@ pub(super) enum LineEnd {
 }
 
 impl LineCheck {
-    /// Checks what is new of `bytes`, which begin with the head. Gives the length of the head,
-    /// its empty line included, when that is there.
+    /// Checks what is new of `bytes`, which begin with the head. Gives the head when all of it is
+    /// there, its empty line included.
     ///
     /// # Errors
     /// At the first byte that cannot be, or is one too many. Field lines are only looked at for
-    /// their ends and beginnings; the rest is left to [`LineCheck::with_request`].
-    pub(super) fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
+    /// their ends and beginnings; the rest is left to [`Head::with_request`].
+    pub(super) fn scan<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        limits: &Limits,
+    ) -> Result<Option<Head<'a>>, Error> {
         debug_assert!(
             self.scanned as usize <= bytes.len(),
             "what was left must be presented again"
         );
-        let is_request_line_good = match self.part {
-            Part::Fields => true,
+        let line = match self.part {
+            Part::Fields => None,
             Part::Target => self.scan_target(bytes, limits)?,
             Part::Method => self.scan_method(bytes, limits)?,
             Part::Untouched | Part::EmptyLine => self.scan_empty_line(bytes, limits)?,
         };
-        if is_request_line_good { self.scan_fields(bytes, limits) } else { Ok(None) }
+        if self.part != Part::Fields {
+            return Ok(None);
+        }
+        let Some(end) = self.scan_fields(bytes, limits)? else { return Ok(None) };
+        let head = &bytes[..end];
+        // Most heads come whole, and their line has just been taken apart.
+        match line {
+            Some(line) => Ok(Some(self.head_of(head, line))),
+            None => self.head(head).map(Some),
+        }
+    }
+
+    /// The head that was found complete, and kept: exactly its bytes.
+    ///
+    /// # Errors
+    /// None, if they are.
+    pub(super) fn head<'a>(&self, bytes: &'a [u8]) -> Result<Head<'a>, Error> {
+        let line = self.request_line(&bytes[..self.request_line_end as usize])?;
+        Ok(self.head_of(bytes, line))
+    }
+
+    fn head_of<'a>(&self, bytes: &'a [u8], line: RequestLine<'a>) -> Head<'a> {
+        debug_assert!(self.part == Part::Fields && bytes.ends_with(b"\r\n"), "a complete head");
+        let lines = &bytes[self.request_line_end as usize..];
+        Head { bytes, line, lines, fields: self.fields }
     }
 
     /// Notes that there is a first byte, which is to be looked at later.
@@ -90,53 +139,17 @@ impl LineCheck {
         self.is_head
     }
 
-    /// Takes a complete head apart and shows it to `show`, with no body and no peer. `head` are
-    /// exactly the bytes whose length [`LineCheck::scan`] gave.
-    ///
-    /// Two sizes of field array, because a small head should not pay for clearing a large one.
-    pub(super) fn with_request<R>(
-        &self,
-        head: &[u8],
-        show: impl FnOnce(Result<Request<'_>, Error>) -> R,
-    ) -> R {
-        if usize::from(self.fields) <= FIELDS_FEW {
-            let mut fields = [httparse::EMPTY_HEADER; FIELDS_FEW];
-            show(self.request(head, &mut fields))
-        } else {
-            self.with_request_of_many_fields(head, show)
-        }
-    }
-
-    #[inline(never)]
-    fn with_request_of_many_fields<R>(
-        &self,
-        head: &[u8],
-        show: impl FnOnce(Result<Request<'_>, Error>) -> R,
-    ) -> R {
-        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX_CEILING];
-        show(self.request(head, &mut fields))
-    }
-
-    fn request<'a>(
-        &self,
-        head: &'a [u8],
-        fields: &'a mut [httparse::Header<'a>],
-    ) -> Result<Request<'a>, Error> {
-        debug_assert!(self.part == Part::Fields && head.ends_with(b"\r\n"), "a complete head");
-        let (line, lines) = head.split_at(self.request_line_end as usize);
-        let (method, target_text, version) = self.request_line(line)?;
-        let target = Target::parse(method, target_text)?;
-        let headers = Headers { fields: parse_fields(lines, fields)? };
-        Ok(Request { method, target_text, target, version, headers, body: b"", peer: None })
-    }
-
     /// Skips the one empty line that a client may send too much (RFC 9112 section 2.2).
-    fn scan_empty_line(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, Error> {
+    fn scan_empty_line<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        limits: &Limits,
+    ) -> Result<Option<RequestLine<'a>>, Error> {
         self.scanned = match bytes {
-            [] => return Ok(false),
+            [] => return Ok(None),
             [b'\r'] => {
                 self.touch();
-                return Ok(false);
+                return Ok(None);
             }
             [b'\r', b'\n', ..] => 2,
             [b'\r', ..] => return Err(Error::BareCr),
@@ -147,7 +160,11 @@ impl LineCheck {
     }
 
     /// The method byte by byte as it comes, because a TLS hello never has a line end.
-    fn scan_method(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, Error> {
+    fn scan_method<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        limits: &Limits,
+    ) -> Result<Option<RequestLine<'a>>, Error> {
         let window = window(bytes, line_bytes_max(limits));
         let from = (self.scanned as usize).min(window.len());
         let Some(length) = window[from..].iter().position(|byte| !is_token_byte(*byte)) else {
@@ -169,7 +186,11 @@ impl LineCheck {
     }
 
     /// The rest of the request line, judged as soon as its CRLF is there.
-    fn scan_target(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, Error> {
+    fn scan_target<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        limits: &Limits,
+    ) -> Result<Option<RequestLine<'a>>, Error> {
         let window = window(bytes, line_bytes_max(limits));
         match line_end(window, self.scanned as usize)? {
             LineEnd::NotBefore(scanned) => {
@@ -177,13 +198,12 @@ impl LineCheck {
                 starved(window, bytes, limits)
             }
             LineEnd::At(end) => {
-                let (method, target, _) = self.request_line(&bytes[..end])?;
-                Target::parse(method, target)?;
-                self.is_head = method == "HEAD";
+                let line = self.request_line(&bytes[..end])?;
+                self.is_head = line.method == "HEAD";
                 self.request_line_end = position(end);
                 self.scanned = self.request_line_end;
                 self.part = Part::Fields;
-                Ok(true)
+                Ok(Some(line))
             }
         }
     }
@@ -201,10 +221,51 @@ impl LineCheck {
         if end.is_none() && is_full { Err(Error::HeadTooLong) } else { Ok(end) }
     }
 
-    /// Takes apart `method SP target SP HTTP/d.d CRLF`, whose method is known to be a token. The
-    /// target still has to be checked.
-    fn request_line<'a>(&self, line: &'a [u8]) -> Result<(&'a str, &'a str, Version), Error> {
-        let (method, rest) = line[begin(line)..].split_at(self.method_end as usize - begin(line));
+    /// Takes the request line apart, with all that stands before it.
+    fn request_line<'a>(&self, line: &'a [u8]) -> Result<RequestLine<'a>, Error> {
+        let begin = begin(line);
+        RequestLine::parse(&line[begin..], self.method_end as usize - begin)
+    }
+}
+
+impl Head<'_> {
+    /// Takes the field lines apart and shows the request to `show`, with no body and no peer.
+    ///
+    /// Two sizes of field array, because a small head should not pay for clearing a large one.
+    pub(super) fn with_request<R>(&self, show: impl FnOnce(Result<Request<'_>, Error>) -> R) -> R {
+        if usize::from(self.fields) <= FIELDS_FEW {
+            let mut fields = [httparse::EMPTY_HEADER; FIELDS_FEW];
+            show(request(self.line, self.lines, &mut fields))
+        } else {
+            self.with_request_of_many_fields(show)
+        }
+    }
+
+    #[inline(never)]
+    fn with_request_of_many_fields<R>(
+        &self,
+        show: impl FnOnce(Result<Request<'_>, Error>) -> R,
+    ) -> R {
+        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX_CEILING];
+        show(request(self.line, self.lines, &mut fields))
+    }
+}
+
+fn request<'a>(
+    line: RequestLine<'a>,
+    lines: &'a [u8],
+    fields: &'a mut [httparse::Header<'a>],
+) -> Result<Request<'a>, Error> {
+    let RequestLine { method, target_text, target, version } = line;
+    let headers = Headers { fields: parse_fields(lines, fields)? };
+    Ok(Request { method, target_text, target, version, headers, body: b"", peer: None })
+}
+
+impl<'a> RequestLine<'a> {
+    /// Takes apart `method SP target SP HTTP/d.d CRLF`, whose method is known to be a token of so
+    /// many bytes.
+    fn parse(line: &'a [u8], method_bytes: usize) -> Result<RequestLine<'a>, Error> {
+        let (method, rest) = line.split_at(method_bytes);
         let Some((target, end)) = rest[1..].split_last_chunk::<11>() else {
             return Err(Error::RequestLine);
         };
@@ -217,9 +278,20 @@ impl LineCheck {
             (b'0'..=b'9', b'0'..=b'9') => return Err(Error::Version),
             _ => return Err(Error::RequestLine),
         };
-        let method = str::from_utf8(method).map_err(|_| Error::Method)?;
-        let target = str::from_utf8(target).map_err(|_| Error::TargetByte)?;
-        Ok((method, target, version))
+        let method = method_text(method)?;
+        let target_text = str::from_utf8(target).map_err(|_| Error::TargetByte)?;
+        let target = Target::parse(method, target_text)?;
+        Ok(RequestLine { method, target_text, target, version })
+    }
+}
+
+/// The method as text. The usual ones need no check of their encoding.
+fn method_text(method: &[u8]) -> Result<&str, Error> {
+    match method {
+        b"GET" => Ok("GET"),
+        b"HEAD" => Ok("HEAD"),
+        b"POST" => Ok("POST"),
+        _ => str::from_utf8(method).map_err(|_| Error::Method),
     }
 }
 
@@ -242,9 +314,13 @@ fn line_bytes_max(limits: &Limits) -> usize {
 }
 
 /// The request line does not end in `window`: wait for more, unless the limit is reached.
-fn starved(window: &[u8], bytes: &[u8], limits: &Limits) -> Result<bool, Error> {
+fn starved<'a>(
+    window: &[u8],
+    bytes: &[u8],
+    limits: &Limits,
+) -> Result<Option<RequestLine<'a>>, Error> {
     let is_full = window.len() - begin(bytes) == line_bytes_max(limits);
-    if is_full { Err(Error::RequestLineTooLong) } else { Ok(false) }
+    if is_full { Err(Error::RequestLineTooLong) } else { Ok(None) }
 }
 
 /// Finds the ends of the field lines in `bytes[..window_bytes]` and gives the position behind the
@@ -262,11 +338,12 @@ pub(super) fn scan_field_lines(
         let from = *scanned as usize;
         // A bare LF never gets here, so an LF before `from` means the beginning of a line.
         let is_line_begin = bytes[from - 1] == b'\n';
-        if is_line_begin && matches!(window.get(from), Some(b' ' | b'\t')) {
-            return Err(Error::Folding);
+        match window[from.min(window_bytes)..] {
+            [b'\r', b'\n', ..] if is_line_begin => return Ok(Some(from + 2)),
+            [b' ' | b'\t', ..] if is_line_begin => return Err(Error::Folding),
+            _ => {}
         }
         match line_end(window, from)? {
-            LineEnd::At(end) if is_line_begin && end == from + 2 => return Ok(Some(end)),
             LineEnd::At(end) => *scanned = position(end),
             LineEnd::NotBefore(at) => {
                 *scanned = position(at);
@@ -321,9 +398,9 @@ mod tests {
     /// The verdict on the complete head `bytes`, and its fields as text.
     fn fields(bytes: &[u8]) -> Result<Vec<String>, Error> {
         let mut check = LineCheck::default();
-        let length = check.scan(bytes, &Limits::default())?;
-        assert_eq!(length, Some(bytes.len()), "complete");
-        check.with_request(bytes, |request| {
+        let head = check.scan(bytes, &Limits::default())?.expect("complete");
+        assert_eq!(head.bytes, bytes);
+        head.with_request(|request| {
             let line = |(name, value): (&str, &[u8])| format!("{name}={}", value.escape_ascii());
             Ok(request?.headers().iter().map(line).collect())
         })
@@ -355,7 +432,9 @@ mod tests {
             let waits_for_lf = head[seen - 1] == b'\r';
             assert_eq!(check.scanned as usize, seen - usize::from(waits_for_lf));
         }
-        assert_eq!(check.scan(head, &Limits::default()), Ok(Some(head.len())));
+        let found = check.scan(head, &Limits::default()).expect("a good head");
+        assert_eq!(found, Some(check.head(head).expect("the same")));
+        assert_eq!(found.map(|found| found.bytes), Some(&head[..]));
     }
 
     #[test]

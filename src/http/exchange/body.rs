@@ -78,7 +78,8 @@ impl Body {
         peer: Option<SocketAddr>,
         show: impl FnOnce(&Request<'_>) -> R,
     ) -> R {
-        self.check.with_request(&self.head, |request| {
+        let head = self.check.head(&self.head).expect("this head was found good");
+        head.with_request(|request| {
             let request = request.expect("this head was parsed before its body began");
             show(&Request { body: &self.content, peer, ..request })
         })

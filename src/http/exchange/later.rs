@@ -163,7 +163,8 @@ impl Later {
         peer: Option<SocketAddr>,
         show: impl FnOnce(&Request<'_>) -> R,
     ) -> R {
-        self.check.with_request(&self.head, |request| {
+        let head = self.check.head(&self.head).expect("this head was found good");
+        head.with_request(|request| {
             let request = request.expect("this head was parsed before the service began");
             show(&Request { peer, ..request })
         })
