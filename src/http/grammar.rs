@@ -2,7 +2,13 @@
 
 /// Whether `byte` may stand in a token: a method, a field name, a coding (RFC 9110 section 5.6.2).
 pub(crate) const fn is_token_byte(byte: u8) -> bool {
-    TOKEN_BYTES[byte as usize]
+    CLASSES[byte as usize] & TOKEN != 0
+}
+
+/// Whether `byte` is `unreserved / sub-delims` (RFC 3986 section 2): what a host name consists of,
+/// apart from what is percent-encoded.
+pub(crate) const fn is_host_byte(byte: u8) -> bool {
+    CLASSES[byte as usize] & HOST != 0
 }
 
 /// Whether `bytes` are a token: one token byte or more.
@@ -33,14 +39,26 @@ pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(trim).filter(|element| !element.is_empty())
 }
 
-/// `TOKEN_BYTES[b]`: whether `b` is a token byte. A table, because every method byte is looked up.
-const TOKEN_BYTES: [bool; 256] = {
-    let mut table = [false; 256];
+const TOKEN: u8 = 1;
+const HOST: u8 = 2;
+
+/// `CLASSES[b]`: what `b` is. A table, because every byte of a method and a host is looked up.
+const CLASSES: [u8; 256] = {
+    let mut table = [0; 256];
     let mut byte = 0u8;
     loop {
-        table[byte as usize] = matches!(byte,
+        if matches!(byte,
             b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_'
-            | b'`' | b'|' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z');
+            | b'`' | b'|' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
+        {
+            table[byte as usize] |= TOKEN;
+        }
+        if matches!(byte,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'-' | b'.' | b';'
+            | b'=' | b'_' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
+        {
+            table[byte as usize] |= HOST;
+        }
         if byte == u8::MAX {
             break;
         }
@@ -48,7 +66,6 @@ const TOKEN_BYTES: [bool; 256] = {
     }
     table
 };
-
 #[cfg(test)]
 mod tests {
     use super::*;
