@@ -71,8 +71,10 @@ impl Service for Greeting {
 
 fn greet(name: &str, response: &mut Response) {
     match decode_segment(name) {
-        Ok(name) if name.is_empty() => response.text(format_args!("Hello, {NOBODY}!\n")),
-        Ok(name) => response.text(format_args!("Hello, {name}!\n")),
+        Ok(name) => {
+            let name = if name.is_empty() { NOBODY } else { &name };
+            response.text_of(&["Hello, ", name, "!\n"])
+        }
         Err(error) => {
             response.status(Status::BAD_REQUEST).text(format_args!("The name is wrong: {error}.\n"))
         }

@@ -62,24 +62,34 @@ fn begin(response: &Response, sent_bytes: usize, output: &mut Vec<u8>) {
     let fields = response.content_type.len() + response.fields.len();
     output.reserve(FIXED_BYTES_MAX + fields + sent_bytes);
     status_line(response.status, output);
-    if response.status.allows_body() && !response.content_type.is_empty() {
+    if !response.status.allows_body() {
+        return;
+    }
+    if response.is_text {
+        output.extend_from_slice(TEXT_TYPE);
+    } else if !response.content_type.is_empty() {
         output.extend_from_slice(b"Content-Type: ");
         output.extend_from_slice(&response.content_type);
         output.extend_from_slice(b"\r\n");
     }
 }
 
+/// The type that [`Response::text`] gives.
+const TEXT_TYPE: &[u8] = b"Content-Type: text/plain; charset=utf-8\r\n";
+
 /// What is behind the length, up to the empty line.
 fn end(response: &Response, connection: Connection, date: &[u8; 29], output: &mut Vec<u8>) {
     output.extend_from_slice(b"Date: ");
     output.extend_from_slice(date);
     output.extend_from_slice(b"\r\n");
-    output.extend_from_slice(&response.fields);
-    output.extend_from_slice(match connection {
-        Connection::Implied => b"\r\n",
-        Connection::KeepAlive => b"Connection: keep-alive\r\n\r\n",
-        Connection::Close => b"Connection: close\r\n\r\n",
-    });
+    if !response.fields.is_empty() {
+        output.extend_from_slice(&response.fields);
+    }
+    match connection {
+        Connection::Implied => output.extend_from_slice(b"\r\n"),
+        Connection::KeepAlive => output.extend_from_slice(b"Connection: keep-alive\r\n\r\n"),
+        Connection::Close => output.extend_from_slice(b"Connection: close\r\n\r\n"),
+    }
 }
 
 /// At least what an answer has apart from its body and the fields and type of the service.

@@ -23,6 +23,9 @@ use std::io;
 #[derive(Clone, Debug)]
 pub struct Response {
     pub(super) status: Status,
+    /// The type is that of [`Response::text`], and not what `content_type` says: text is so frequent
+    /// that its field line is prepared.
+    pub(super) is_text: bool,
     /// Value of `Content-Type`; empty: no such field.
     pub(super) content_type: Vec<u8>,
     /// Complete field lines, each with its CRLF.
@@ -59,6 +62,7 @@ impl Response {
     pub const fn new() -> Response {
         Response {
             status: Status::OK,
+            is_text: false,
             content_type: Vec::new(),
             fields: Vec::new(),
             body: Vec::new(),
@@ -71,6 +75,7 @@ impl Response {
     pub fn clear(&mut self) {
         self.status = Status::OK;
         self.close = false;
+        self.is_text = false;
         for buffer in [&mut self.content_type, &mut self.fields, &mut self.body] {
             buffer.clear();
             if buffer.capacity() > BUFFER_BYTES_KEPT_MAX {
@@ -93,6 +98,7 @@ impl Response {
     pub fn header(&mut self, name: &str, value: &str) -> Result<&mut Response, HeaderError> {
         let value = checked_field(name, value)?;
         if name.eq_ignore_ascii_case("Content-Type") {
+            self.is_text = false;
             self.content_type.clear();
             self.content_type.extend_from_slice(value);
             return Ok(self);
@@ -107,12 +113,20 @@ impl Response {
     /// # Panics
     /// If the `Display` implementation of `text` gives an error, as `to_string` does.
     pub fn text(&mut self, text: impl fmt::Display) -> &mut Response {
-        self.content_type.clear();
-        self.content_type.extend_from_slice(b"text/plain; charset=utf-8");
+        self.is_text = true;
         self.body.clear();
         fmt::write(&mut Appending(&mut self.body), format_args!("{text}")).expect(
             "a Display implementation fails only if its formatter does, and a Vec does not",
         );
+        self
+    }
+
+    /// As [`text`](Response::text), for a text that consists of `parts`; takes less time than
+    /// `format_args!`.
+    pub fn text_of(&mut self, parts: &[&str]) -> &mut Response {
+        self.is_text = true;
+        self.body.clear();
+        parts.iter().for_each(|part| self.body.extend_from_slice(part.as_bytes()));
         self
     }
 
@@ -237,6 +251,7 @@ mod tests {
         let mut response = Response::new();
         response.text(format_args!("Hello, {}!\n", "World"));
         assert_eq!(response.current_body(), b"Hello, World!\n");
+        assert_eq!(Response::new().text_of(&["Hello, ", "", "World!\n"]).body, response.body);
         response.body("image/png", b"\x89PNG").expect("a good type");
         assert_eq!(response.content_type, b"image/png");
         response.header("content-type", "a/b").expect("a good type");
