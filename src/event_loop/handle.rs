@@ -210,6 +210,12 @@ impl Handle {
         self.shared.core.borrow().tasks.len()
     }
 
+    /// True if somebody listens to [`tell`](Handle::tell).
+    #[inline]
+    pub(crate) fn is_observed(&self) -> bool {
+        self.shared.watch.is_on()
+    }
+
     /// Tells the loop's observer something. `event` is evaluated only if there is one.
     #[inline]
     pub fn tell(&self, event: impl FnOnce() -> Event) {

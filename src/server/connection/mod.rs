@@ -200,6 +200,9 @@ impl<S: Service> Connection<S> {
         cx: &mut Context<'_>,
         transition: impl FnOnce(&mut Self, &mut Context<'_>) -> R,
     ) -> R {
+        if !cx.handle().is_observed() {
+            return transition(self, cx);
+        }
         let from = self.place();
         let result = transition(self, cx);
         let to = self.place();
