@@ -42,6 +42,19 @@ pub struct Exchange {
     state: State,
     /// Answers so far, error answers included.
     requests: u32,
+    unframed: Unframed,
+}
+
+/// Whether the last answer is one of which only the end of the connection tells the end, and how
+/// far it has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Unframed {
+    #[default]
+    No,
+    /// Its head is out, and its end is not, or never will be.
+    Begun,
+    /// All of it was given.
+    Whole,
 }
 
 /// What the machine needs next. *Flush before want*: the driver writes all pending output before it
@@ -244,6 +257,18 @@ impl Exchange {
     /// Answers so far, error answers included. Wraps at 2³².
     pub fn requests(&self) -> u32 {
         self.requests
+    }
+
+    /// True from the head on of an answer of which only the end of the connection tells the end, and
+    /// for ever after. Until all of it is written, nothing but a reset may end the connection: an
+    /// orderly end would say that this was all (RFC 9112 section 8).
+    pub fn is_unframed(&self) -> bool {
+        self.unframed != Unframed::No
+    }
+
+    /// True while such an answer lacks its end, and for ever if it was abandoned.
+    pub fn is_broken_off(&self) -> bool {
+        self.unframed == Unframed::Begun
     }
 
     /// Bytes of content so far of the body that is under way; 0 without one. For telling a body

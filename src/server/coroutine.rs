@@ -232,7 +232,8 @@ struct Channel {
 
 /// Gives the pieces of an answer, to its [end](PieceSender::finish). Dropped before that, by a panic
 /// for example, it leaves an answer that is cut off, and the peer sees that it is: the last chunk is
-/// not sent, and the connection is closed (RFC 9112 section 8).
+/// not sent, and the connection is closed; in HTTP/1.0, which knows no chunks, it is reset (RFC 9112
+/// section 8).
 #[derive(Debug)]
 pub struct PieceSender {
     channel: Rc<RefCell<Channel>>,

@@ -176,12 +176,13 @@ impl Stream {
         }
     }
 
-    /// Makes the coming close a reset that frees the kernel's buffers at once (SO_LINGER of zero).
-    pub fn abort_on_close(&self) {
+    /// Whether the coming close is a reset, which frees the kernel's buffers at once (SO_LINGER of
+    /// zero). It is that of the process, too, when that ends before.
+    pub fn abort_on_close(&self, aborts: bool) {
         match self {
-            Stream::Tcp(stream) => os::abort_on_close(stream),
+            Stream::Tcp(stream) => os::abort_on_close(stream, aborts),
             Stream::Unix(_) => {}
-            Stream::Sim(stream) => stream.abort_on_close(),
+            Stream::Sim(stream) => stream.abort_on_close(aborts),
         }
     }
 

@@ -170,9 +170,9 @@ fn open_listener(address: SocketAddr, only_v6: bool, shared: bool) -> io::Result
     Ok(TcpListener::from_std(socket.into()))
 }
 
-pub(super) fn abort_on_close(stream: &TcpStream) {
+pub(super) fn abort_on_close(stream: &TcpStream, aborts: bool) {
     // Best effort: without it, the close is an ordinary one.
-    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+    let _ = SockRef::from(stream).set_linger(aborts.then_some(Duration::ZERO));
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 use std::fmt::Write as _;
 
+use super::reader::Ends;
+
 /// A request as bytes, and what must be said to it.
 #[derive(Clone)]
 pub(crate) struct Ask {
@@ -15,8 +17,8 @@ pub(crate) struct Expected {
     pub(crate) status: u16,
     /// `None`: whatever the server likes to say.
     pub(crate) body: Option<Vec<u8>>,
-    /// The answer has no body, whatever its fields say.
-    pub(crate) is_head: bool,
+    /// What tells where the body ends.
+    pub(crate) ends: Ends,
     /// The connection must not outlive the answer.
     pub(crate) closes: bool,
     /// The service takes its time: a peer that finishes meanwhile is given up.
@@ -46,7 +48,7 @@ fn good(body: Vec<u8>) -> Expected {
     Expected {
         status: 200,
         body: Some(body),
-        is_head: false,
+        ends: Ends::Told,
         closes: false,
         is_later: false,
         is_refused: false,
@@ -88,7 +90,8 @@ pub(crate) fn drawn(random: &mut fastrand::Rng, number: usize, is_wide: bool) ->
         }
         59..=66 => sized(random, is_wide),
         67..=72 => later(random.u32(0..1500)),
-        73..=78 => in_pieces(random.usize(0..6), random.usize(1..3000)),
+        73..=77 => in_pieces(random.usize(0..6), random.usize(1..3000)),
+        78 => in_old_pieces(random.usize(0..6), random.usize(1..3000)),
         79..=80 => failing("/panic"),
         81 => failing("/later-panic"),
         82..=83 => {
@@ -117,7 +120,7 @@ pub(crate) fn get(target: &str) -> Ask {
 }
 
 fn headed(target: &str) -> Ask {
-    ask("HEAD", head("HEAD", target, ""), Expected { is_head: true, ..good(Vec::new()) })
+    ask("HEAD", head("HEAD", target, ""), Expected { ends: Ends::Head, ..good(Vec::new()) })
 }
 
 fn posted(target: &str, body: &[u8], fields: &str) -> Ask {
@@ -160,6 +163,14 @@ fn in_pieces(pieces: usize, bytes: usize) -> Ask {
     let target = format!("/pieces/{pieces}/{bytes}");
     let expected = good(pattern(bytes).repeat(pieces));
     ask("GET in pieces", head("GET", &target, ""), Expected { is_later: true, ..expected })
+}
+
+/// HTTP/1.0 knows no chunks.
+fn in_old_pieces(pieces: usize, bytes: usize) -> Ask {
+    let Ask { expected, .. } = in_pieces(pieces, bytes);
+    let request = format!("GET /pieces/{pieces}/{bytes} HTTP/1.0\r\n\r\n").into_bytes();
+    let expected = Expected { closes: true, ends: Ends::Close, ..expected };
+    ask("GET of HTTP/1.0 in pieces", request, expected)
 }
 
 fn failing(target: &str) -> Ask {

@@ -9,7 +9,7 @@ use helloop::world::Time;
 use helloop::world::sim::{Net, Peer};
 
 use super::plan::{ClientPlan, Farewell, Reads};
-use super::reader::Reader;
+use super::reader::{Ends, Reader};
 
 /// How long a client that is through with its plan waits for a server that does not close.
 const PATIENCE: Duration = Duration::from_secs(400);
@@ -93,8 +93,8 @@ impl Client {
         let Some(peer) = &self.peer else { return };
         let bytes = peer.receive_at_most(bytes_max);
         let asks = &self.plan.asks;
-        let is_head = |n: usize| asks.get(n).is_some_and(|ask| ask.expected.is_head);
-        self.seen.reader.take(&bytes, is_head);
+        let ends = |n: usize| asks.get(n).map_or(Ends::Told, |ask| ask.expected.ends);
+        self.seen.reader.take(&bytes, peer.at_end(), ends);
         if peer.is_reset() {
             self.seen.was_reset.get_or_insert(now);
             self.seen.was_cut |= peer.was_cut();

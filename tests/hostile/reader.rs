@@ -9,6 +9,17 @@ pub(crate) struct Got {
     pub(crate) date: String,
 }
 
+/// What tells where the body of an answer ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// Its head, or its chunks.
+    Told,
+    /// There is none: the request was HEAD.
+    Head,
+    /// The end of the connection, if that is orderly.
+    Close,
+}
+
 /// Reads answers out of a stream, as far as they are complete.
 #[derive(Default)]
 pub(crate) struct Reader {
@@ -36,8 +47,8 @@ enum Look {
 }
 
 impl Reader {
-    /// Takes bytes in. `is_head` tells whether the n-th answer is one to HEAD.
-    pub(crate) fn take(&mut self, bytes: &[u8], is_head: impl Fn(usize) -> bool) {
+    /// Takes bytes in, behind which the orderly end has come or not. `ends` tells of the n-th answer.
+    pub(crate) fn take(&mut self, bytes: &[u8], at_end: bool, ends: impl Fn(usize) -> Ends) {
         self.received.extend_from_slice(bytes);
         while self.complaint.is_none() {
             let rest = &self.received[self.read..];
@@ -52,7 +63,7 @@ impl Reader {
                 self.complaint = Some(format!("bytes after the last answer: \"{begins}\""));
                 return;
             }
-            match look(rest, is_head(self.answers.len())) {
+            match look(rest, at_end, ends(self.answers.len())) {
                 Ok(Look::Incomplete) => return,
                 Ok(Look::Interim(bytes)) => self.read += bytes,
                 Ok(Look::Answer(got, bytes)) => {
@@ -74,7 +85,7 @@ impl Reader {
     }
 }
 
-fn look(rest: &[u8], is_head: bool) -> Result<Look, String> {
+fn look(rest: &[u8], at_end: bool, ends: Ends) -> Result<Look, String> {
     let Some(end) = rest.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
         return if b"HTTP/1.1 ".starts_with(&rest[..rest.len().min(9)]) {
             Ok(Look::Incomplete)
@@ -100,7 +111,7 @@ fn look(rest: &[u8], is_head: bool) -> Result<Look, String> {
         closes: field("Connection") == Some("close"),
         date: field("Date").unwrap_or_default().to_owned(),
     };
-    if is_head || status == 204 {
+    if ends == Ends::Head || status == 204 {
         return Ok(Look::Answer(got(b""), end + 4));
     }
     if field("Transfer-Encoding") == Some("chunked") {
@@ -108,6 +119,10 @@ fn look(rest: &[u8], is_head: bool) -> Result<Look, String> {
             Some((body, bytes)) => Look::Answer(got(&body), end + 4 + bytes),
             None => Look::Incomplete,
         });
+    }
+    if ends == Ends::Close && field("Content-Length").is_none() {
+        let answer = || Look::Answer(got(behind), rest.len());
+        return Ok(if at_end { answer() } else { Look::Incomplete });
     }
     let length = field("Content-Length").and_then(|digits| digits.parse::<usize>().ok());
     let length = length.ok_or("an answer that does not say where it ends")?;

@@ -9,7 +9,7 @@ use helloop::limits::Limits;
 use helloop::server::{OwnedRequest, PieceSender, Reply, coroutines, pieces};
 use helloop::world::sim::{Faults, PIPE_BYTES};
 
-use crate::sim::{House, get};
+use crate::sim::{Client, House, get};
 
 const NAP: Duration = Duration::from_millis(500);
 
@@ -226,4 +226,75 @@ fn a_status_without_a_body_has_no_pieces() {
         client.receive(),
         "HTTP/1.1 204 No Content\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n"
     );
+}
+
+const OLD: &str = "GET / HTTP/1.0\r\n\r\n";
+
+/// A server that has sent a piece to a client of HTTP/1.0, and will send more.
+fn streaming_to_an_old_client() -> (House, Client, PieceSender) {
+    let (mut house, place) = streaming();
+    let client = house.connect();
+    client.send(OLD);
+    house.settle();
+    let mut sender = place.take().expect("the handler ran");
+    let mut task = house.event_loop().handle().clone().spawn(async move {
+        sender.send("one").await.expect("the peer is there");
+        sender
+    });
+    house.settle();
+    assert!(client.receive().ends_with("\r\n\r\none"));
+    let sender = task.take().expect("it has sent").expect("without a panic");
+    (house, client, sender)
+}
+
+/// RFC 9112 section 8: without a length, an orderly end says that this was all.
+#[test]
+fn only_a_whole_answer_ends_orderly_where_the_end_is_all_that_tells() {
+    let (mut house, client, sender) = streaming_to_an_old_client();
+    sender.finish();
+    house.settle();
+    client.assert_end();
+    client.peer.finish();
+    house.settle();
+    assert!(client.peer.is_closed() && !client.peer.is_reset());
+
+    type End = fn(&mut House, &Client);
+    let endings: [(&str, End); 3] = [
+        ("cut while busy: the server was stopped, or its drain took too long", |house, _| {
+            house.server.handle().shutdown();
+        }),
+        ("cut while busy: the server was stopped, or its drain took too long", |house, _| {
+            house.server.handle().drain(NAP);
+            house.pass(2 * NAP);
+        }),
+        ("the peer went away while the service was at work", |_, client| client.peer.finish()),
+    ];
+    for (why, end) in endings {
+        let (mut house, client, _sender) = streaming_to_an_old_client();
+        end(&mut house, &client);
+        house.settle();
+        assert_eq!(house.endings(), [why]);
+        assert!(client.peer.is_reset(), "{why}");
+    }
+}
+
+/// The service is done, and the end of its answer still waits for the peer to read.
+#[test]
+fn a_whole_answer_that_is_not_taken_ends_with_a_reset_too() {
+    let (mut house, client, mut sender) = streaming_to_an_old_client();
+    let _task = house.event_loop().handle().clone().spawn(async move {
+        sender.send(vec![b'x'; 2 * PIPE_BYTES]).await.expect("the peer is there");
+        sender.finish();
+    });
+    house.settle();
+    house.server.handle().shutdown();
+    house.settle();
+    assert!(client.peer.is_reset());
+}
+
+#[test]
+fn the_end_of_the_loop_does_not_make_an_answer_look_whole() {
+    let (house, client, _sender) = streaming_to_an_old_client();
+    drop(house);
+    assert!(client.peer.is_reset());
 }

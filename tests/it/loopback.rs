@@ -1,14 +1,16 @@
 //! Real sockets on the loopback, each server on a port that the system chose.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use helloop::greeting::Greeting;
 use helloop::http::{Request, Response};
 use helloop::limits::Limits;
-use helloop::server::{Report, Running, Server};
+use helloop::server::{OwnedRequest, Reply, Report, Running, Server, coroutines, pieces};
 
 /// The loop in the hands of a program with a loop of its own.
 mod hosted;
@@ -310,4 +312,46 @@ fn the_addresses_are_those_that_were_asked_for() {
     assert_ne!(address.port(), 0);
     server.handle().shutdown();
     server.join().expect("the server's thread ends well");
+}
+
+/// How the kernel tells a client of HTTP/1.0 that an answer in pieces is over, which is whole or not.
+fn end_of_pieces(is_whole: bool) -> io::Result<usize> {
+    // The end comes when the client has read the piece.
+    let has_read = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&has_read);
+    let service = coroutines(move |request: OwnedRequest| {
+        let flag = Arc::clone(&flag);
+        async move {
+            let (mut sender, receiver) = pieces();
+            let handle = request.handle().clone();
+            let naps = handle.clone();
+            let _task = handle.spawn(async move {
+                sender.send("a piece!\n").await.expect("the client is there");
+                while !flag.load(Ordering::Relaxed) {
+                    naps.sleep(Duration::from_millis(1)).await;
+                }
+                if is_whole {
+                    sender.finish();
+                }
+            });
+            Reply::Pieces(Response::new(), receiver)
+        }
+    });
+    let server = Server::builder().bind("127.0.0.1:0").expect("a free port");
+    let server = server.spawn(service).expect("a thread");
+    let mut client = connect(server.local_addrs()[0]);
+    client.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("the server reads");
+    assert!(read_greeting(&mut client).ends_with("\r\n\r\na piece!\n"));
+    has_read.store(true, Ordering::Relaxed);
+    let end = client.read(&mut [0; 1]);
+    drop(client);
+    drain(server);
+    end
+}
+
+#[test]
+fn a_client_of_http_1_0_can_tell_a_whole_answer_from_one_that_broke_off() {
+    assert_eq!(end_of_pieces(true).expect("an orderly end"), 0);
+    let error = end_of_pieces(false).expect_err("a reset");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 }

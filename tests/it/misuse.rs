@@ -328,9 +328,14 @@ fn an_answer_in_pieces_that_breaks_off_does_not_look_complete() {
         client.send(&request);
         house.settle();
         let text = client.receive();
-        assert!(text.contains("a piece\n"), "{text}");
-        assert!(!text.ends_with("0\r\n\r\n"), "it would be a lie: {text}");
-        assert!(client.peer.at_end() || client.peer.is_reset());
+        if request.contains("HTTP/1.0") {
+            // Without chunks, only a reset can tell that something is missing.
+            assert!(client.peer.is_reset());
+        } else {
+            client.assert_end();
+            assert!(text.contains("a piece\n"), "{text}");
+            assert!(!text.ends_with("0\r\n\r\n"), "it would be a lie: {text}");
+        }
         assert_eq!(house.endings(), ["the service panicked"]);
     }
 }

@@ -4,7 +4,7 @@ use super::super::framing::Persistence;
 use super::super::head::LineCheck;
 use super::super::{Reason, Request, Response, Status};
 use super::desk::{Asked, Desk};
-use super::{Answer, Exchange, Handled, Handler, State, Want};
+use super::{Answer, Exchange, Handled, Handler, State, Unframed, Want};
 use std::net::SocketAddr;
 
 /// What the driver calls when the service has something to say.
@@ -31,7 +31,8 @@ impl Exchange {
 
     /// As [`answer`](Exchange::answer), for a body whose length is not known: sends the head.
     /// [`piece`](Exchange::piece) and [`end_of_pieces`](Exchange::end_of_pieces) follow. In HTTP/1.1
-    /// the body is chunked; in HTTP/1.0 its end is that of the connection.
+    /// the body is chunked; in HTTP/1.0 its end is that of the connection, see
+    /// [`is_unframed`](Exchange::is_unframed).
     pub fn answer_in_pieces<H: Handler>(
         &mut self,
         output: &mut Vec<u8>,
@@ -43,6 +44,9 @@ impl Exchange {
         let pieces = later.with_request(desk.handler.peer(), |request| {
             desk.begin_pieces(request, later.persistence, later.unread, self.requests)
         });
+        if pieces.framing == PieceFraming::UntilClose {
+            self.unframed = Unframed::Begun;
+        }
         later.pieces = Some(pieces);
         Want::Service
     }
@@ -64,6 +68,9 @@ impl Exchange {
         };
         let Some(pieces) = &later.pieces else { return self.answered_later(None) };
         pieces.append_end(output);
+        if self.unframed == Unframed::Begun {
+            self.unframed = Unframed::Whole;
+        }
         self.tell_of_pieces(&later, pieces.closes, handler);
         self.answered_later(pieces.closes)
     }
@@ -75,7 +82,7 @@ impl Exchange {
 
     /// The answer will not be completed, for this reason: the peer is gone, or the service failed
     /// when the head of its answer was out. The connection is over, and the peer sees that the
-    /// body is cut off.
+    /// body is cut off: the last chunk is missing, or the driver [resets](Exchange::is_unframed).
     pub fn abandon<H: Handler>(&mut self, reason: Reason, handler: &mut H) -> Want {
         if let State::Service(later) = std::mem::take(&mut self.state)
             && later.pieces.is_some()

@@ -136,7 +136,7 @@ impl<S: Service> Connection<S> {
             Waiting::RestOfBody => this.refuse(Error::BodyTimeout, cx),
             Waiting::PeerToRead => {
                 // It would not read anything else either: free the kernel's buffers at once.
-                this.source.socket().abort_on_close();
+                this.source.socket().abort_on_close(true);
                 this.end(Reason::WriteTimeout, cx)
             }
             Waiting::Service => Next::Yield(Flow::Wait),

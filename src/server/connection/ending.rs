@@ -16,6 +16,13 @@ impl<S: Service> Connection<S> {
     /// left that could turn into a reset, and a close at once saves two system calls of seven, and
     /// a turn. Who sends more after such words, which RFC 9112 section 9.6 forbids, is reset.
     pub(super) fn close(&mut self, reason: Reason, has_all: bool, cx: &Context<'_>) -> Next {
+        if self.exchange.is_broken_off() {
+            return self.end(reason, cx);
+        }
+        if self.exchange.is_unframed() {
+            // All of it is written: now the end says so.
+            self.source.socket().abort_on_close(false);
+        }
         let lingers = reason.lingers() && !self.eof && !(has_all && reason.is_peers_wish());
         if !lingers || self.source.shut_write().is_err() {
             return self.end(reason, cx);

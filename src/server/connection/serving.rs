@@ -6,7 +6,7 @@ use super::{Behind, Connection, Held, Next, State, Who};
 use crate::event_loop::{Context, Flow};
 use crate::http::{Exchange, Handled, Reason, Want};
 use crate::server::{Part, Pending, Service, Shared};
-use crate::world::Readiness;
+use crate::world::{Readiness, Stream};
 
 /// A service's answer on its way.
 pub(super) struct Work {
@@ -51,7 +51,8 @@ impl<S: Service> Connection<S> {
 
     fn take_part(&mut self, part: Part, cx: &mut Context<'_>) -> Want {
         let who = self.who_asked(cx);
-        take_part(&mut self.exchange, part, &mut cx.scratch.output, &self.shared, who)
+        let socket = self.source.socket();
+        take_part(&mut self.exchange, part, &mut cx.scratch.output, &self.shared, who, socket)
     }
 
     /// For the request that is being served: it was counted when it was asked.
@@ -69,7 +70,9 @@ pub(super) fn take_part<S: Service>(
     output: &mut Vec<u8>,
     shared: &Shared<S>,
     who: Who,
+    socket: &Stream,
 ) -> Want {
+    let had_begun = exchange.is_unframed();
     let (want, _) = shared.with_bridge(who, |bridge, spare| match part {
         Part::Whole(mut response) => exchange.answer(Handled::Done, output, &mut response, bridge),
         Part::Head(mut response) => exchange.answer_in_pieces(output, &mut response, bridge),
@@ -80,6 +83,11 @@ pub(super) fn take_part<S: Service>(
         }
         Part::Failed => exchange.answer(Handled::Panicked, output, spare, bridge),
     });
+    if exchange.is_unframed() && !had_begun {
+        // Whatever ends the connection before the answer's end resets it: also the end of the
+        // process.
+        socket.abort_on_close(true);
+    }
     want
 }
 

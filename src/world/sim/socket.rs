@@ -35,8 +35,8 @@ impl SimStream {
         Ok(())
     }
 
-    pub(in crate::world) fn abort_on_close(&self) {
-        self.net.state.borrow_mut().ends[self.end].aborts = true;
+    pub(in crate::world) fn abort_on_close(&self, aborts: bool) {
+        self.net.state.borrow_mut().ends[self.end].aborts = aborts;
     }
 
     pub(in crate::world) fn take_error(&self) -> Option<io::Error> {
@@ -269,7 +269,7 @@ impl Drop for SimListener {
         };
         for end in backlog.into_iter().flat_map(|backlog| backlog.waiting) {
             let stream = SimStream { net: self.net.clone(), end };
-            stream.abort_on_close();
+            stream.abort_on_close(true);
         }
     }
 }

@@ -169,7 +169,7 @@ impl<S: Service> Line<S> {
             match self.order.take() {
                 Some(Order::TimeIsUp) => {
                     // It would not read anything else either: free the kernel's buffers at once.
-                    self.source.borrow().socket().abort_on_close();
+                    self.source.borrow().socket().abort_on_close(true);
                     return Err(self.end(Reason::WriteTimeout));
                 }
                 Some(_) => return Err(self.end(Reason::Cut)),
@@ -216,7 +216,8 @@ impl<S: Service> Line<S> {
                 let who = self.who(1);
                 let output = &mut self.scratch.borrow_mut().output;
                 let exchange = &mut *self.exchange.borrow_mut();
-                let want = take_part(exchange, part, output, &self.shared, who);
+                let source = self.source.borrow();
+                let want = take_part(exchange, part, output, &self.shared, who, source.socket());
                 let work = (want == Want::Service).then_some(work);
                 return Ok(Step { want, work, has_all: false });
             }
@@ -236,6 +237,13 @@ impl<S: Service> Line<S> {
 
     /// An orderly end: half-close, then read until the peer has closed too.
     async fn close(&self, reason: Reason, has_all: bool) -> Said<Step> {
+        if self.exchange.borrow().is_broken_off() {
+            return Err(self.end(reason));
+        }
+        if self.exchange.borrow().is_unframed() {
+            // All of it is written: now the end says so.
+            self.source.borrow().socket().abort_on_close(false);
+        }
         let lingers = reason.lingers() && !self.eof.get() && !(has_all && reason.is_peers_wish());
         if !lingers || self.source.borrow_mut().shut_write().is_err() {
             return Err(self.end(reason));
