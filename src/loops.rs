@@ -3,8 +3,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -60,21 +59,70 @@ impl Everybody {
 /// The loops on threads of their own: all but the first, which is the caller's.
 pub(crate) struct Others {
     threads: Vec<JoinHandle<io::Result<Report>>>,
-    /// Threads that still serve.
-    serving: Arc<AtomicUsize>,
+    roll: Arc<Roll>,
 }
 
-/// A loop's last will: the others end with it, whether it was drained, broke, or panicked.
-struct Will {
-    serving: Arc<AtomicUsize>,
+/// How far the threads are.
+#[derive(Default)]
+struct Roll {
+    count: Mutex<Count>,
+    nobody_is_beginning: Condvar,
+}
+
+#[derive(Default)]
+struct Count {
+    /// Threads whose loop does not turn yet.
+    beginning: usize,
+    /// Threads whose loop turns.
+    serving: usize,
+}
+
+impl Roll {
+    /// Nobody panics while holding the lock.
+    fn count(&self) -> MutexGuard<'_, Count> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until every thread serves or has given up. Gives how many serve.
+    fn wait_for_all(&self) -> usize {
+        let waited = self.nobody_is_beginning.wait_while(self.count(), |c| c.beginning > 0);
+        waited.unwrap_or_else(PoisonError::into_inner).serving
+    }
+}
+
+/// A thread's place on the roll. When it is dropped, whether the loop was drained, broke, or
+/// panicked, the other loops end with it.
+struct Place {
+    roll: Arc<Roll>,
+    serves: bool,
     everybody: Everybody,
     drain_timeout: Duration,
 }
 
-impl Drop for Will {
+impl Place {
+    fn take(roll: &Arc<Roll>, everybody: &Everybody, drain_timeout: Duration) -> Place {
+        roll.count().beginning += 1;
+        let (roll, everybody) = (Arc::clone(roll), everybody.clone());
+        Place { roll, serves: false, everybody, drain_timeout }
+    }
+
+    fn begin_to_serve(&mut self) {
+        self.serves = true;
+        let mut count = self.roll.count();
+        count.serving += 1;
+        count.beginning -= 1;
+        self.roll.nobody_is_beginning.notify_one();
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
-        // In this order: the order to drain makes the first loop turn, and look at the number.
-        self.serving.fetch_sub(1, Ordering::AcqRel);
+        let mut count = self.roll.count();
+        let mine = if self.serves { &mut count.serving } else { &mut count.beginning };
+        *mine -= 1;
+        drop(count);
+        self.roll.nobody_is_beginning.notify_one();
+        // After the count: the order to drain makes the first loop turn, and look at it.
         self.everybody.drain(self.drain_timeout);
     }
 }
@@ -90,45 +138,23 @@ impl Others {
         everybody: &Everybody,
         drain_timeout: Duration,
     ) -> io::Result<Others> {
-        let mut others = Others { threads: Vec::new(), serving: Arc::default() };
-        let (sender, begun) = mpsc::channel();
+        let mut others = Others { threads: Vec::new(), roll: Arc::default() };
         let started = servers.into_iter().zip(2..).try_for_each(|(server, number)| {
-            let serving = Arc::clone(&others.serving);
-            let will = Will { serving, everybody: everybody.clone(), drain_timeout };
-            others.start_one(server, number, will, sender.clone())
+            let place = Place::take(&others.roll, everybody, drain_timeout);
+            others.threads.push(start_one(server, number, place)?);
+            Ok(())
         });
-        drop(sender);
-        // One that cannot begin hangs up.
-        let have_begun = begun.iter().count() == others.threads.len();
-        if started.is_ok() && have_begun {
+        let serving = others.roll.wait_for_all();
+        if started.is_ok() && serving == others.threads.len() {
             return Ok(others);
         }
         everybody.shutdown();
-        let ends = others.join();
-        started.and(ends).and(Err(io::Error::other("a loop ended before it began")))
-    }
-
-    fn start_one(
-        &mut self,
-        server: Server,
-        number: usize,
-        will: Will,
-        begun: mpsc::Sender<()>,
-    ) -> io::Result<()> {
-        self.serving.fetch_add(1, Ordering::AcqRel);
-        let serve = move || {
-            let _will = will;
-            serve(server, begun)
-                .inspect(|report| log_report(number, report))
-                .inspect_err(|error| log::error!("loop {number} broke: {error}"))
-        };
-        self.threads.push(thread::Builder::new().name(format!("loop {number}")).spawn(serve)?);
-        Ok(())
+        started.and(others.join()).and(Err(io::Error::other("a loop ended as it began")))
     }
 
     /// True once none of them serves.
     pub(crate) fn are_finished(&self) -> bool {
-        self.serving.load(Ordering::Acquire) == 0
+        self.roll.count().serving == 0
     }
 
     /// Waits for all of them; it does not end them. Gives what they did together.
@@ -143,13 +169,24 @@ impl Others {
     }
 }
 
-/// Serves on a loop of this thread. `begun` is told when it is going to turn.
-fn serve(server: Server, begun: mpsc::Sender<()>) -> io::Result<Report> {
+fn start_one(
+    server: Server,
+    number: usize,
+    mut place: Place,
+) -> io::Result<JoinHandle<io::Result<Report>>> {
+    let serve = move || {
+        serve(server, &mut place)
+            .inspect(|report| log_report(number, report))
+            .inspect_err(|error| log::error!("loop {number} broke: {error}"))
+    };
+    thread::Builder::new().name(format!("loop {number}")).spawn(serve)
+}
+
+/// Serves on a loop of this thread.
+fn serve(server: Server, place: &mut Place) -> io::Result<Report> {
     let mut event_loop = EventLoop::new()?;
     let attached = server.attach(event_loop.handle(), Greeting)?;
-    // It fails if the one who started this has given up, and then there is an order to stop.
-    let _ = begun.send(());
-    drop(begun);
+    place.begin_to_serve();
     event_loop.run_until(|| attached.is_finished())?;
     Ok(attached.report())
 }
