@@ -67,7 +67,7 @@ fn serve() -> ExitCode {
             builder: &Server::builder,
             drain_timeout: DRAIN_TIMEOUT,
             run_for: None,
-            observer: None,
+            observers: Vec::new(),
         })
         .conclude(),
         Err(error) => usage(&error),

@@ -172,6 +172,10 @@ pub const INTERIM_REPLIES_MAX: u32 = 16;
 /// that collects them may have to keep; one that writes them to disk may raise it.
 pub const REPLY_BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// Bytes of a trace on disk, the older file and the present one together. At the limit: the older half
+/// is given up. A keep-alive request leaves some 60 bytes, so this holds a million of them.
+pub const TRACE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 const _: () = assert!(REQUEST_LINE_BYTES_MAX <= HEAD_BYTES_MAX);
 const _: () = assert!(FIELDS_MAX <= FIELDS_MAX_CEILING);
 const _: () = assert!(INPUT_BUFFER_BYTES >= HEAD_BYTES_MAX);

@@ -18,6 +18,10 @@ use helloop::signals::{SIGINT, SIGTERM, on_signal};
 use crate::addresses;
 use crate::loops::{Everybody, Others, divide, log_report};
 
+mod inquiry;
+
+use inquiry::Inquiry;
+
 /// What is to be run.
 pub(crate) struct Plan<'a> {
     /// `HOST:PORT`, at least one.
@@ -31,8 +35,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) drain_timeout: Duration,
     /// After this time a drain begins by itself.
     pub(crate) run_for: Option<Duration>,
-    /// Who watches the first loop.
-    pub(crate) observer: Option<Box<dyn Observer>>,
+    /// Who watch the first loop.
+    pub(crate) observers: Vec<Box<dyn Observer>>,
 }
 
 /// How a run ended.
@@ -124,15 +128,17 @@ fn serve(plan: Plan<'_>, descriptors: u64) -> Result<Outcome, Outcome> {
     let mut servers = bind(&plan, &addresses, descriptors).map_err(Outcome::CannotBind)?;
     let everybody = Everybody::new(&servers);
     let mut event_loop = EventLoop::new().map_err(Outcome::Failed)?;
-    event_loop.observe(plan.observer);
+    let inquiry = Inquiry::new(&mut event_loop, plan.observers);
     let handle = event_loop.handle().clone();
     let attached = servers.remove(0).attach(&handle, Greeting).map_err(Outcome::Failed)?;
     let ending = Ending::new(everybody.clone(), plan.drain_timeout);
     ending.arrange(&handle, plan.run_for).map_err(Outcome::Failed)?;
+    inquiry.arrange().map_err(Outcome::Failed)?;
     let others = Others::start(servers, &everybody, plan.drain_timeout).map_err(Outcome::Failed)?;
     announce(&addresses, &attached);
     // This loop turns until all have ended: it is the one that hears signals.
-    let ran = event_loop.run_until(|| attached.is_finished() && others.are_finished());
+    let is_finished = || attached.is_finished() && others.are_finished();
+    let ran = inquiry.run(&mut event_loop, is_finished);
     // What is left on the loop is dropped now, and no story. If it broke, its listeners must not
     // be given connections any more.
     event_loop.observe(None);

@@ -1,18 +1,94 @@
-//! `--explain`: the narrator on standard error, in colours if that is a terminal.
+//! `--explain`, and `helloop explain`: the narrator, in colours if that is a terminal.
 
-use std::io;
+use std::io::{self, BufWriter};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
+use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
+use clap::Args;
+use helloop::observe::trace::Record;
 use helloop::observe::{Narrator, Observer, Palette};
 
-/// A narrator for people. `NO_COLOR` and `CLICOLOR_FORCE` are honoured.
+use super::trace::input::Input;
+use super::{compare, usage};
+use crate::run::complain;
+
+const AFTER_HELP: &str = "\
+With two files it says where they first differ, and what led there. Times are ignored, and in which
+form the files are.
+
+Examples:
+  helloop explain loop.trace | less            tell the whole story
+  cat loop.trace.1 loop.trace | helloop explain -
+  helloop explain good.trace bad.trace         tell where they part
+
+Exit codes:
+  0  told to the end; with two files: they are alike
+  1  a trace is cut off or damaged (what could be read was told)
+  2  usage, and a file that cannot be read
+  3  the two files differ";
+
+/// Tell what an event loop did, from a recorded trace
+#[derive(Args, Debug)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// A trace of `serve --trace`, or its lines of JSON; `-` is standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// Another one to compare it with
+    #[arg(value_name = "OTHER")]
+    other: Option<PathBuf>,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When a file cannot be read; everything else is an exit code.
+pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
+    let open = |path: &PathBuf| Input::open(path).map_err(|text| usage("explain", text));
+    let first = open(&arguments.file)?;
+    let Some(other) = &arguments.other else { return Ok(tell(first)) };
+    Ok(compare::main(first, open(other)?))
+}
+
+fn tell(mut input: Input) -> ExitCode {
+    let out = BufWriter::new(io::stdout().lock());
+    let mut narrator = Narrator::with_palette(out, palette(&io::stdout()));
+    if !input.begins_with_the_loop() {
+        narrator = narrator.from_the_middle();
+    }
+    for record in input {
+        match record {
+            Ok(Record::Event(at, event)) => narrator.event(at, &event),
+            Ok(Record::Gap(events)) => narrator.gap(events),
+            Err(error) => {
+                // What was told comes before what is wrong.
+                drop(narrator);
+                complain(format_args!("{error}"));
+                return ExitCode::from(1);
+            }
+        }
+        if narrator.is_deaf() {
+            break;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// A narrator for people, on standard error.
 pub(crate) fn narrator() -> Box<dyn Observer> {
-    let palette = match AutoStream::choice(&io::stderr()) {
+    Box::new(Narrator::with_palette(io::stderr(), palette(&io::stderr())))
+}
+
+/// `NO_COLOR` and `CLICOLOR_FORCE` are honoured.
+pub(crate) fn palette(stream: &impl RawStream) -> Palette {
+    match AutoStream::choice(stream) {
         ColorChoice::Never => Palette::default(),
         _ => colours(),
-    };
-    Box::new(Narrator::with_palette(io::stderr(), palette))
+    }
 }
 
 fn colours() -> Palette {

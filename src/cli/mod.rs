@@ -16,7 +16,9 @@ mod access_log;
 mod json;
 mod line_writer;
 mod explain;
+mod compare;
 mod trace;
+mod tracing;
 mod logging;
 
 /// An event loop that can be watched, and on it a greeting HTTP server and a fetcher of URLs.
@@ -32,6 +34,8 @@ struct Cli {
 enum Command {
     Serve(Box<serve::Arguments>),
     Fetch(Box<fetch::Arguments>),
+    Explain(explain::Arguments),
+    Trace(trace::Arguments),
 }
 
 /// Runs the command.
@@ -39,6 +43,8 @@ pub(crate) fn main() -> ExitCode {
     let done = Cli::try_parse().and_then(|cli| match cli.command {
         Command::Serve(arguments) => serve::main(&arguments),
         Command::Fetch(arguments) => fetch::main(&arguments),
+        Command::Explain(arguments) => explain::main(&arguments),
+        Command::Trace(arguments) => trace::main(&arguments),
     });
     done.unwrap_or_else(|error| {
         // Help and version come here, too. Where the output is closed, nobody wants to know.

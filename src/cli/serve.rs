@@ -2,18 +2,21 @@
 
 use std::io;
 use std::num::{NonZeroU16, NonZeroUsize};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, ValueEnum, value_parser};
-use helloop::limits::{DRAIN_TIMEOUT, Limits};
+use helloop::limits::{DRAIN_TIMEOUT, Limits, TRACE_BYTES_MAX};
+use helloop::observe::Observer;
 use helloop::server::{Access, Builder, Connections, Server};
 use jiff::Timestamp;
 
 use super::access_log::{Entry, Format};
 use super::limits::LimitArguments;
 use super::line_writer::{LineWriter, standard_output};
-use super::units::Span;
+use super::tracing::Tracing;
+use super::units::{Size, Span};
 use super::{explain, logging, usage};
 use crate::addresses;
 use crate::loops::LOOPS_MAX;
@@ -30,6 +33,8 @@ Examples:
   helloop serve --listen localhost:0         on a port that the system chooses
   helloop serve --explain                    and watch the loop while `curl` asks
   helloop serve --access-log combined >log   and keep a log
+  helloop serve --trace loop.trace           record; then `helloop explain loop.trace`
+  kill -USR1 $(pidof helloop)                who is alive, and what does each wait for?
 
 Exit codes:
   0  drained: every request was answered
@@ -81,6 +86,15 @@ pub(crate) struct Arguments {
     #[arg(long, env = "HELLOOP_CONNECTIONS", value_name = "HOW", default_value = "state-machine")]
     connections: Written,
 
+    /// Record what the event loop does into this file, for `helloop explain` and `helloop trace`
+    #[arg(long, env = "HELLOOP_TRACE", value_name = "FILE")]
+    trace: Option<PathBuf>,
+
+    /// The file and the older FILE.1 together have at most this size; then the older half is given up
+    #[arg(long, env = "HELLOOP_TRACE_SIZE", value_name = "SIZE")]
+    #[arg(default_value_t = Size(TRACE_BYTES_MAX))]
+    trace_size: Size,
+
     /// Log more: -v is debug, -vv trace [default: info, or what RUST_LOG says]
     #[arg(short, long, action = ArgAction::Count)]
     verbose: u8,
@@ -107,27 +121,36 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
     let addresses = arguments.addresses().map_err(|text| usage("serve", text))?;
     let limits = arguments.limits.limits().map_err(|text| usage("serve", text))?;
     let loops = arguments.loops(&limits).map_err(|text| usage("serve", text))?;
-    let log = AccessLog::start(arguments.access_log);
-    let outcome = match log {
-        Err(error) => Outcome::Failed(error),
-        Ok(log) => {
-            let outcome = run(Plan {
-                addresses,
-                loops,
-                limits,
-                builder: &|| log.attach(arguments.builder()),
-                drain_timeout: arguments.drain_timeout.0,
-                run_for: arguments.run_for.map(|span| span.0),
-                observer: arguments.explain.then(explain::narrator),
-            });
-            log.finish();
-            outcome
-        }
-    };
+    let outcome = arguments.run(addresses, loops, limits);
     Ok(outcome.conclude())
 }
 
 impl Arguments {
+    fn run(&self, addresses: Vec<String>, loops: NonZeroUsize, limits: Limits) -> Outcome {
+        let started = AccessLog::start(self.access_log).and_then(|log| {
+            Tracing::start(self.trace.as_deref(), self.trace_size).map(|tracing| (log, tracing))
+        });
+        let (log, tracing) = match started {
+            Err(error) => return Outcome::Failed(error),
+            Ok(started) => started,
+        };
+        let mut observers: Vec<Box<dyn Observer>> = Vec::new();
+        observers.extend(self.explain.then(explain::narrator));
+        observers.extend(tracing.observer());
+        let outcome = run(Plan {
+            addresses,
+            loops,
+            limits,
+            builder: &|| log.attach(self.builder()),
+            drain_timeout: self.drain_timeout.0,
+            run_for: self.run_for.map(|span| span.0),
+            observers,
+        });
+        log.finish();
+        tracing.finish();
+        outcome
+    }
+
     fn builder(&self) -> Builder {
         Server::builder().connections(match self.connections {
             Written::StateMachine => Connections::StateMachine,
@@ -147,6 +170,11 @@ impl Arguments {
         if self.explain && self.loops > 1 {
             return Err(format!(
                 "--explain tells the story of one event loop: it cannot be had with --loops {loops}"
+            ));
+        }
+        if self.trace.is_some() && self.loops > 1 {
+            return Err(format!(
+                "--trace records one event loop: it cannot be had with --loops {loops}"
             ));
         }
         match limits.connections_max {

@@ -121,7 +121,7 @@ impl Handle {
             kind: "running",
             name: None,
             state: None,
-            description: "running".into(),
+            description: "at work".into(),
             site: None,
             parent: None,
             spawned,

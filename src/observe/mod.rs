@@ -19,11 +19,14 @@ mod recorder;
 mod text;
 mod fields;
 mod words;
+pub mod trace;
+mod perfetto;
 
 pub use fields::{BuildError, Kind, Value};
 pub(crate) use machine::machine;
 pub use machine::{Machine, State};
 pub use narrate::{Narrator, Palette};
+pub use perfetto::Perfetto;
 pub use recorder::Recorder;
 pub use words::{WORD_BYTES_MAX, WORDS_MAX, intern};
 
@@ -139,7 +142,7 @@ pub enum Operation {
 }
 
 /// The beginning of a text, `Copy`, printable ASCII only: `GET /World`.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Excerpt {
     bytes: [u8; Excerpt::BYTES_MAX],
     /// Bytes in use; those behind it are zero.
@@ -184,6 +187,15 @@ impl fmt::Debug for Excerpt {
 pub trait Observer {
     /// `event` happened at `at`, a fresh reading of the loop's clock.
     fn event(&mut self, at: Time, event: &Event);
+}
+
+/// Several observers are one: each is told, in order.
+impl Observer for Vec<Box<dyn Observer>> {
+    fn event(&mut self, at: Time, event: &Event) {
+        for observer in self {
+            observer.event(at, event);
+        }
+    }
 }
 
 impl<F: FnMut(Time, &Event)> Observer for F {

@@ -132,6 +132,27 @@ impl<W: io::Write> Narrator<W> {
         }
     }
 
+    /// For a story that is not told from its beginning: there is no heading before the first turn.
+    #[must_use]
+    pub fn from_the_middle(mut self) -> Narrator<W> {
+        self.chapter = Chapter::Preparing;
+        self
+    }
+
+    /// Says that so many events are missing here.
+    pub fn gap(&mut self, events: u64) {
+        let missing = if events == 1 { "event is" } else { "events are" };
+        let _ = write!(self.line, "({events} {missing} missing here)");
+        self.is_deaf |= self.end_line().is_err();
+        // What was missed may have ended it.
+        self.is_resuming = false;
+    }
+
+    /// True once a write has failed: nothing more is told.
+    pub fn is_deaf(&self) -> bool {
+        self.is_deaf
+    }
+
     fn tell(&mut self, at: Time, event: &Event) -> io::Result<()> {
         let before = self.chapter;
         self.chapter = before.of(event);

@@ -29,3 +29,6 @@ mod server;
 mod authority;
 #[cfg(feature = "cli")]
 mod usage;
+#[cfg(feature = "cli")]
+/// Traces, and what can be made of them.
+mod trace;

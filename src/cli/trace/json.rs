@@ -10,6 +10,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use helloop::observe::trace::Record;
 use helloop::observe::{Cause, Event, Excerpt, Flow, Kind, Operation, Timeout, Value, intern};
 use helloop::world::{Readiness, Time};
 use serde_json::{Map, Value as Json};
@@ -25,6 +26,11 @@ pub(crate) fn write(at: Time, event: &Event, text: bool, out: &mut String) {
         write_text(&event.to_string(), out);
     }
     out.push('}');
+}
+
+/// Appends what stands for events that are missing.
+pub(crate) fn write_gap(events: u64, out: &mut String) {
+    put(out, format_args!("{{\"event\":\"gap\",\"missing\":{events}}}"));
 }
 
 /// A member, with the comma before it.
@@ -82,18 +88,21 @@ fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: &T) -> &'static str
     found.map_or("?", |(name, _)| name)
 }
 
-/// Reads what [`write`] has written. Members that it does not know are skipped.
+/// Reads what [`write`] or [`write_gap`] has written. Members that it does not know are skipped.
 ///
 /// # Errors
 /// A sentence for people, without the number of the line.
-pub(crate) fn read(line: &str) -> Result<(Time, Event), String> {
+pub(crate) fn read(line: &str) -> Result<Record, String> {
     let object: Map<String, Json> =
         serde_json::from_str(line).map_err(|error| format!("it is no object of JSON: {error}"))?;
-    let at = number(&object, "at")?;
     let name = text(&object, "event")?;
+    if name == "gap" {
+        return Ok(Record::Gap(number(&object, "missing")?));
+    }
+    let at = number(&object, "at")?;
     let event = Event::number_of(name).ok_or_else(|| format!("there is no event \"{name}\""))?;
     let event = Event::build(event, |name, kind| read_field(&object, name, kind));
-    Ok((Time::from_nanos(at), event.map_err(|error| error.to_string())?))
+    Ok(Record::Event(Time::from_nanos(at), event.map_err(|error| error.to_string())?))
 }
 
 fn read_field(object: &Map<String, Json>, name: &str, kind: Kind) -> Result<Value, String> {
@@ -175,7 +184,7 @@ mod tests {
     #[track_caller]
     fn is(event: Event, json: &str) {
         assert_eq!(shown(5, &event), json);
-        assert_eq!(read(json), Ok((Time::from_nanos(5), event)));
+        assert_eq!(read(json), Ok(Record::Event(Time::from_nanos(5), event)));
     }
 
     #[test]
@@ -235,7 +244,7 @@ mod tests {
         assert!(events.len() >= 26, "{events:?}");
         for event in events {
             let json = shown(u64::MAX, &event);
-            assert_eq!(read(&json), Ok((Time::NEVER, event)), "{json}");
+            assert_eq!(read(&json), Ok(Record::Event(Time::NEVER, event)), "{json}");
             assert!(json.is_ascii(), "{json}");
         }
     }
@@ -247,7 +256,11 @@ mod tests {
         let expected =
             r#"{"at":0,"event":"waited","sources":1,"text":"the world reports 1 source"}"#;
         assert_eq!(out, expected);
-        assert_eq!(read(&out), Ok((Time::ZERO, Event::Waited { sources: 1 })));
+        let event = Event::Waited { sources: 1 };
+        assert_eq!(read(&out), Ok(Record::Event(Time::ZERO, event)));
+        out.clear();
+        write_gap(7, &mut out);
+        assert_eq!(read(&out), Ok(Record::Gap(7)));
     }
 
     #[test]
@@ -255,9 +268,10 @@ mod tests {
         for (line, says) in [
             ("", "no object"),
             ("[]", "no object"),
-            ("{}", "no number \"at\""),
-            (r#"{"at":-1}"#, "no number \"at\""),
+            ("{}", "no text \"event\""),
+            (r#"{"at":-1,"event":"waited"}"#, "no number \"at\""),
             (r#"{"at":1}"#, "no text \"event\""),
+            (r#"{"event":"gap","missing":"x"}"#, "no number \"missing\""),
             (r#"{"at":1,"event":"lunch"}"#, "no event \"lunch\""),
             (r#"{"at":1,"event":"waited"}"#, "no number \"sources\""),
             (r#"{"at":1,"event":"closed","source":"x"}"#, "\"source\" is no id"),

@@ -1,0 +1,87 @@
+//! SIGUSR1: who is alive on the loop, and what happened last.
+
+use std::cell::Cell;
+use std::io::{self, Write};
+use std::rc::Rc;
+
+use helloop::event_loop::{EventLoop, Handle};
+use helloop::observe::{Narrator, Observer, Recorder};
+use helloop::signals::{SIGUSR1, on_signal};
+
+/// Events that are told.
+const LAST_EVENTS: usize = 50;
+
+/// Answers the signal. Events are recorded from the first one on, or from the beginning if the loop
+/// is watched anyhow: watching costs something.
+pub(super) struct Inquiry {
+    handle: Handle,
+    recorder: Recorder,
+    is_recording: Cell<bool>,
+    /// Somebody has asked, and there is no recorder yet.
+    wants_recorder: Cell<bool>,
+}
+
+impl Inquiry {
+    /// From now on `observers` are told what happens.
+    pub(super) fn new(
+        event_loop: &mut EventLoop,
+        observers: Vec<Box<dyn Observer>>,
+    ) -> Rc<Inquiry> {
+        let inquiry = Rc::new(Inquiry {
+            handle: event_loop.handle().clone(),
+            recorder: Recorder::new(LAST_EVENTS),
+            is_recording: Cell::new(false),
+            wants_recorder: Cell::new(false),
+        });
+        if !observers.is_empty() {
+            inquiry.watch(event_loop, observers);
+        }
+        inquiry
+    }
+
+    /// From now on the signal is answered.
+    pub(super) fn arrange(self: &Rc<Self>) -> io::Result<()> {
+        let asked = Rc::clone(self);
+        on_signal(&self.handle, SIGUSR1, move || asked.answer())?;
+        Ok(())
+    }
+
+    /// Turns until `is_finished` says so.
+    pub(super) fn run(
+        &self,
+        event_loop: &mut EventLoop,
+        is_finished: impl Fn() -> bool,
+    ) -> io::Result<()> {
+        loop {
+            event_loop.run_until(|| is_finished() || self.wants_recorder.get())?;
+            if !self.wants_recorder.take() {
+                return Ok(());
+            }
+            self.watch(event_loop, Vec::new());
+        }
+    }
+
+    fn watch(&self, event_loop: &mut EventLoop, mut observers: Vec<Box<dyn Observer>>) {
+        observers.push(Box::new(self.recorder.clone()));
+        event_loop.observe(Some(Box::new(observers)));
+        self.is_recording.set(true);
+    }
+
+    fn answer(&self) {
+        let mut text = format!("Alive, in {}", self.handle.snapshot()).into_bytes();
+        if self.is_recording.get() {
+            text.extend_from_slice(b"The last events:\n");
+            let mut narrator = Narrator::new(&mut text).from_the_middle();
+            for (at, event) in self.recorder.events() {
+                narrator.event(at, &event);
+            }
+        } else {
+            text.extend_from_slice(
+                b"Events are recorded from now on; the next SIGUSR1 shows them.\n",
+            );
+            self.wants_recorder.set(true);
+        }
+        // In one piece. Where standard error is closed, nobody wants to know.
+        let _ = io::stderr().write_all(&text);
+    }
+}

@@ -1,0 +1,162 @@
+//! `serve --trace`, and what can be made of the file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::program::{Program, command, run};
+
+/// A server that records, greets, and ends. What it said, and its trace.
+fn recorded(directory: &TempDir) -> (String, PathBuf) {
+    let path = directory.path().join("loop.trace");
+    let mut serve = command(&["serve", "--listen", "localhost:0", "--explain"]);
+    let mut program = Program::start(serve.env("HELLOOP_TRACE", &path));
+    program.wait_for("nothing is ready, no timer is set");
+    program.greet();
+    program.signal("TERM");
+    assert_eq!(program.end().0, Some(0));
+    (program.said.join("\n"), path)
+}
+
+fn helloop(arguments: &[&str], file: &Path) -> (Option<i32>, String, String) {
+    run(command(arguments).arg(file))
+}
+
+#[test]
+fn a_trace_tells_the_story_that_was_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let (said, path) = recorded(&directory);
+    let (code, told, error) = helloop(&["explain"], &path);
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    let lines = |text: &str| -> Vec<String> {
+        let begins = text.find("before the first turn").expect("a story");
+        // Log lines are no part of it.
+        let story = text[begins..].lines().filter(|line| !line.contains(" INFO "));
+        story.filter(|line| !line.starts_with("Server started")).map(str::to_owned).collect()
+    };
+    assert_eq!(lines(&told), lines(&said));
+}
+
+#[test]
+fn a_trace_becomes_lines_of_json_and_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, path) = recorded(&directory);
+    let (code, lines, error) = helloop(&["trace", "convert"], &path);
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    let request = r#""event":"request","#;
+    assert!(lines.contains(request) && lines.contains("\"line\":\"GET /World\""), "{lines}");
+    for line in lines.lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+    let json = directory.path().join("loop.json");
+    fs::write(&json, &lines).unwrap();
+    let again = directory.path().join("again.trace");
+    let (code, ..) = helloop(&["trace", "convert", "--output", again.to_str().unwrap()], &json);
+    assert_eq!(code, Some(0));
+    assert_eq!(helloop(&["trace", "convert"], &again).1, lines);
+    assert_eq!(helloop(&["explain"], &json).1, helloop(&["explain"], &path).1);
+    let alike = run(command(&["explain"]).args([&json, &path]));
+    assert_eq!(alike.0, Some(0), "{alike:?}");
+    assert!(alike.1.starts_with("The traces are alike: "), "{alike:?}");
+}
+
+#[test]
+fn two_traces_part_somewhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, path) = recorded(&directory);
+    let lines = helloop(&["trace", "convert"], &path).1;
+    let other = directory.path().join("other.json");
+    fs::write(&other, lines.replacen("GET /World", "GET /Moon", 1)).unwrap();
+    let (code, told, _) = run(command(&["explain"]).args([&path, &other]));
+    assert_eq!(code, Some(3), "{told}");
+    for text in ["The traces differ in turn ", "What led there", "is GET /World", "is GET /Moon"] {
+        assert!(told.contains(text), "{text:?} is not in {told}");
+    }
+    assert!(told.ends_with("The same event, with another line.\n"), "{told}");
+}
+
+#[test]
+fn a_damaged_trace_is_read_up_to_the_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, path) = recorded(&directory);
+    let whole = helloop(&["explain"], &path).1;
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() - 3]).unwrap();
+    let (code, told, error) = helloop(&["explain"], &path);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("loop.trace: it is cut off: what follows byte "), "{error}");
+    assert!(whole.starts_with(&told) && told.len() > whole.len() / 2, "{told}");
+    let mut damaged = bytes.clone();
+    damaged[40] ^= 1;
+    fs::write(&path, &damaged).unwrap();
+    let (code, _, error) = helloop(&["trace", "convert"], &path);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("it is damaged from byte 16 on: the checksum"), "{error}");
+    let nothing = directory.path().join("nothing");
+    for arguments in [&["explain"][..], &["trace", "convert"]] {
+        let (code, _, error) = helloop(arguments, &nothing);
+        assert_eq!(code, Some(2));
+        assert!(error.contains("cannot read ") && error.contains("nothing"), "{error}");
+    }
+    fs::write(&nothing, "lunch\n").unwrap();
+    let (code, _, error) = helloop(&["explain"], &nothing);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("nothing, line 1: it is no object of JSON"), "{error}");
+}
+
+#[test]
+fn a_trace_comes_from_standard_input_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, path) = recorded(&directory);
+    let mut child = command(&["explain", "-"])
+        .stdin(fs::File::open(&path).unwrap())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(output, helloop(&["explain"], &path).1);
+}
+
+#[test]
+fn a_trace_that_cannot_be_written_ends_the_server_at_once() {
+    let mut serve: Command = command(&["serve", "--listen", "localhost:0", "--trace"]);
+    let (code, _, said) = run(serve.arg("/no/such/directory/loop.trace"));
+    assert_eq!(code, Some(1));
+    assert!(said.contains("cannot write the trace /no/such/directory/loop.trace: "), "{said}");
+}
+
+#[test]
+fn a_full_disk_is_a_warning_and_the_server_goes_on() {
+    if !Path::new("/dev/full").exists() {
+        return;
+    }
+    // The header fits into no such file either, so the start says it.
+    let mut serve: Command = command(&["serve", "--listen", "localhost:0", "--trace"]);
+    let (code, _, said) = run(serve.arg("/dev/full"));
+    assert_eq!(code, Some(1));
+    assert!(said.contains("cannot write the trace /dev/full: "), "{said}");
+}
+
+#[test]
+fn a_signal_asks_who_is_alive() {
+    let mut program = Program::start(&mut command(&["serve", "--listen", "127.0.0.1:0"]));
+    let _idle = program.connect();
+    program.greet();
+    program.signal("USR1");
+    program.wait_for("Alive, in turn ");
+    program.wait_for("the next SIGUSR1 shows them");
+    program.greet();
+    program.signal("USR1");
+    program.wait_for("The last events:");
+    program.wait_for("is GET /World");
+    program.signal("TERM");
+    assert_eq!(program.end().0, Some(0));
+    let said = program.said.join("\n");
+    for text in ["(acceptor), ", "(drainer), ", "(connection from 127.0.0.1:", "(at work), "] {
+        assert!(said.contains(text), "{text:?} is not in {said}");
+    }
+    assert!(said.contains("waits for readable or a timer in "), "{said}");
+}
