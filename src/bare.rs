@@ -68,6 +68,7 @@ fn serve() -> ExitCode {
             drain_timeout: DRAIN_TIMEOUT,
             run_for: None,
             observers: Vec::new(),
+            companion: None,
         })
         .conclude(),
         Err(error) => usage(&error),

@@ -12,7 +12,7 @@ use helloop::event_loop::{EventLoop, Handle};
 use helloop::greeting::Greeting;
 use helloop::limits::Limits;
 use helloop::observe::Observer;
-use helloop::server::{Attached, BindError, Builder, Report, Server};
+use helloop::server::{Attached, BindError, Builder, Report, Server, Service};
 use helloop::signals::{SIGINT, SIGTERM, on_signal};
 
 use crate::addresses;
@@ -37,7 +37,12 @@ pub(crate) struct Plan<'a> {
     pub(crate) run_for: Option<Duration>,
     /// Who watch the first loop.
     pub(crate) observers: Vec<Box<dyn Observer>>,
+    /// Called once the server is on the loop, before the first turn.
+    pub(crate) companion: Option<Companion<'a>>,
 }
+
+/// Somebody who works beside a server.
+pub(crate) type Companion<'a> = Box<dyn FnOnce(&mut EventLoop, &Attached) -> io::Result<()> + 'a>;
 
 /// How a run ended.
 #[derive(Debug)]
@@ -116,12 +121,21 @@ const DESCRIPTORS_IF_UNKNOWN: u64 = 1024;
 
 /// Listens, serves, and returns once the server has ended: after a signal, or after its time.
 pub(crate) fn run(plan: Plan<'_>) -> Outcome {
+    run_service(plan, Greeting)
+}
+
+/// As [`run`], with something else than greetings on the first loop.
+pub(crate) fn run_service(plan: Plan<'_>, service: impl Service + 'static) -> Outcome {
     let descriptors = raise_descriptor_limit();
-    serve(plan, descriptors).unwrap_or_else(|outcome| outcome)
+    serve(plan, descriptors, service).unwrap_or_else(|outcome| outcome)
 }
 
 /// `Err` is an end as well, that of a run which did not come far.
-fn serve(plan: Plan<'_>, descriptors: u64) -> Result<Outcome, Outcome> {
+fn serve(
+    plan: Plan<'_>,
+    descriptors: u64,
+    service: impl Service + 'static,
+) -> Result<Outcome, Outcome> {
     let addresses: Vec<&str> = plan.addresses.iter().map(String::as_str).collect();
     // Before the signals are caught: the name of a host may take long to resolve, and until then
     // Ctrl-C does what it always does.
@@ -130,12 +144,15 @@ fn serve(plan: Plan<'_>, descriptors: u64) -> Result<Outcome, Outcome> {
     let mut event_loop = EventLoop::new().map_err(Outcome::Failed)?;
     let inquiry = Inquiry::new(&mut event_loop, plan.observers);
     let handle = event_loop.handle().clone();
-    let attached = servers.remove(0).attach(&handle, Greeting).map_err(Outcome::Failed)?;
+    let attached = servers.remove(0).attach(&handle, service).map_err(Outcome::Failed)?;
     let ending = Ending::new(everybody.clone(), plan.drain_timeout);
     ending.arrange(&handle, plan.run_for).map_err(Outcome::Failed)?;
     inquiry.arrange().map_err(Outcome::Failed)?;
     let others = Others::start(servers, &everybody, plan.drain_timeout).map_err(Outcome::Failed)?;
     announce(&addresses, &attached);
+    if let Some(companion) = plan.companion {
+        companion(&mut event_loop, &attached).map_err(Outcome::Failed)?;
+    }
     // This loop turns until all have ended: it is the one that hears signals.
     let is_finished = || attached.is_finished() && others.are_finished();
     let ran = inquiry.run(&mut event_loop, is_finished);

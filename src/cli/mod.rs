@@ -10,6 +10,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 mod serve;
 mod fetch;
+mod lab;
+mod ps;
 mod limits;
 mod units;
 mod access_log;
@@ -36,6 +38,8 @@ enum Command {
     Fetch(Box<fetch::Arguments>),
     Explain(explain::Arguments),
     Trace(trace::Arguments),
+    Lab(lab::Arguments),
+    Ps(ps::Arguments),
 }
 
 /// Runs the command.
@@ -45,6 +49,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Fetch(arguments) => fetch::main(&arguments),
         Command::Explain(arguments) => explain::main(&arguments),
         Command::Trace(arguments) => trace::main(&arguments),
+        Command::Lab(arguments) => lab::main(&arguments),
+        Command::Ps(arguments) => ps::main(&arguments),
     });
     done.unwrap_or_else(|error| {
         // Help and version come here, too. Where the output is closed, nobody wants to know.

@@ -13,6 +13,7 @@ use helloop::server::{Access, Builder, Connections, Server};
 use jiff::Timestamp;
 
 use super::access_log::{Entry, Format};
+use super::lab::{CannotBegin, Lab, Options};
 use super::limits::LimitArguments;
 use super::line_writer::{LineWriter, standard_output};
 use super::tracing::Tracing;
@@ -95,6 +96,14 @@ pub(crate) struct Arguments {
     #[arg(default_value_t = Size(TRACE_BYTES_MAX))]
     trace_size: Size,
 
+    /// Show a page here that can pause, step and watch the loop; see `helloop lab`
+    #[arg(long, env = "HELLOOP_LAB", value_name = "HOST:PORT")]
+    lab: Option<String>,
+
+    /// The lab's page shows, and does nothing
+    #[arg(long, env = "HELLOOP_LAB_READ_ONLY", value_parser = FalseyValueParser::new())]
+    lab_read_only: bool,
+
     /// Log more: -v is debug, -vv trace [default: info, or what RUST_LOG says]
     #[arg(short, long, action = ArgAction::Count)]
     verbose: u8,
@@ -121,12 +130,24 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
     let addresses = arguments.addresses().map_err(|text| usage("serve", text))?;
     let limits = arguments.limits.limits().map_err(|text| usage("serve", text))?;
     let loops = arguments.loops(&limits).map_err(|text| usage("serve", text))?;
-    let outcome = arguments.run(addresses, loops, limits);
+    let lab = match arguments.lab() {
+        Ok(lab) => lab,
+        Err(CannotBegin::Usage(text)) => return Err(usage("serve", text)),
+        Err(CannotBegin::Outcome(outcome)) => return Ok(outcome.conclude()),
+    };
+    let outcome = arguments.run(addresses, loops, limits, lab.as_ref());
+    lab.iter().for_each(Lab::finish);
     Ok(outcome.conclude())
 }
 
 impl Arguments {
-    fn run(&self, addresses: Vec<String>, loops: NonZeroUsize, limits: Limits) -> Outcome {
+    fn run(
+        &self,
+        addresses: Vec<String>,
+        loops: NonZeroUsize,
+        limits: Limits,
+        lab: Option<&Lab>,
+    ) -> Outcome {
         let started = AccessLog::start(self.access_log).and_then(|log| {
             Tracing::start(self.trace.as_deref(), self.trace_size).map(|tracing| (log, tracing))
         });
@@ -145,6 +166,7 @@ impl Arguments {
             drain_timeout: self.drain_timeout.0,
             run_for: self.run_for.map(|span| span.0),
             observers,
+            companion: lab.map(Lab::companion),
         });
         log.finish();
         tracing.finish();
@@ -158,6 +180,11 @@ impl Arguments {
         })
     }
 
+    fn lab(&self) -> Result<Option<Lab>, CannotBegin> {
+        let options = Options { is_read_only: self.lab_read_only, is_paused: false };
+        self.lab.as_ref().map(|address| Lab::bind(address, options, None)).transpose()
+    }
+
     fn addresses(&self) -> Result<Vec<String>, String> {
         match self.listen.as_slice() {
             [] => addresses::from_environment().map(|address| vec![address]),
@@ -167,6 +194,11 @@ impl Arguments {
 
     fn loops(&self, limits: &Limits) -> Result<NonZeroUsize, String> {
         let loops = NonZeroUsize::from(NonZeroU16::new(self.loops).unwrap_or(NonZeroU16::MIN));
+        if self.lab.is_some() && self.loops > 1 {
+            return Err(format!(
+                "--lab is for one event loop: it cannot be had with --loops {loops}"
+            ));
+        }
         if self.explain && self.loops > 1 {
             return Err(format!(
                 "--explain tells the story of one event loop: it cannot be had with --loops {loops}"

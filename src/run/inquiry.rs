@@ -61,9 +61,11 @@ impl Inquiry {
         }
     }
 
-    fn watch(&self, event_loop: &mut EventLoop, mut observers: Vec<Box<dyn Observer>>) {
-        observers.push(Box::new(self.recorder.clone()));
-        event_loop.observe(Some(Box::new(observers)));
+    /// Adds observers, and the recorder, to who watches already.
+    fn watch(&self, event_loop: &mut EventLoop, observers: Vec<Box<dyn Observer>>) {
+        let mut all: Vec<_> = event_loop.observe(None).into_iter().chain(observers).collect();
+        all.push(Box::new(self.recorder.clone()));
+        event_loop.observe(Some(Box::new(all)));
         self.is_recording.set(true);
     }
 

@@ -1,0 +1,83 @@
+//! Who may look, and who may do: a page on this machine that knows the token, and nobody whom
+//! another page in the same browser sends.
+
+use std::net::IpAddr;
+
+use helloop::server::OwnedRequest;
+
+/// Bytes of the random part of a lab's address.
+const TOKEN_BYTES: usize = 16;
+
+/// A word that nobody guesses, for a URL.
+///
+/// # Errors
+/// When the system has no randomness to give.
+pub(super) fn token() -> std::io::Result<String> {
+    let mut bytes = [0; TOKEN_BYTES];
+    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// True if the request was sent to this machine by a name of its own. A page from elsewhere, whose
+/// name leads here (DNS rebinding), has another one.
+pub(super) fn is_for_this_machine(request: &OwnedRequest) -> bool {
+    text(request, "Host").is_some_and(is_loopback)
+}
+
+/// True unless the browser says that somebody else's page has made it send the request.
+pub(super) fn is_from_own_page(request: &OwnedRequest) -> bool {
+    let host = text(request, "Host").unwrap_or_default();
+    let is_own_origin = |origin: &str| origin.strip_prefix("http://") == Some(host);
+    let is_own_site = |site: &str| matches!(site, "same-origin" | "none");
+    let holds = |name, is_own: &dyn Fn(&str) -> bool| match request.header(name) {
+        None => true,
+        Some(value) => str::from_utf8(value).is_ok_and(is_own),
+    };
+    holds("Origin", &is_own_origin) && holds("Sec-Fetch-Site", &is_own_site)
+}
+
+fn text<'a>(request: &'a OwnedRequest, name: &str) -> Option<&'a str> {
+    str::from_utf8(request.header(name)?).ok()
+}
+
+/// `localhost`, or a loopback address, with or without a port.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map_or("", |(name, _)| name),
+        None => host.split_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_are_its_names() {
+        for host in ["localhost", "LocalHost:80", "127.0.0.1:80", "127.1.2.3", "[::1]:80", "[::1]"]
+        {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "localhost.evil.example:80",
+            "10.0.0.1",
+            "[::2]",
+            "127.0.0.1.nip.io",
+            "[::1",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_long_and_never_the_same() {
+        let [one, other] = [token().unwrap(), token().unwrap()];
+        assert_eq!(one.len(), 2 * TOKEN_BYTES);
+        assert_ne!(one, other);
+        assert!(one.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    }
+}

@@ -1,0 +1,156 @@
+//! The open pages: each has a queue of messages, and one that reads too slowly loses events, never
+//! memory.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use helloop::coroutine::Event;
+use helloop::event_loop::Handle;
+
+/// Bytes that may wait in memory for one page. At the limit: they are dropped, the events in them
+/// are counted, and a snapshot follows.
+const WAITING_BYTES_MAX: usize = 1024 * 1024;
+
+/// A message for all pages.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    /// As it goes over the wire.
+    pub(super) text: Rc<str>,
+    /// Events that it tells of.
+    pub(super) events: u64,
+    pub(super) kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Tells everything anew.
+    Snapshot,
+    /// Of no use without what was told before.
+    Change,
+    /// Stands for itself.
+    Note,
+}
+
+/// All open pages of a lab.
+#[derive(Debug)]
+pub(super) struct Pages {
+    handle: Handle,
+    pages: RefCell<Vec<Rc<Page>>>,
+}
+
+/// One open page.
+#[derive(Debug)]
+pub(super) struct Page {
+    waiting: RefCell<VecDeque<Message>>,
+    waiting_bytes: Cell<usize>,
+    /// Set while something waits.
+    has_more: Event,
+    /// It is told nothing that needs a beginning before it has had a snapshot.
+    wants_snapshot: Cell<bool>,
+    /// It has had its first snapshot.
+    is_shown: Cell<bool>,
+    /// Events dropped since the last one that it was told.
+    dropped: Cell<u64>,
+}
+
+impl Pages {
+    pub(super) fn new(handle: &Handle) -> Rc<Pages> {
+        Rc::new(Pages { handle: handle.clone(), pages: RefCell::default() })
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.pages.borrow().len()
+    }
+
+    /// A page that is told `hello` first, and then nothing before a snapshot.
+    pub(super) fn open(self: &Rc<Self>, hello: Message) -> Open {
+        let page = Rc::new(Page {
+            waiting: RefCell::default(),
+            waiting_bytes: Cell::new(0),
+            has_more: Event::new(&self.handle),
+            wants_snapshot: Cell::new(true),
+            is_shown: Cell::new(false),
+            dropped: Cell::new(0),
+        });
+        page.put(hello);
+        self.pages.borrow_mut().push(Rc::clone(&page));
+        Open { pages: Rc::clone(self), page }
+    }
+
+    /// Tells all pages. True if one of them is too slow, and needs a snapshot.
+    pub(super) fn tell(&self, message: &Message, gap: impl Fn(u64) -> Message) -> bool {
+        let mut is_one_lost = false;
+        for page in &*self.pages.borrow() {
+            is_one_lost |= page.tell(message, &gap);
+        }
+        is_one_lost
+    }
+}
+
+impl Page {
+    /// `gap` says how many events are missing. True if there is no room.
+    pub(super) fn tell(&self, message: &Message, gap: impl Fn(u64) -> Message) -> bool {
+        if self.waiting_bytes.get() + message.text.len() > WAITING_BYTES_MAX {
+            let waiting = self.waiting.take();
+            self.waiting_bytes.set(0);
+            let lost: u64 = waiting.iter().map(|message| message.events).sum();
+            self.dropped.set(self.dropped.get() + lost + message.events);
+            self.has_more.clear();
+            return !self.wants_snapshot.replace(true);
+        }
+        match message.kind {
+            // What was before its first snapshot, a page does not miss.
+            Kind::Change if self.wants_snapshot.get() => {
+                let missed = if self.is_shown.get() { message.events } else { 0 };
+                self.dropped.set(self.dropped.get() + missed);
+            }
+            Kind::Snapshot if self.wants_snapshot.replace(false) => {
+                self.is_shown.set(true);
+                match self.dropped.take() {
+                    0 => {}
+                    dropped => self.put(gap(dropped)),
+                }
+                self.put(message.clone());
+            }
+            _ => self.put(message.clone()),
+        }
+        false
+    }
+
+    fn put(&self, message: Message) {
+        self.waiting_bytes.set(self.waiting_bytes.get() + message.text.len());
+        self.waiting.borrow_mut().push_back(message);
+        self.has_more.set();
+    }
+}
+
+/// A page, for as long as it is open.
+#[derive(Debug)]
+pub(super) struct Open {
+    pages: Rc<Pages>,
+    pub(super) page: Rc<Page>,
+}
+
+impl Open {
+    /// Waits for the next message.
+    pub(super) async fn next(&self) -> Rc<str> {
+        loop {
+            self.page.has_more.wait().await;
+            let next = self.page.waiting.borrow_mut().pop_front();
+            let Some(message) = next else {
+                self.page.has_more.clear();
+                continue;
+            };
+            let left = self.page.waiting_bytes.get() - message.text.len();
+            self.page.waiting_bytes.set(left);
+            return message.text;
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.pages.pages.borrow_mut().retain(|page| !Rc::ptr_eq(page, &self.page));
+    }
+}

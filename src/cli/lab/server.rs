@@ -1,0 +1,427 @@
+//! The lab's own server: a second event loop on a thread of its own, which speaks with pages while
+//! the first one is held.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use helloop::event_loop::{EventLoop, Handle};
+use helloop::http::{Response, Status};
+use helloop::limits::Limits;
+use helloop::server::{
+    BindError, OwnedRequest, PieceSender, Reply, Server, ServerHandle, coroutines, pieces,
+};
+use helloop::signals::{SIGINT, SIGTERM, on_signal};
+use serde_json::{Value, json};
+
+use super::access;
+use super::link::{Going, Link, News, Unit, Until};
+use super::message;
+use super::page::PAGE;
+use super::pages::{Message, Open, Pages};
+use super::traffic::{Scenario, Traffic};
+
+/// Time between two batches of news for the pages.
+const NEWS_INTERVAL: Duration = Duration::from_millis(40);
+
+/// Events in a batch; the others come with the next.
+const BATCH_EVENTS_MAX: usize = 500;
+
+/// Time after which a page is sent something although nothing happens, which finds those that are
+/// gone.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// A loop that is held, and whose last page was closed, goes on after this time.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
+
+/// A loop that does not come to its gate within this time is busy: there is no fresh snapshot.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Slow motion is at most so slow.
+const DWELL_MAX: Duration = Duration::from_secs(10);
+
+/// Pages, and commands, that may be connected at once; more wait.
+const CONNECTIONS_MAX: usize = 64;
+
+/// Bytes of a command's body, of which none is needed.
+const BODY_BYTES_MAX: u64 = 4096;
+
+/// What does not change while a lab lives.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    pub(super) token: String,
+    /// Where the watched server is found.
+    pub(super) url: String,
+    pub(super) target: SocketAddr,
+    pub(super) is_read_only: bool,
+    /// The watched server knows the paths of the lessons.
+    pub(super) has_lessons: bool,
+}
+
+/// A lab at work.
+#[derive(Debug)]
+pub(super) struct Running {
+    server: ServerHandle,
+    thread: JoinHandle<()>,
+}
+
+/// Listens for pages.
+///
+/// # Errors
+/// See [`BindError`].
+pub(super) fn bind(address: &str) -> Result<Server, BindError> {
+    let mut limits = Limits::default();
+    limits.connections_max = Some(CONNECTIONS_MAX);
+    limits.body_bytes_max = BODY_BYTES_MAX;
+    Server::builder().limits(limits).bind(address)
+}
+
+impl Running {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system refuses one.
+    pub(super) fn start(server: Server, link: &Arc<Link>, facts: Facts) -> io::Result<Running> {
+        let handle = server.handle();
+        let opens = OpensTheGate(Arc::clone(link));
+        let thread = thread::Builder::new().name("lab".into()).spawn(move || {
+            if let Err(error) = serve(server, &opens.0, facts) {
+                log::error!("the lab is over, and the server goes on: {error}");
+            }
+        })?;
+        Ok(Running { server: handle, thread })
+    }
+
+    /// Ends the lab: pages find that it is gone.
+    pub(super) fn finish(self) {
+        self.server.shutdown();
+        if self.thread.join().is_err() {
+            log::error!("the lab panicked");
+        }
+    }
+}
+
+/// Whatever becomes of the lab, the watched loop is not held for ever.
+struct OpensTheGate(Arc<Link>);
+
+impl Drop for OpensTheGate {
+    fn drop(&mut self) {
+        self.0.set_watched(false);
+        self.0.open_for_good();
+    }
+}
+
+/// The thread.
+fn serve(server: Server, link: &Arc<Link>, facts: Facts) -> io::Result<()> {
+    let mut event_loop = EventLoop::new()?;
+    let handle = event_loop.handle().clone();
+    let lab = Rc::new(Lab {
+        pages: Pages::new(&handle),
+        traffic: Traffic::new(&handle, facts.target),
+        handle: handle.clone(),
+        link: Arc::clone(link),
+        facts,
+        dropped: Cell::new(0),
+        leavings: Cell::new(0),
+    });
+    let answers = Rc::clone(&lab);
+    let service = coroutines(move |request| answer(Rc::clone(&answers), request));
+    let attached = server.attach(&handle, service)?;
+    for signal in [SIGINT, SIGTERM] {
+        // The watched loop has the same signal in a socket of its own, and reads it when it turns.
+        let link = Arc::clone(link);
+        on_signal(&handle, signal, move || link.open_for_good())?;
+    }
+    let pump = handle.spawn_named("news", news(Rc::clone(&lab)));
+    let notes = handle.spawn_named("traffic notes", traffic_notes(lab));
+    event_loop.run_until(|| attached.is_finished())?;
+    drop((pump, notes));
+    Ok(())
+}
+
+struct Lab {
+    handle: Handle,
+    link: Arc<Link>,
+    pages: Rc<Pages>,
+    traffic: Traffic,
+    facts: Facts,
+    /// Events that no page was told.
+    dropped: Cell<u64>,
+    /// Times that the last page was closed.
+    leavings: Cell<u64>,
+}
+
+/// Takes what happens on the watched loop to the pages.
+async fn news(lab: Rc<Lab>) {
+    loop {
+        let news = poll_fn(|cx| lab.link.poll_news(cx, BATCH_EVENTS_MAX)).await;
+        lab.tell_all(news);
+        lab.handle.sleep(NEWS_INTERVAL).await;
+    }
+}
+
+/// Takes what the lab's own clients do to the pages.
+async fn traffic_notes(lab: Rc<Lab>) {
+    loop {
+        let note = lab.traffic.next_note().await;
+        let at = lab.link.now();
+        lab.tell(&message::traffic(note.id, note.scenario, note.step, &note.bytes, at));
+    }
+}
+
+impl Lab {
+    fn tell_all(&self, news: Vec<News>) {
+        let mut events = Vec::new();
+        for one in news {
+            if let News::Event(at, event) = one {
+                events.push((at, event));
+                continue;
+            }
+            self.tell_events(&mut events);
+            match one {
+                News::Event(..) => {}
+                News::Gap(dropped) => {
+                    self.dropped.set(self.dropped.get() + dropped);
+                    self.tell(&message::gap(dropped));
+                }
+                News::Snapshot(snapshot) => {
+                    self.tell(&message::snapshot(&snapshot, self.dropped.get()));
+                }
+                News::Held(held) => self.tell(&message::gate(Some(&held))),
+                News::Released => self.tell(&message::gate(None)),
+            }
+        }
+        self.tell_events(&mut events);
+    }
+
+    fn tell_events(&self, events: &mut Vec<(helloop::world::Time, helloop::observe::Event)>) {
+        if !events.is_empty() {
+            self.tell(&message::batch(events));
+            events.clear();
+        }
+    }
+
+    /// Tells every page. For one that is too slow, a snapshot will follow.
+    fn tell(&self, message: &Message) {
+        if self.pages.tell(message, message::gap)
+            && let Some(snapshot) = self.link.ask_for_snapshot()
+        {
+            self.pages.tell(&message::snapshot(&snapshot, self.dropped.get()), message::gap);
+        }
+    }
+}
+
+/// One request: who may ask, and what.
+async fn answer(lab: Rc<Lab>, request: OwnedRequest) -> Reply {
+    if !access::is_for_this_machine(&request) {
+        return refused(Status::FORBIDDEN, "the lab is for this machine alone");
+    }
+    let path = request.path().strip_prefix('/').and_then(|path| path.split_once('/'));
+    let Some((_, path)) = path.filter(|(token, _)| *token == lab.facts.token) else {
+        return refused(Status::NOT_FOUND, "there is nothing here: the address has a secret part");
+    };
+    match (request.method(), path) {
+        ("GET" | "HEAD", "") => the_page(),
+        ("GET", "events") => events(&lab),
+        ("GET" | "HEAD", "snapshot") => snapshot(&lab).await,
+        ("POST", path) => match path.strip_prefix("do/") {
+            Some(what) => command(&lab, what, &request),
+            None => nothing_here(),
+        },
+        _ => nothing_here(),
+    }
+}
+
+/// The page may run its own script, talk with its own server, and nothing else.
+const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+    img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+fn the_page() -> Reply {
+    let mut response = Response::new();
+    response.body("text/html; charset=utf-8", PAGE.as_bytes()).expect("a constant type");
+    // The address is a secret, and told to nobody.
+    for (name, value) in [("Content-Security-Policy", POLICY), ("Referrer-Policy", "no-referrer")] {
+        response.header(name, value).expect("a constant field");
+    }
+    no_store(&mut response);
+    response.into()
+}
+
+fn nothing_here() -> Reply {
+    refused(Status::NOT_FOUND, "there is nothing here")
+}
+
+/// The stream of everything that happens.
+fn events(lab: &Rc<Lab>) -> Reply {
+    let open = lab.pages.open(message::hello(&lab.facts));
+    lab.link.set_watched(true);
+    if let Some(snapshot) = lab.link.ask_for_snapshot() {
+        open.page.tell(&message::snapshot(&snapshot, lab.dropped.get()), message::gap);
+        if let Some(held) = lab.link.held() {
+            open.page.tell(&message::gate(Some(&held)), message::gap);
+        }
+    }
+    let (sender, receiver) = pieces();
+    drop(lab.handle.spawn_named("page", stream(Rc::clone(lab), open, sender)));
+    let mut response = Response::new();
+    response.header("Content-Type", "text/event-stream").expect("a constant field");
+    no_store(&mut response);
+    Reply::Pieces(response, receiver)
+}
+
+/// Writes a page what it is told, for as long as it is there.
+async fn stream(lab: Rc<Lab>, open: Open, mut sender: PieceSender) {
+    loop {
+        let next = lab.handle.timeout(HEARTBEAT, open.next()).await;
+        let text = next.unwrap_or_else(|_elapsed| ":\n\n".into());
+        if sender.send(text.as_bytes()).await.is_err() {
+            break;
+        }
+    }
+    drop(open);
+    if lab.pages.count() == 0 {
+        lab.link.set_watched(false);
+        lab.leavings.set(lab.leavings.get() + 1);
+        go_on_if_forgotten(&lab).await;
+    }
+}
+
+/// Nobody looks any more, and the loop may be held: somebody may have closed the page and forgotten
+/// the server behind it.
+async fn go_on_if_forgotten(lab: &Lab) {
+    let leaving = lab.leavings.get();
+    lab.handle.sleep(FORGOTTEN_AFTER).await;
+    let is_forgotten = lab.pages.count() == 0 && lab.leavings.get() == leaving;
+    if is_forgotten && lab.link.held().is_some() {
+        log::warn!("no page of the lab has been open for {FORGOTTEN_AFTER:?}: the loop goes on");
+        lab.link.order(Going::On, "");
+    }
+}
+
+/// The state of the loop, once.
+async fn snapshot(lab: &Lab) -> Reply {
+    let before = lab.link.snapshots();
+    let fresh = match lab.link.ask_for_snapshot() {
+        Some(_) => true,
+        None => {
+            let comes = poll_fn(|cx| lab.link.poll_snapshot(cx, before));
+            lab.handle.timeout(SNAPSHOT_TIMEOUT, comes).await.is_ok()
+        }
+    };
+    let Some(latest) = lab.link.latest() else {
+        return refused(Status::SERVICE_UNAVAILABLE, "the loop has not turned yet, or is busy");
+    };
+    let mut object = latest.to_json(lab.dropped.get());
+    object["stale"] = json!(!fresh);
+    of_json(Status::OK, &object)
+}
+
+/// What a button does.
+fn command(lab: &Lab, what: &str, request: &OwnedRequest) -> Reply {
+    if !access::is_from_own_page(request) {
+        return refused(Status::FORBIDDEN, "only the lab's own page may do this");
+    }
+    if lab.facts.is_read_only {
+        return refused(Status::FORBIDDEN, "this lab is for looking only (--read-only)");
+    }
+    let query = request.query().unwrap_or_default();
+    match obey(lab, what, query) {
+        Ok(()) => of_json(Status::OK, &json!({"ok": true})),
+        Err(Wrong::Unknown) => nothing_here(),
+        Err(Wrong::Query(text)) => refused(Status::BAD_REQUEST, text),
+        Err(Wrong::Now(text)) => refused(Status::CONFLICT, text),
+    }
+}
+
+/// Why a command was not obeyed.
+enum Wrong {
+    /// There is no such command.
+    Unknown,
+    /// What it was told makes no sense.
+    Query(&'static str),
+    /// It cannot be done now, or here.
+    Now(&'static str),
+}
+
+fn obey(lab: &Lab, what: &str, query: &str) -> Result<(), Wrong> {
+    let link = &lab.link;
+    match what {
+        "pause" => link.order(Going::Paused, "pause"),
+        "resume" => link.order(Going::On, ""),
+        "step-resume" => link.order(Going::Step(Unit::Resume), "step"),
+        "step-turn" => link.order(Going::Step(Unit::Turn), "step"),
+        "until" => link.order(Going::Until(until(query)?), "until"),
+        "slow" => link.slow(dwell(query)?),
+        "traffic" => {
+            let wrong = Wrong::Query("scenario= is none that there is");
+            let scenario = parameter(query, "scenario").and_then(Scenario::of_name).ok_or(wrong)?;
+            if scenario.needs_lessons() && !lab.facts.has_lessons {
+                return Err(Wrong::Now("only `helloop lab` has what this asks for"));
+            }
+            let started = lab.traffic.start(scenario);
+            started.map_err(|_busy| Wrong::Now("too much is under way; wait for it"))?;
+        }
+        _ => return Err(Wrong::Unknown),
+    }
+    Ok(())
+}
+
+fn until(query: &str) -> Result<Until, Wrong> {
+    match parameter(query, "what") {
+        Some("accept") => Ok(Until::Accept),
+        Some("would-block") => Ok(Until::WouldBlock),
+        Some("stall") => Ok(Until::Stall),
+        Some("connection") => {
+            let task = parameter(query, "task").and_then(|task| task.parse().ok());
+            task.map(Until::Resume).ok_or(Wrong::Query("task= is no task, such as 5.2"))
+        }
+        _ => Err(Wrong::Query("what= is accept, would-block, stall or connection")),
+    }
+}
+
+fn dwell(query: &str) -> Result<Duration, Wrong> {
+    let millis = parameter(query, "dwell_ms").and_then(|millis| millis.parse().ok());
+    let dwell = millis.map(Duration::from_millis).filter(|dwell| *dwell <= DWELL_MAX);
+    dwell.ok_or(Wrong::Query("dwell_ms= is a number from 0 to 10000"))
+}
+
+/// The value of `name` in `name=value&other=value`. Nothing here needs percent-decoding.
+fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+fn refused(status: Status, error: &str) -> Reply {
+    of_json(status, &json!({"error": error}))
+}
+
+fn of_json(status: Status, value: &Value) -> Reply {
+    let mut response = Response::new();
+    let text = format!("{value}\n");
+    response.status(status).body("application/json", text.as_bytes()).expect("a constant type");
+    no_store(&mut response);
+    response.into()
+}
+
+fn no_store(response: &mut Response) {
+    for (name, value) in [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")] {
+        response.header(name, value).expect("a constant field");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_has_parameters() {
+        assert_eq!(parameter("what=connection&task=5.2", "task"), Some("5.2"));
+        assert_eq!(parameter("what=connection&task=5.2", "what"), Some("connection"));
+        assert_eq!(parameter("whatever=1", "what"), None);
+        assert_eq!(parameter("", "what"), None);
+    }
+}

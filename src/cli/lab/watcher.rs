@@ -1,0 +1,207 @@
+//! The lab's eyes and hands on the watched loop's thread: an observer that hands events over, and a
+//! gate that holds.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use helloop::event_loop::{Gate, Handle, Moment};
+use helloop::observe::{Event, Observer, Timeout};
+use helloop::world::Time;
+
+use super::link::{Going, Held, Link, Orders, Unit, Until};
+use super::snapshot::{Counts, Snapshot};
+
+/// Events that are handed over together while the loop is busy.
+const BATCH_EVENTS: usize = 64;
+
+/// Time between two snapshots of a loop that runs.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// A gate and an observer for one loop.
+pub(super) fn watchers(link: &Arc<Link>) -> (Box<dyn Gate>, Box<dyn Observer>) {
+    let watcher = Rc::new(Watcher {
+        link: Arc::clone(link),
+        batch: RefCell::new(Vec::with_capacity(BATCH_EVENTS)),
+        counts: Cell::default(),
+        timeout: Cell::new(Timeout::Forever),
+        until: Cell::new(None),
+        has_happened: Cell::new(false),
+        shown: Cell::new(None),
+    });
+    (Box::new(AtGate(Rc::clone(&watcher))), Box::new(Watching(watcher)))
+}
+
+struct Watcher {
+    link: Arc<Link>,
+    /// Events that were not handed over yet; at most [`BATCH_EVENTS`].
+    batch: RefCell<Vec<(Time, Event)>>,
+    counts: Cell<Counts>,
+    /// The last one that was worked out.
+    timeout: Cell<Timeout>,
+    /// What the gate waits for.
+    until: Cell<Option<Until>>,
+    /// It has happened since.
+    has_happened: Cell<bool>,
+    /// When the last snapshot was made, by the clock on the wall: ours stands while it is held.
+    shown: Cell<Option<Instant>>,
+}
+
+struct Watching(Rc<Watcher>);
+
+impl Observer for Watching {
+    fn event(&mut self, at: Time, event: &Event) {
+        let watcher = &*self.0;
+        watcher.count(event);
+        if watcher.until.get().is_some_and(|until| is(event, until)) {
+            watcher.has_happened.set(true);
+        }
+        if !watcher.link.is_watched() {
+            return;
+        }
+        let mut batch = watcher.batch.borrow_mut();
+        batch.push((at, *event));
+        // Nothing may be kept back while the loop sleeps.
+        let sleeps = matches!(event, Event::Waiting { timeout } if *timeout != Timeout::Zero);
+        if sleeps || batch.len() >= BATCH_EVENTS {
+            watcher.link.tell_events(&mut batch);
+        }
+    }
+}
+
+/// Whether an event is what is waited for. A resume is seen by the gate, before it happens.
+fn is(event: &Event, until: Until) -> bool {
+    match until {
+        Until::Accept => matches!(event, Event::Accepted { .. }),
+        Until::WouldBlock => matches!(event, Event::WouldBlock { .. }),
+        Until::Stall => matches!(event, Event::Stall { .. }),
+        Until::Resume(_) => false,
+    }
+}
+
+struct AtGate(Rc<Watcher>);
+
+impl Gate for AtGate {
+    fn lets_pass(&mut self, moment: Moment, handle: &Handle) -> bool {
+        self.0.lets_pass(moment, handle)
+    }
+
+    fn hold(&mut self, moment: Moment, handle: &Handle) {
+        self.0.hold(moment, handle);
+    }
+}
+
+/// Slow motion holds each turn for a while.
+fn dwells(orders: &Orders, moment: Moment) -> bool {
+    !orders.is_open && !orders.dwell.is_zero() && matches!(moment, Moment::Turn { .. })
+}
+
+impl Watcher {
+    fn count(&self, event: &Event) {
+        let mut counts = self.counts.get();
+        counts.events += 1;
+        match event {
+            Event::Spawned { kind: "connection", .. } => counts.connections += 1,
+            Event::Finished { kind: "connection", .. } => {
+                counts.connections = counts.connections.saturating_sub(1);
+            }
+            Event::Request { .. } => counts.requests += 1,
+            Event::Waiting { timeout } => self.timeout.set(*timeout),
+            _ => {}
+        }
+        self.counts.set(counts);
+    }
+
+    fn lets_pass(&self, moment: Moment, handle: &Handle) -> bool {
+        let Some(orders) = self.link.orders() else {
+            self.show_now_and_then(moment, handle);
+            return true;
+        };
+        let is_held = self.holds(&orders, moment);
+        if !is_held && orders.wants_snapshot {
+            self.show(moment, handle);
+        } else if !is_held {
+            self.show_now_and_then(moment, handle);
+        }
+        !is_held && !dwells(&orders, moment)
+    }
+
+    fn holds(&self, orders: &Orders, moment: Moment) -> bool {
+        if orders.is_open {
+            return false;
+        }
+        match orders.going {
+            Going::On => false,
+            Going::Paused | Going::Step(Unit::Resume) => true,
+            Going::Step(Unit::Turn) => matches!(moment, Moment::Turn { .. }),
+            Going::Until(until) => self.has_come(until, moment),
+        }
+    }
+
+    /// True once what is waited for has happened, or is about to.
+    fn has_come(&self, until: Until, moment: Moment) -> bool {
+        if self.until.replace(Some(until)) != Some(until) {
+            // A new wish: what was before does not count.
+            self.has_happened.set(false);
+        }
+        match (until, moment) {
+            (Until::Resume(wanted), Moment::Resume { task, .. }) => task == wanted,
+            _ => self.has_happened.get(),
+        }
+    }
+
+    fn hold(&self, moment: Moment, handle: &Handle) {
+        self.hand_over();
+        // Again: an order may have come since, and after a dwell as well.
+        let Some(mut orders) = self.link.orders() else { return };
+        if !self.holds(&orders, moment) && dwells(&orders, moment) {
+            self.link.dwell(orders.dwell);
+            let Some(after) = self.link.orders() else { return };
+            orders = after;
+        }
+        if !self.holds(&orders, moment) {
+            return;
+        }
+        self.until.set(None);
+        self.has_happened.set(false);
+        let held = Held { why: orders.why, before: moment.to_string() };
+        let snapshot = self.snapshot(moment, true, handle);
+        self.link.hold(orders.going, held, snapshot);
+    }
+
+    fn hand_over(&self) {
+        self.link.tell_events(&mut self.batch.borrow_mut());
+    }
+
+    /// While somebody watches, a running loop is looked at a few times a second.
+    fn show_now_and_then(&self, moment: Moment, handle: &Handle) {
+        if self.link.is_watched()
+            && matches!(moment, Moment::Turn { .. })
+            && self.shown.get().is_none_or(|shown| shown.elapsed() >= SNAPSHOT_INTERVAL)
+        {
+            self.show(moment, handle);
+        }
+    }
+
+    fn show(&self, moment: Moment, handle: &Handle) {
+        self.hand_over();
+        self.link.show(self.snapshot(moment, false, handle));
+    }
+
+    fn snapshot(&self, moment: Moment, is_paused: bool, handle: &Handle) -> Snapshot {
+        self.shown.set(Some(Instant::now()));
+        Snapshot {
+            of_loop: handle.snapshot(),
+            now: handle.clock(),
+            phase: match moment {
+                Moment::Resume { .. } => "resume",
+                _ => "between",
+            },
+            is_paused,
+            dwell: self.link.dwell_now(),
+            timeout: self.timeout.get(),
+            counts: self.counts.get(),
+        }
+    }
+}
