@@ -176,16 +176,16 @@ impl Link {
         if !self.is_attentive() {
             return None;
         }
-        let mut state = self.state();
-        let wants_snapshot = std::mem::take(&mut state.wants_snapshot);
+        let state = self.state();
         let orders = Orders {
             going: state.going,
             why: state.why,
             dwell: state.dwell,
             is_open: state.is_open,
-            wants_snapshot,
+            wants_snapshot: state.wants_snapshot,
         };
-        if orders.is_open || (orders.going == Going::On && orders.dwell.is_zero()) {
+        let holds_nobody = orders.going == Going::On && orders.dwell.is_zero();
+        if (orders.is_open || holds_nobody) && !orders.wants_snapshot {
             self.is_attentive.store(false, Ordering::Release);
         }
         Some(orders)
@@ -385,6 +385,7 @@ impl State {
     fn show(&mut self, snapshot: Snapshot, is_watched: bool) {
         self.clock = (snapshot.now, Instant::now());
         self.snapshots += 1;
+        self.wants_snapshot = false;
         let snapshot = Arc::new(snapshot);
         self.latest = Some(Arc::clone(&snapshot));
         if !is_watched {

@@ -1,0 +1,16 @@
+//! The lab from outside: its page's protocol, and what it does to a live server.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+/// Who may look, and who may do.
+mod access;
+/// What the lab's own clients do.
+mod traffic;
+/// Pausing, stepping, and running until something.
+mod gate;
+/// A lab, and a page that speaks with it.
+mod page;
+/// Many pages, many connections, and the end.
+mod crowds;
+#[allow(dead_code, reason = "shared with the tests of the command")]
+#[path = "../command/program.rs"]
+mod program;
