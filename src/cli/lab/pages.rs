@@ -154,3 +154,63 @@ impl Drop for Open {
         self.pages.pages.borrow_mut().retain(|page| !Rc::ptr_eq(page, &self.page));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use helloop::event_loop::EventLoop;
+    use helloop::world::sim::Sim;
+
+    fn message(kind: Kind, bytes: usize) -> Message {
+        let events = u64::from(kind == Kind::Change);
+        Message { text: "x".repeat(bytes).into(), events, kind }
+    }
+
+    fn gap(dropped: u64) -> Message {
+        Message { text: format!("gap of {dropped}").into(), events: 0, kind: Kind::Note }
+    }
+
+    /// What waits for a page, without waiting.
+    fn waiting(open: &Open) -> Vec<String> {
+        let waiting = open.page.waiting.borrow();
+        waiting.iter().map(|message| message.text.chars().take(12).collect()).collect()
+    }
+
+    #[test]
+    fn a_page_that_is_too_slow_loses_events_and_never_memory() {
+        let event_loop = EventLoop::with_world(Box::new(Sim::new(1)));
+        let pages = Pages::new(event_loop.handle());
+        let open = pages.open(message(Kind::Note, 5));
+        assert!(!pages.tell(&message(Kind::Change, 9), gap));
+        assert_eq!(waiting(&open), ["xxxxx"], "before its first snapshot it is told no change");
+        assert!(!pages.tell(&message(Kind::Snapshot, 7), gap));
+        assert_eq!(waiting(&open), ["xxxxx", "xxxxxxx"], "and misses none");
+
+        let many = 10 * WAITING_BYTES_MAX / 10_000;
+        let complaints = (0..many).filter(|_| pages.tell(&message(Kind::Change, 10_000), gap));
+        assert_eq!(complaints.count(), 1, "a snapshot is asked for once");
+        assert!(open.page.waiting_bytes.get() <= WAITING_BYTES_MAX);
+        assert_eq!(waiting(&open), Vec::<String>::new());
+
+        assert!(!pages.tell(&message(Kind::Snapshot, 7), gap));
+        assert_eq!(waiting(&open), [format!("gap of {many}"), "xxxxxxx".into()]);
+        assert!(!pages.tell(&message(Kind::Change, 3), gap));
+        assert_eq!(waiting(&open)[2], "xxx");
+        drop(open);
+        assert_eq!(pages.count(), 0);
+    }
+
+    #[test]
+    fn messages_are_taken_in_order_and_their_room_is_free_again() {
+        let mut event_loop = EventLoop::with_world(Box::new(Sim::new(1)));
+        let pages = Pages::new(event_loop.handle());
+        let open = pages.open(message(Kind::Note, 1));
+        pages.tell(&message(Kind::Snapshot, 2), gap);
+        let taken = async {
+            let lengths = [open.next().await.len(), open.next().await.len()];
+            (lengths, open)
+        };
+        let (lengths, open) = event_loop.run_until_complete(taken).unwrap();
+        assert_eq!((lengths, open.page.waiting_bytes.get()), ([1, 2], 0));
+    }
+}

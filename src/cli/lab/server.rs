@@ -416,6 +416,87 @@ fn no_store(response: &mut Response) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::lab::link::Held;
+    use crate::cli::lab::snapshot::{Counts, Snapshot};
+    use helloop::observe::Timeout;
+    use helloop::world::sim::Sim;
+    use std::time::Instant;
+
+    /// A lab in a simulated world, without a server.
+    fn lab(handle: &Handle) -> Rc<Lab> {
+        let target = ([127, 0, 0, 1], 1).into();
+        Rc::new(Lab {
+            handle: handle.clone(),
+            link: Link::new(true),
+            pages: Pages::new(handle),
+            traffic: Traffic::new(handle, target),
+            facts: Facts {
+                token: "secret".into(),
+                url: "http://localhost:1/".into(),
+                target,
+                is_read_only: false,
+                has_lessons: true,
+            },
+            dropped: Cell::new(0),
+            leavings: Cell::new(0),
+        })
+    }
+
+    /// Holds another thread, as if it were that of a watched loop.
+    fn hold(lab: &Lab) -> JoinHandle<()> {
+        let link = Arc::clone(&lab.link);
+        let snapshot = Snapshot {
+            of_loop: lab.handle.snapshot(),
+            now: lab.handle.clock(),
+            phase: "between",
+            is_paused: true,
+            dwell: Duration::ZERO,
+            timeout: Timeout::Forever,
+            counts: Counts::default(),
+        };
+        let held = Held { why: "pause", before: "turn 1".into() };
+        let thread = thread::spawn(move || link.hold(Going::Paused, held, snapshot));
+        let patience = Instant::now() + Duration::from_secs(20);
+        while lab.link.held().is_none() && Instant::now() < patience {
+            thread::yield_now();
+        }
+        assert!(lab.link.held().is_some());
+        thread
+    }
+
+    #[test]
+    fn a_loop_that_is_held_and_forgotten_goes_on() {
+        let mut event_loop = EventLoop::with_world(Box::new(Sim::new(1)));
+        let lab = lab(event_loop.handle());
+        let held = hold(&lab);
+        let (link, forgotten) = (Arc::clone(&lab.link), Rc::clone(&lab));
+        event_loop
+            .run_until_complete(async move {
+                let soon = FORGOTTEN_AFTER - Duration::from_millis(1);
+                let goes_on = go_on_if_forgotten(&forgotten);
+                let early = forgotten.handle.timeout(soon, goes_on).await.is_err();
+                assert!(early && link.held().is_some(), "not at once: pages are reloaded");
+                go_on_if_forgotten(&forgotten).await;
+            })
+            .unwrap();
+        held.join().unwrap();
+        assert!(lab.link.held().is_none());
+    }
+
+    #[test]
+    fn a_loop_that_is_held_before_a_page_stays_held() {
+        let mut event_loop = EventLoop::with_world(Box::new(Sim::new(1)));
+        let lab = lab(event_loop.handle());
+        let held = hold(&lab);
+        let _open = lab.pages.open(message::hello(&lab.facts));
+        let watching = Rc::clone(&lab);
+        let waits = async move { go_on_if_forgotten(&watching).await };
+        event_loop.run_until_complete(waits).unwrap();
+        assert!(lab.link.held().is_some());
+        // Also without a lab.
+        drop(OpensTheGate(Arc::clone(&lab.link)));
+        held.join().unwrap();
+    }
 
     #[test]
     fn a_query_has_parameters() {
