@@ -3,7 +3,8 @@
 const READ_ONLY = 'This lab is read-only: you may look, and nothing more.';
 const LOST = 'The connection to the lab is lost.';
 const RUNNING = 'The loop runs: pause it first.';
-const NO_LESSONS = 'Only `helloop lab` has what this asks for.';
+const NO_LESSONS = 'Only the server of “helloop lab” has what this asks for.';
+const LESSON_SCENARIOS = new Set(['sleep', 'block', 'slow-reader', 'gather']);
 const HELD = 'The loop is held already.';
 
 /** Why a button cannot be pressed now, or an empty text. */
@@ -65,10 +66,10 @@ panels.push(function drawControls() {
   setText(byName('slow-value'), model.dwell > 0 ? `${model.dwell} ms a turn` : 'off');
 });
 
-/** A server that serves others has no handlers that sleep and block. */
+/** An ordinary server has no handlers for lessons. */
 function needsLessons(button) {
   if (model.hello?.lessons !== false) return false;
-  return 'lesson' in button.dataset || ['sleep', 'block'].includes(button.dataset.scenario);
+  return 'lesson' in button.dataset || LESSON_SCENARIOS.has(button.dataset.scenario);
 }
 
 function drawUntil(refusal) {
@@ -107,6 +108,7 @@ panels.push(function drawHeader() {
   const chip = byName('status');
   setText(chip, status);
   chip.dataset.status = status;
+  chip.dataset.stops = model.stops;
   setText(byName('turn-number'), `turn ${model.turn}`);
   const link = byName('server-url');
   if (model.hello && link.textContent !== model.hello.url) {

@@ -180,7 +180,7 @@ const LESSONS = [
     steps: [
       {
         say: `
-          This handler takes a second, but it sleeps on the loop: it sets a timer and
+          This handler takes two seconds, but it sleeps on the loop: it sets a timer and
           gives control back. Its connection is {serving}.`,
         look: '#tasks',
         press: traffic('sleep', 'Ask the handler that sleeps'),
@@ -327,8 +327,8 @@ const LESSONS = [
     steps: [
       {
         say: `
-          A connection is kept after an answer. Two requests in one packet show it: they
-          are answered in order by the same task.`,
+          A connection is kept after an answer. Two requests in one packet show it: they are
+          answered in order, by the same task.`,
         look: '#talk',
         press: traffic('pair', 'Send the pair'),
         until: times(2, is('response')),
@@ -336,24 +336,52 @@ const LESSONS = [
       },
       {
         say: `
-          In the card (or under “Gone lately”) you see the way: the connection was
-          {idle} before, between, or after requests. An idle connection owns no buffer;
-          a thousand of them cost little.`,
+          This client asks once and keeps its connection open. The connection is {idle} now: it
+          owns no buffer, only a timer, which closes it if nothing comes for half a minute.`,
         look: '#tasks',
+        press: traffic('one', 'Make one request'),
+        until: times(1, is('response')),
+        for: 'an answer',
+      },
+      {
+        say: `
+          A hundred at once. Hold the loop first: the kernel makes the connections without it, and
+          keeps them in the accept queue.`,
+        look: '#pause',
+        press: PRESS_PAUSE,
+        until: whenHeld,
+        for: 'the loop to be held',
+      },
+      {
+        say: `
+          Now let a hundred clients connect and ask.`,
+        look: '#traffic',
         press: traffic('hundred', 'Make 100 at once'),
+        until: once(is('traffic note', (note) => note.scenario === 'hundred')),
+        for: 'a hundred clients',
+      },
+      {
+        say: `
+          Step. The acceptor takes a share of them and then gives up control: nobody, not even the
+          acceptor, may keep the others waiting. Cards become one diagram with numbers; press a
+          small button to see the card of one.`,
+        look: '#tasks',
+        press: PRESS_TURN,
         until: times(100, is('accepted')),
         for: 'a hundred accepts',
       },
       {
         say: `
-          A hundred came at once, and each was resumed in its turn. Many cards become
-          one diagram with numbers; press a small button to see the card of one.`,
-        look: '#tasks',
+          Let them go. Each is resumed in its turn, answered, and closed.`,
+        look: '#resume',
+        press: PRESS_RESUME,
+        until: times(100, is('closed')),
+        for: 'a hundred sockets to be closed',
       },
       {
         say: `
-          A client that is done says so: it shuts its side, which the server reads as
-          the end. It still gets its answer.`,
+          A client that is done says so: it shuts its side, which the server reads as the end of
+          the stream. It still gets its answer.`,
         look: '#talk',
         press: traffic('half-close', 'Make a half-close'),
         until: each(is('read_end'), is('response')),
@@ -367,30 +395,30 @@ const LESSONS = [
     steps: [
       {
         say: `
-          A coroutine can start several others and wait for all of them: {gather}. Here
-          it fetches from this very server, side by side.`,
+          The handler of this request is a coroutine. It starts two fetches from its own server and
+          waits for both: {gather}. See the tree: each coroutine stands below the one that waits
+          for it, and what it waits for is beside it.`,
         look: '#tasks',
         press: traffic('gather', 'Start the gather'),
-        until: times(2, is('request')),
-        for: 'requests that come side by side',
+        until: times(3, is('request')),
+        for: 'its request, and two from within',
       },
       {
         say: `
-          All the answers are here when the slowest is. The order of the results is that
-          of the call, not that of the wire.`,
+          One of the two is answered at once, the other sleeps for a second. The gather is over when
+          the slowest is; the results have the order of the call, not that of the wire.`,
         look: '#talk',
-        until: whenEnded('gather'),
-        for: 'the gather to end',
+        until: before(is('request', (event) => event.line.startsWith('GET /sleep/9'))),
+        for: 'the next fetch, which begins after the gather',
       },
       {
         say: `
-          A coroutine can be cancelled at the point where it waits. A handler that
-          sleeps is dropped when its client goes away; the timer that it had set is
-          cancelled.`,
+          That third fetch would take nine seconds, and the handler gives it up after two: it is
+          cancelled at the point where it waits. Its connection is closed, the handler at the other
+          end notices that nobody listens any more, and its timer is cancelled, too.`,
         look: '#timers',
-        press: traffic('sleep', 'Ask the handler that sleeps'),
-        until: once(is('timer_cancelled')),
-        for: 'a timer to be cancelled',
+        until: whenEnded('gather'),
+        for: 'the answer of the gather',
       },
     ],
   },

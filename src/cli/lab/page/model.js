@@ -16,6 +16,8 @@ const model = {
   hello: null,
   machines: new Map(),
   paused: false,
+  /** How often the gate has held the loop since the page was opened. */
+  stops: 0,
   why: '',
   before: '',
   dwell: 0,
@@ -108,6 +110,7 @@ function forgetHistory() {
 
 function takeGate(gate) {
   model.paused = gate.paused;
+  if (gate.paused) model.stops += 1;
   model.why = gate.why ?? '';
   model.before = gate.before ?? '';
   model.heard = performance.now();

@@ -1,0 +1,75 @@
+//! A running `helloop lab`, and its page.
+
+use crate::chromium::{Page, View};
+use crate::program::{Program, command};
+
+/// A lab with ports of the system's choice. Dropping it kills it.
+pub(crate) struct Lab {
+    pub(crate) program: Program,
+    /// The address of the page.
+    pub(crate) url: String,
+}
+
+impl Lab {
+    #[track_caller]
+    pub(crate) fn start(more: &[&str]) -> Lab {
+        let arguments = ["lab", "--listen", "localhost:0", "--page", "localhost:0"];
+        let mut program = Program::start(&mut command(&[&arguments, more].concat()));
+        let said = program.said.iter().find(|line| line.contains("Lab at ")).cloned();
+        let line = said.unwrap_or_else(|| program.wait_for("Lab at "));
+        let url = line.rsplit(' ').next().unwrap().to_owned();
+        Lab { program, url }
+    }
+
+    /// The page, as soon as it shows the loop.
+    #[track_caller]
+    pub(crate) fn page(&self) -> Page {
+        let mut page = Page::open(&self.url, View::WIDE);
+        page.until("document.querySelector('#status').textContent !== 'connecting'");
+        page
+    }
+}
+
+/// What a test asks of the lab's page.
+impl Page {
+    #[track_caller]
+    pub(crate) fn until_status(&mut self, status: &str) {
+        self.until(&format!("document.querySelector('#status').textContent === '{status}'"));
+    }
+
+    /// How often the loop has been held so far, as the page knows.
+    #[track_caller]
+    pub(crate) fn stops(&mut self) -> u64 {
+        let stops = self.value("Number(document.querySelector('#status').dataset.stops)");
+        stops.as_u64().unwrap()
+    }
+
+    /// Presses a button that ends with the loop held, and waits for that.
+    #[track_caller]
+    pub(crate) fn press_and_stop(&mut self, selector: &str) {
+        let stops = self.stops();
+        self.press(selector);
+        self.until(&format!("document.querySelector('#status').dataset.stops > {stops}"));
+        self.until_status("held");
+    }
+
+    #[track_caller]
+    pub(crate) fn turn(&mut self) -> u64 {
+        self.text("#turn-number").trim_start_matches("turn ").parse().unwrap()
+    }
+
+    /// The lines of the text log in which `text` stands, oldest first.
+    #[track_caller]
+    pub(crate) fn told(&mut self, text: &str) -> Vec<String> {
+        let log = self.value("document.querySelector('#log-text').textContent");
+        let log = log.as_str().unwrap();
+        log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+    }
+
+    /// Waits until a text stands so often in the text log, which must be open.
+    #[track_caller]
+    pub(crate) fn until_told(&mut self, text: &str, times: usize) {
+        let log = "document.querySelector('#log-text').textContent";
+        self.until(&format!("{log}.split('{text}').length > {times}"));
+    }
+}

@@ -1,0 +1,88 @@
+//! The guided tours: each works from a fresh lab, and ends.
+
+use crate::chromium::is_installed;
+use crate::lab::Lab;
+
+/// Goes through a lesson as a learner does who lets it press the buttons: `Next` where it may be
+/// pressed, else what the step offers. Gives how many steps there were.
+const GO_THROUGH: &str = r#"
+(async () => {
+  const find = (id) => document.getElementById(id);
+  const shown = (element) => !element.hidden && !element.disabled;
+  const began = performance.now();
+  let pressed = 0;
+  while (!find('lesson').hidden) {
+    if (performance.now() - began > 30000) {
+      return `stuck at ${find('lesson-count').textContent}: ${find('lesson-text').textContent} `
+        + find('lesson-wait').textContent + find('lesson-act').title + find('banner').textContent;
+    }
+    const next = find('lesson-next'), act = find('lesson-act');
+    // What a button does takes a moment to come back as an event.
+    const isWaiting = performance.now() - pressed < 400;
+    if (shown(next)) {
+      next.click();
+      pressed = 0;
+    } else if (shown(act) && !isWaiting) {
+      act.click();
+      pressed = performance.now();
+    }
+    await new Promise((then) => setTimeout(then, 30));
+  }
+  return true;
+})()
+"#;
+
+#[test]
+fn every_lesson_runs_to_its_end_from_a_fresh_lab() {
+    if !is_installed() {
+        return;
+    }
+    for lesson in 0..8 {
+        let lab = Lab::start(&[]);
+        let mut page = lab.page();
+        page.press(&format!("[data-lesson='{lesson}']"));
+        let end = page.value(GO_THROUGH);
+        assert_eq!(end, true, "lesson {}", lesson + 1);
+        page.until_status("running");
+        page.assert_content();
+    }
+}
+
+#[test]
+fn lessons_follow_each_other_in_one_page() {
+    if !is_installed() {
+        return;
+    }
+    let lab = Lab::start(&[]);
+    let mut page = lab.page();
+    let lessons = page.value("document.querySelectorAll('[data-lesson]').length");
+    assert_eq!(lessons, 8);
+    for lesson in [0, 6, 1, 7] {
+        page.press(&format!("[data-lesson='{lesson}']"));
+        assert_eq!(page.value(GO_THROUGH), true, "lesson {}", lesson + 1);
+    }
+    page.assert_content();
+}
+
+#[test]
+fn a_step_points_and_waits_and_can_be_left() {
+    if !is_installed() {
+        return;
+    }
+    let lab = Lab::start(&[]);
+    let mut page = lab.page();
+    page.press("[data-lesson='0']");
+    assert_eq!(page.value("document.querySelector('.lesson-target').id"), "loop");
+    page.press("#lesson-next");
+    page.until("document.querySelector('.lesson-target').id === 'pause'");
+    page.until("document.querySelector('#lesson-next').disabled");
+    // The learner may press the real button, too.
+    page.press("#pause");
+    page.until("!document.querySelector('#lesson-next').disabled");
+    page.press("#lesson-back");
+    page.until("document.querySelector('#lesson-count').textContent.startsWith('1 of')");
+    page.press("#lesson-leave");
+    page.until("document.querySelector('.lesson-target') === null");
+    page.until_status("running");
+    page.assert_content();
+}

@@ -1,0 +1,15 @@
+//! The lab's page in a real browser, over a real `helloop lab`.
+//!
+//! The browser is the package `chromium` of Debian. Without it the tests say so and pass, but fail
+//! where the variable `CI` is set. Pictures of the page are left in `target/tmp/lab`.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+mod chromium;
+mod lab;
+#[path = "../command/program.rs"]
+#[allow(dead_code, reason = "the tests of the command use all of it")]
+mod program;
+
+mod lessons;
+mod looking;
+mod stepping;

@@ -1,0 +1,162 @@
+//! Holding the loop, stepping it, letting it go: what the page shows is what the wire shows.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+
+use crate::chromium::is_installed;
+use crate::lab::Lab;
+
+fn ask(client: &mut TcpStream, name: &str) {
+    let request = format!("GET /{name} HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.write_all(request.as_bytes()).unwrap();
+}
+
+/// True if the greeting of `name` is here. It does not wait: over loopback, what was written is
+/// there to be read.
+fn is_answered(client: &mut TcpStream, name: &str) -> bool {
+    client.set_nonblocking(true).unwrap();
+    let mut answer = [0; 1024];
+    match client.read(&mut answer) {
+        Ok(bytes) => {
+            let answer = String::from_utf8_lossy(&answer[..bytes]).into_owned();
+            assert!(answer.ends_with(&format!("Hello, {name}!\n")), "{answer}");
+            true
+        }
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::WouldBlock);
+            false
+        }
+    }
+}
+
+#[test]
+fn steps_on_the_page_are_steps_on_the_wire() {
+    if !is_installed() {
+        return;
+    }
+    let lab = Lab::start(&[]);
+    let mut page = lab.page();
+    page.press("#open-log");
+    page.press_and_stop("#pause");
+    let mut clients = [("first", lab.program.connect()), ("second", lab.program.connect())];
+    for (name, client) in &mut clients {
+        ask(client, name);
+    }
+
+    let mut order: Vec<&str> = Vec::new();
+    for _step in 0..40 {
+        page.press_and_stop("#step-resume");
+        for (name, client) in &mut clients {
+            if !order.contains(name) && is_answered(client, name) {
+                order.push(name);
+            }
+        }
+        // Whatever was answered, the page tells: no less, and no more.
+        page.until_told(" is answered 200", order.len());
+        assert_eq!(page.told(" is answered 200").len(), order.len());
+        if order.len() == clients.len() {
+            break;
+        }
+    }
+    assert_eq!(order.len(), clients.len(), "both are answered after some steps");
+
+    let requests = page.told(": request 1 is GET /");
+    let on_the_page: Vec<&str> =
+        requests.iter().map(|line| line.rsplit('/').next().unwrap()).collect();
+    assert_eq!(on_the_page, order);
+    assert_eq!(page.text("#cards").matches("connection ").count(), 2, "each has its card");
+    page.assert_content();
+}
+
+#[test]
+fn a_turn_is_a_turn() {
+    if !is_installed() {
+        return;
+    }
+    let lab = Lab::start(&[]);
+    let mut page = lab.page();
+    page.press_and_stop("#pause");
+    let mut client = lab.program.connect();
+    ask(&mut client, "World");
+    let turn = page.turn();
+    for step in 1..=2 {
+        page.press_and_stop("#step-turn");
+        assert_eq!(page.turn(), turn + step);
+    }
+    page.press("#resume");
+    page.until_status("running");
+    let mut answer = [0; 8];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1");
+    page.assert_content();
+}
+
+#[test]
+fn it_runs_until_what_was_chosen() {
+    if !is_installed() {
+        return;
+    }
+    let lab = Lab::start(&[]);
+    let mut page = lab.page();
+    page.press("#open-log");
+    page.value("document.querySelector('#until-what').value = 'accept'");
+    page.press("#until");
+    let stops = page.stops();
+    let _client = lab.program.connect();
+    page.until(&format!("document.querySelector('#status').dataset.stops > {stops}"));
+    page.until_status("held");
+    page.until_told(" accepts a connection", 1);
+    assert!(page.told(" is answered").is_empty());
+    page.assert_content();
+}
+
+#[test]
+fn keys_do_what_buttons_do() {
+    if !is_installed() {
+        return;
+    }
+    let lab = Lab::start(&[]);
+    let mut page = lab.page();
+    page.until_status("running");
+    page.key("p");
+    page.until_status("held");
+    let turn = page.turn();
+    page.key("t");
+    page.until(&format!(
+        "document.querySelector('#turn-number').textContent === 'turn {}'",
+        turn + 1
+    ));
+    page.key("r");
+    page.until_status("running");
+    page.key("?");
+    page.until("!document.querySelector('#keys').hidden");
+    page.key("Escape");
+    page.until("document.querySelector('#keys').hidden");
+    page.assert_content();
+}
+
+#[test]
+fn slow_motion_goes_on_by_itself() {
+    if !is_installed() {
+        return;
+    }
+    let lab = Lab::start(&[]);
+    let mut page = lab.page();
+    let slow = |dwell: u32| {
+        format!(
+            "(slow => {{ slow.value = {dwell}; slow.dispatchEvent(new Event('change')); }})
+             (document.querySelector('#slow'))"
+        )
+    };
+    page.value(&slow(100));
+    page.until_status("slow motion");
+    let mut client = lab.program.connect();
+    ask(&mut client, "World");
+    let mut answer = [0; 8];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1");
+    assert!(page.text("#slow-value").starts_with("100 ms"));
+    page.value(&slow(0));
+    page.until_status("running");
+    page.assert_content();
+}
