@@ -158,11 +158,12 @@ const LESSONS = [
       },
       {
         say: `
-          In the kernel lane you see the slow one: a short read, and then the next read
-          would block. The loop does not block; it goes on to others.`,
+          In the kernel lane you see the slow one: reads of one byte. A read that gives less than
+          it could says that the socket is empty, so the loop does not try again; it goes on to
+          others, and the connection waits.`,
         look: '#kernel',
-        until: before(is('would_block', (event) => event.operation === 'read')),
-        for: 'a read that would block',
+        until: before(is('read', (event) => event.bytes < 20)),
+        for: 'a short read',
       },
       {
         say: `
@@ -238,12 +239,12 @@ const LESSONS = [
       },
       {
         say: `
-          Each time the kernel says {readable}, the connection reads until the kernel
-          says “would block”. Then it waits again, in the same state, with the bytes
-          that it holds.`,
-        look: '#kernel',
-        until: before(is('would_block', (event) => event.operation === 'read')),
-        for: 'a read that would block',
+          Each time the kernel says {readable}, the connection reads once. Less came than it has
+          room for, so the socket is empty now, and another read would block. It gives control back
+          and waits, in the same state, with the bytes that it holds.`,
+        look: '#tasks',
+        until: before(is('suspended', (event) => event.flow === 'wait')),
+        for: 'a task that waits again',
       },
       {
         say: `
