@@ -97,6 +97,7 @@ impl<F: FnOnce(&Handle)> Task for Callback<F> {
 mod tests {
     use super::*;
     use crate::event_loop::EventLoop;
+    use crate::event_loop::task::Described;
     use crate::world::sim::Sim;
     use std::cell::RefCell;
     use std::rc::Rc;
@@ -128,5 +129,18 @@ mod tests {
         let call = event_loop.handle().call_soon(move |_| drop(inside));
         call.cancel();
         assert_eq!(Rc::strong_count(&held), 1);
+    }
+
+    #[test]
+    fn a_callback_says_when_it_is_due_and_where_it_comes_from() {
+        let event_loop = EventLoop::with_world(Box::new(Sim::new(1)));
+        let handle = event_loop.handle();
+        let second = Duration::from_secs(1);
+        assert_eq!(handle.call_soon(|_| ()).when(), None);
+        assert_eq!(handle.call_later(second, |_| ()).when(), Some(handle.now() + second));
+        let callback = Callback::new(|_: &Handle| ());
+        assert_eq!(callback.kind(), "callback");
+        let text = Described(&callback).to_string();
+        assert!(text.starts_with("callback created at src/event_loop/callback.rs:"), "{text}");
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::observe::Recorder;
 use crate::world::Stream;
-use crate::world::sim::{Net, Sim};
+use crate::world::sim::{Net, PIPE_BYTES, Sim};
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -476,4 +476,141 @@ fn an_observer_may_ask_the_loop_for_things_at_every_event() {
     assert!(peer.is_closed());
     assert!(*told.borrow() > 15, "{} events", told.borrow());
     assert!(event_loop.observe(None).is_some(), "it was not removed");
+}
+
+#[test]
+fn a_host_is_told_when_to_turn_again_and_once_to_stop() {
+    let (mut event_loop, _) = simulated();
+    let handle = event_loop.handle().clone();
+    assert_eq!(event_loop.next_deadline(), None, "nothing but the world");
+    let task = spawn(&handle, |_| Flow::Wait);
+    assert_eq!(event_loop.next_deadline(), Some(handle.now()), "a task is ready");
+    event_loop.turn(None).unwrap();
+    let hour = Time::ZERO + Duration::from_secs(3600);
+    handle.at(hour, task);
+    assert_eq!(event_loop.next_deadline(), Some(hour), "the first timer");
+    event_loop.turn(None).unwrap();
+    assert_eq!((event_loop.next_deadline(), handle.now()), (None, hour));
+    event_loop.remote().wake(task);
+    assert_eq!(event_loop.next_deadline(), Some(hour), "a task was woken");
+    event_loop.turn(None).unwrap();
+    assert!(!event_loop.take_shutdown(), "nobody has asked for it");
+    event_loop.remote().shutdown();
+    assert_eq!(event_loop.next_deadline(), Some(handle.now()), "somebody should ask");
+    // The simulated world would refuse to wait for nothing.
+    event_loop.turn(None).unwrap();
+    event_loop.turn(None).unwrap();
+    assert!(event_loop.take_shutdown());
+    assert!(!event_loop.take_shutdown(), "once");
+    assert_eq!(event_loop.next_deadline(), None);
+}
+
+const BOTH: Readiness = Readiness::READABLE.union(Readiness::WRITABLE);
+
+#[test]
+fn what_comes_back_short_would_have_blocked_next() {
+    let (event_loop, net) = simulated();
+    let handle = event_loop.handle();
+    let listener = handle.listen(address()).unwrap();
+    let task = spawn(handle, |_| Flow::Wait);
+    let mut listener = Source::listener(handle, listener, task).unwrap();
+    assert_eq!(listener.readiness(), Readiness::READABLE, "until an accept says otherwise");
+    let peer = net.connect(address());
+    let mut source = Source::stream(handle, listener.accept().unwrap().0, task).unwrap();
+    assert_eq!(listener.readiness(), Readiness::READABLE, "there may be more");
+    assert!(listener.accept().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock));
+    assert_eq!(listener.readiness(), Readiness::empty());
+
+    assert_eq!(source.readiness(), BOTH, "until an operation says otherwise");
+    peer.send(b"abc");
+    assert_eq!(source.read(&mut [0; 2]).unwrap(), 2);
+    assert_eq!(source.readiness(), BOTH, "there may be more");
+    assert_eq!(source.read(&mut [0; 2]).unwrap(), 1);
+    assert_eq!(source.readiness(), Readiness::WRITABLE, "there is no more");
+    // Without asking: the bit says so.
+    peer.send(b"d");
+    assert!(source.read(&mut [0; 2]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock));
+
+    assert_eq!(source.write(&vec![b'x'; PIPE_BYTES]).unwrap(), PIPE_BYTES);
+    assert_eq!(source.readiness(), Readiness::WRITABLE, "all was taken");
+    assert_eq!(peer.receive_at_most(10).len(), 10);
+    assert_eq!(source.write(&[b'x'; 11]).unwrap(), 10);
+    assert_eq!(source.readiness(), Readiness::empty(), "not all was taken");
+    source.assume_ready();
+    assert_eq!(source.readiness(), BOTH);
+    assert!(source.write(b"x").is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock));
+    assert_eq!(source.readiness(), Readiness::READABLE);
+    source.forget_readiness();
+    assert_eq!(source.readiness(), Readiness::empty());
+}
+
+/// The reports of slow resumes, of a loop whose first task sleeps while two others wait.
+fn stalls(slow_callback: Duration) -> Vec<Event> {
+    let mut event_loop = EventLoop::new().unwrap();
+    event_loop.set_slow_callback(slow_callback);
+    let recorder = Recorder::new(100);
+    event_loop.observe(Some(Box::new(recorder.clone())));
+    spawn(event_loop.handle(), |_| {
+        thread::sleep(SLEEP);
+        Flow::Done
+    });
+    for _ in 0..2 {
+        spawn(event_loop.handle(), |_| Flow::Done);
+    }
+    event_loop.run().unwrap();
+    let events = recorder.take().into_iter().map(|(_, event)| event);
+    events.filter(|event| matches!(event, Event::Stall { .. })).collect()
+}
+
+const SLEEP: Duration = Duration::from_millis(5);
+
+#[test]
+fn a_resume_that_holds_others_up_is_reported() {
+    let reports = stalls(SLEEP);
+    let Some(Event::Stall { kind: "script", took, waiting: 2, .. }) = reports.first() else {
+        panic!("{reports:?}");
+    };
+    assert!(*took >= SLEEP);
+    assert!(stalls(Duration::ZERO).is_empty(), "zero is never");
+    assert!(stalls(Duration::from_secs(3600)).is_empty());
+}
+
+/// Each resume begins when the one before it ended, or the batch began.
+#[test]
+fn time_between_resumes_is_nobodys() {
+    let (mut event_loop, _) = simulated();
+    let recorder = Recorder::new(100);
+    event_loop.observe(Some(Box::new(recorder.clone())));
+    for _ in 0..3 {
+        spawn(event_loop.handle(), |cx| {
+            if cx.cause() == Cause::TIMER {
+                return Flow::Done;
+            }
+            cx.handle().at(Time::ZERO + Duration::from_secs(3600), cx.task());
+            Flow::Wait
+        });
+    }
+    event_loop.run().unwrap();
+    assert_eq!(event_loop.handle().clock(), Time::ZERO + Duration::from_secs(3600));
+    let events = recorder.take();
+    assert!(events.iter().all(|(_, event)| !matches!(event, Event::Stall { .. })), "{events:?}");
+}
+
+#[test]
+fn only_who_is_resumed_is_the_current_task() {
+    let (mut event_loop, _) = simulated();
+    let handle = event_loop.handle().clone();
+    spawn(&handle, |cx| {
+        assert_eq!(cx.handle().current_task(), Some(cx.task()));
+        Flow::Done
+    });
+    assert_eq!(handle.current_task(), None);
+    event_loop.run().unwrap();
+    assert_eq!(handle.current_task(), None);
+}
+
+#[test]
+fn a_task_describes_itself_by_its_kind() {
+    let script = Script(|_: &mut Context<'_>| Flow::Done);
+    assert_eq!(Described(&script).to_string(), "script");
 }

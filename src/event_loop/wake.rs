@@ -187,3 +187,71 @@ impl fmt::Debug for Remote {
         f.debug_struct("Remote").field("pending", &self.wakes.pending()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    /// With the number of times that the alarm has rung.
+    fn counted() -> (Arc<Wakes>, Arc<AtomicUsize>) {
+        let rings = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&rings);
+        let alarm = move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        };
+        (Wakes::new(Arc::new(alarm)), rings)
+    }
+
+    fn drained(wakes: &Wakes) -> Vec<TaskId> {
+        let mut tasks = Vec::new();
+        wakes.drain(|task| tasks.push(task));
+        tasks
+    }
+
+    fn tasks() -> [TaskId; 2] {
+        let mut ids = slotmap::SlotMap::with_key();
+        [(); 2].map(|()| ids.insert(()))
+    }
+
+    #[test]
+    fn the_alarm_rings_once_and_not_for_a_loop_that_looks_by_itself() {
+        let (wakes, rings) = counted();
+        let [a, b] = tasks();
+        let rings = || rings.swap(0, Ordering::Relaxed);
+        wakes.push(b);
+        wakes.push(a);
+        assert_eq!((rings(), wakes.pending()), (1, true));
+        assert_eq!(drained(&wakes), [b, a]);
+        assert!(!wakes.pending());
+        wakes.set_resuming(true);
+        wakes.push(a);
+        wakes.stop();
+        assert_eq!((rings(), drained(&wakes).len(), wakes.take_stop()), (0, 1, true));
+        // Phase 4 may be over before the other thread has finished.
+        let elsewhere = || (wakes.push(b), wakes.stop());
+        thread::scope(|scope| scope.spawn(elsewhere).join()).unwrap();
+        assert_eq!((rings(), drained(&wakes).len(), wakes.take_stop()), (2, 1, true));
+        wakes.set_resuming(false);
+        wakes.push(a);
+        wakes.stop();
+        assert_eq!(rings(), 2);
+        assert_eq!((wakes.take_stop(), wakes.take_stop(), wakes.stopping()), (true, false, false));
+    }
+
+    #[test]
+    fn a_lent_waker_is_kept_while_a_clone_lives() {
+        let (wakes, _) = counted();
+        let [one, other] = tasks();
+        let lent = Lent::new(one, &wakes);
+        assert!(!lent.is_kept());
+        let clone = lent.waker().clone();
+        assert!(lent.is_kept());
+        clone.wake();
+        assert!(!lent.is_kept());
+        lent.assign(other);
+        lent.waker().wake_by_ref();
+        lent.into_waker().wake();
+        assert_eq!(drained(&wakes), [one, other, other]);
+    }
+}
