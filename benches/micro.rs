@@ -7,13 +7,17 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use helloop::event_loop::{Context, EventLoop, Flow, Task};
 use helloop::greeting::Greeting;
-use helloop::http::{Answer, BodyPolicy, Exchange, Handled, Handler, Request, Response, Want};
-use helloop::limits::Limits;
-use helloop::observe::Recorder;
+use helloop::http::{
+    Answer, Ask, BodyPolicy, Error, Exchange, Handled, Handler, ReplyEvent, Request, Response,
+    Stage, Want, decode_segment,
+};
+use helloop::limits::{Limits, ReplyLimits};
+use helloop::observe::{Event, Observer, Recorder};
 use helloop::server::Service;
+use helloop::world::Time;
 use helloop::world::sim::Sim;
 
 /// A driver without sockets: answers with the greeting.
@@ -93,6 +97,88 @@ fn exchange(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A head whose body does not come, so that nothing is answered: what a head alone costs.
+fn head(criterion: &mut Criterion) {
+    let with_body = |head: &[u8]| {
+        let (line, fields) = head.split_at(head.iter().position(|&b| b == b'\n').unwrap_or(0) + 1);
+        [line, b"Content-Length: 1\r\n", fields].concat()
+    };
+    let mut group = criterion.benchmark_group("head");
+    let (mut desk, mut response, mut output) = (Desk::default(), Response::new(), Vec::new());
+    for (name, bytes) in [("small", with_body(SMALL)), ("browser", with_body(BROWSER))] {
+        group.throughput(Throughput::Bytes(bytes.len() as u64));
+        // In one piece, and as slowly as a peer can drip it.
+        for (how, step) in [("whole", bytes.len()), ("dripped", 1)] {
+            group.bench_function(format!("{name}, {how}"), |bencher| {
+                bencher.iter(|| {
+                    let mut machine = Exchange::new();
+                    for end in (step..=bytes.len()).step_by(step) {
+                        let mut input = black_box(&bytes[..end]);
+                        let _ = machine.advance(
+                            &mut input,
+                            false,
+                            &mut output,
+                            &mut response,
+                            &mut desk,
+                        );
+                    }
+                    assert!(machine.stage() == Stage::Body && output.is_empty());
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// Chunks of a reply are taken off; a body that is counted, of the same size, for comparison.
+fn chunks(criterion: &mut Criterion) {
+    const BODY_BYTES: usize = 64 * 1024;
+    let chunked = |size: usize| {
+        let mut reply = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+        for _ in 0..BODY_BYTES / size {
+            reply.extend_from_slice(format!("{size:x}\r\n{}\r\n", "x".repeat(size)).as_bytes());
+        }
+        reply.extend_from_slice(b"0\r\n\r\n");
+        reply
+    };
+    let mut counted = format!("HTTP/1.1 200 OK\r\nContent-Length: {BODY_BYTES}\r\n\r\n");
+    counted.push_str(&"x".repeat(BODY_BYTES));
+    let cases =
+        [("none", counted.into_bytes()), ("of 16 bytes", chunked(16)), ("of 1 KiB", chunked(1024))];
+    let mut group = criterion.benchmark_group("64 KiB in chunks");
+    group.throughput(Throughput::Bytes(BODY_BYTES as u64));
+    let ask = Ask::new("GET", "/", "localhost").expect("a request");
+    for (name, bytes) in cases {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let mut reply = ask.reply(ReplyLimits::default());
+                let (mut input, mut data) = (black_box(bytes.as_slice()), 0);
+                loop {
+                    match reply.advance(&mut input, false).expect("a good reply") {
+                        ReplyEvent::Data(piece) => data += piece.len(),
+                        ReplyEvent::End { .. } => break assert_eq!(data, BODY_BYTES),
+                        _ => {}
+                    }
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+/// An answer that needs no request: what encoding alone costs.
+fn encode(criterion: &mut Criterion) {
+    let (mut desk, mut response, mut output) = (Desk::default(), Response::new(), Vec::new());
+    criterion.bench_function("encode a 408", |bencher| {
+        bencher.iter(|| {
+            output.clear();
+            let error = black_box(Error::HeadTimeout);
+            let _ = Exchange::new().refuse(error, &mut output, &mut response, &mut desk);
+            assert!(output.starts_with(b"HTTP/1.1 408 "));
+        });
+    });
+}
+
 /// Always has more to do.
 struct Busy;
 
@@ -122,15 +208,18 @@ impl Task for Sleeper {
 /// A turn that resumes 64 tasks, on a simulated world: what the loop itself costs.
 fn turn(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("turn of 64 tasks");
-    let observers: [(&str, Option<Recorder>, Duration); 3] = [
+    let nothing: Box<dyn Observer> = Box::new(|_: Time, _: &Event| {});
+    let recorder: Box<dyn Observer> = Box::new(Recorder::new(4096));
+    let observers = [
         ("nobody watches", None, Duration::ZERO),
         ("slow resumes are reported", None, Duration::from_millis(100)),
-        ("recording", Some(Recorder::new(4096)), Duration::ZERO),
+        ("an observer that does nothing", Some(nothing), Duration::ZERO),
+        ("recording", Some(recorder), Duration::ZERO),
     ];
-    for (name, recorder, slow) in observers {
+    for (name, observer, slow) in observers {
         let mut event_loop = EventLoop::with_world(Box::new(Sim::new(1)));
         event_loop.set_slow_callback(slow);
-        event_loop.observe(recorder.map(|recorder| Box::new(recorder) as _));
+        event_loop.observe(observer);
         for _ in 0..64 {
             event_loop.handle().spawn_task(|_| Box::new(Busy));
         }
@@ -152,14 +241,18 @@ fn timers(criterion: &mut Criterion) {
     criterion.bench_function("set and cancel a timer among 100,000", |bencher| {
         bencher.iter(|| handle.cancel(handle.at(black_box(soon), task)));
     });
-    criterion.bench_function("percent-decode a name", |bencher| {
-        bencher.iter_batched(
-            || "J%C3%BCrgen",
-            |name| helloop::http::decode_segment(black_box(name)).map(|name| name.len()),
-            BatchSize::SmallInput,
-        );
-    });
 }
 
-criterion_group!(benches, exchange, turn, timers);
+fn percent(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("percent-decode");
+    let long = "%41".repeat(1000);
+    for (name, segment) in [("plain", "World"), ("a name", "J%C3%BCrgen"), ("3 kB", &long)] {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| decode_segment(black_box(segment)).map(|text| text.len()));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, head, exchange, chunks, encode, turn, timers, percent);
 criterion_main!(benches);
