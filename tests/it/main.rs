@@ -15,6 +15,12 @@ mod catalogue;
 mod conformance;
 /// Every row of the table of what the greeting server answers.
 mod greeting;
+/// The loop as a trace for Perfetto.
+#[cfg(feature = "cli")]
+mod perfetto;
+/// What Perfetto asks of a trace.
+#[cfg(feature = "cli")]
+mod perfetto_rules;
 /// The life of connections and servers on a virtual clock: timeouts, drains, failures, fairness.
 mod lifetimes;
 /// Everything at once, from thousands of seeds.
