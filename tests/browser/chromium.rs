@@ -87,9 +87,15 @@ impl Page {
             Page { child, pipe, messages, calls: 0, session, complaints, _profile: profile };
         page.attach();
         page.look_as(view);
-        page.call("Page.navigate", json!({"url": url}));
-        page.until("document.readyState === 'complete'");
+        page.go(url);
         page
+    }
+
+    /// Opens `url` in the place of what was shown.
+    #[track_caller]
+    pub(crate) fn go(&mut self, url: &str) {
+        self.call("Page.navigate", json!({"url": url}));
+        self.until("document.readyState === 'complete'");
     }
 
     fn attach(&mut self) {
@@ -205,10 +211,12 @@ impl Page {
     /// Types a key.
     #[track_caller]
     pub(crate) fn key(&mut self, key: &str) {
-        for (kind, text) in [("keyDown", Some(key)), ("keyUp", None)] {
-            let event = json!({"type": kind, "key": key, "text": text.unwrap_or_default()});
-            self.call("Input.dispatchKeyEvent", event);
+        let mut down = json!({"type": "keyDown", "key": key});
+        if key.len() == 1 {
+            down["text"] = json!(key);
         }
+        self.call("Input.dispatchKeyEvent", down);
+        self.call("Input.dispatchKeyEvent", json!({"type": "keyUp", "key": key}));
     }
 
     /// A picture of what is in sight, as a PNG.

@@ -25,13 +25,18 @@ impl Lab {
     #[track_caller]
     pub(crate) fn page(&self) -> Page {
         let mut page = Page::open(&self.url, View::WIDE);
-        page.until("document.querySelector('#status').textContent !== 'connecting'");
+        page.until_connected();
         page
     }
 }
 
 /// What a test asks of the lab's page.
 impl Page {
+    #[track_caller]
+    pub(crate) fn until_connected(&mut self) {
+        self.until("document.querySelector('#status').textContent !== 'connecting'");
+    }
+
     #[track_caller]
     pub(crate) fn until_status(&mut self, status: &str) {
         self.until(&format!("document.querySelector('#status').textContent === '{status}'"));

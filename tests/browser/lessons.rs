@@ -3,6 +3,8 @@
 use crate::chromium::is_installed;
 use crate::lab::Lab;
 
+const LESSONS: u32 = 8;
+
 /// Goes through a lesson as a learner does who lets it press the buttons: `Next` where it may be
 /// pressed, else what the step offers. Gives how many steps there were.
 const GO_THROUGH: &str = r#"
@@ -37,15 +39,22 @@ fn every_lesson_runs_to_its_end_from_a_fresh_lab() {
     if !is_installed() {
         return;
     }
-    for lesson in 0..8 {
-        let lab = Lab::start(&[]);
-        let mut page = lab.page();
+    let mut lab = Lab::start(&[]);
+    let mut page = lab.page();
+    assert_eq!(page.value("document.querySelectorAll('[data-lesson]').length"), LESSONS);
+    for lesson in 0..LESSONS {
         page.press(&format!("[data-lesson='{lesson}']"));
         let end = page.value(GO_THROUGH);
         assert_eq!(end, true, "lesson {}", lesson + 1);
         page.until_status("running");
         page.assert_content();
+        // The old one stays until the page has left it: it is not to be missed.
+        let fresh = Lab::start(&[]);
+        page.go(&fresh.url);
+        page.until_connected();
+        lab = fresh;
     }
+    drop(lab);
 }
 
 #[test]
@@ -55,9 +64,8 @@ fn lessons_follow_each_other_in_one_page() {
     }
     let lab = Lab::start(&[]);
     let mut page = lab.page();
-    let lessons = page.value("document.querySelectorAll('[data-lesson]').length");
-    assert_eq!(lessons, 8);
-    for lesson in [0, 6, 1, 7] {
+    // Those that leave the most behind: a hundred connections, a loop that is held, slow motion.
+    for lesson in [6, 0] {
         page.press(&format!("[data-lesson='{lesson}']"));
         assert_eq!(page.value(GO_THROUGH), true, "lesson {}", lesson + 1);
     }

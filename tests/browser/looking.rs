@@ -1,6 +1,7 @@
 //! What the page is like: many connections, read-only, a lab that is gone, sizes and colours.
 
 use std::fs;
+use std::io::Write;
 use std::net::TcpStream;
 use std::path::Path;
 
@@ -53,7 +54,7 @@ fn a_thousand_connections_are_counted() {
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
     let lab = Lab::start(&[]);
     let mut page = lab.page();
-    let _clients: Vec<TcpStream> = (0..CONNECTIONS).map(|_| lab.program.connect()).collect();
+    let mut clients: Vec<TcpStream> = (0..CONNECTIONS).map(|_| lab.program.connect()).collect();
     let badges = "[...document.querySelectorAll('.overview .badge')]";
     let sum = "(sum, badge) => sum + Number(badge.textContent.replace(/[^0-9]/g, ''))";
     page.until(&format!("{badges}.reduce({sum}, 0) === {CONNECTIONS}"));
@@ -63,7 +64,9 @@ fn a_thousand_connections_are_counted() {
     page.press(".task-chip");
     page.until("document.querySelectorAll('.card').length === 1");
     page.press_and_stop("#pause");
+    clients[500].write_all(b"GET /World HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
     page.press_and_stop("#step-turn");
+    page.until("document.querySelector('#turn-detail').innerText.includes('is answered 200')");
     page.assert_content();
 }
 

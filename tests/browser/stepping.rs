@@ -64,7 +64,7 @@ fn steps_on_the_page_are_steps_on_the_wire() {
     let on_the_page: Vec<&str> =
         requests.iter().map(|line| line.rsplit('/').next().unwrap()).collect();
     assert_eq!(on_the_page, order);
-    assert_eq!(page.text("#cards").matches("connection ").count(), 2, "each has its card");
+    page.until("document.querySelectorAll('.card').length === 2");
     page.assert_content();
 }
 

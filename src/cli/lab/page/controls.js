@@ -2,6 +2,7 @@
 
 const READ_ONLY = 'This lab is read-only: you may look, and nothing more.';
 const LOST = 'The connection to the lab is lost.';
+const RUNS_ALREADY = 'The loop runs already.';
 const RUNNING = 'The loop runs: pause it first.';
 const NO_LESSONS = 'Only the server of “helloop lab” has what this asks for.';
 const LESSON_SCENARIOS = new Set(['sleep', 'block', 'slow-reader', 'gather']);
@@ -12,6 +13,7 @@ function reasonAgainst(needs) {
   if (model.link !== 'live') return LOST;
   if (model.hello?.read_only) return READ_ONLY;
   if (needs === 'held' && !model.paused) return RUNNING;
+  if (needs === 'held or sent' && !model.paused && !model.errand) return RUNS_ALREADY;
   if (needs === 'running' && model.paused) return HELD;
   return '';
 }
@@ -19,29 +21,35 @@ function reasonAgainst(needs) {
 /** Each button: its key, what it needs, and what it does. */
 const BUTTONS = [
   { id: 'pause', key: 'p', needs: 'running', about: 'pause', act: () => command('pause') },
-  { id: 'resume', key: 'r', needs: 'held', about: 'resume', act: () => command('resume') },
+  { id: 'resume', key: 'r', needs: 'held or sent', about: 'resume', act: () => command('resume') },
   {
     id: 'step-resume',
     key: 's',
     needs: 'held',
     about: 'step one resume',
-    act: () => command('step-resume'),
+    act: () => errand('one resume', 'step-resume'),
   },
   {
     id: 'step-turn',
     key: 't',
     needs: 'held',
     about: 'step one turn',
-    act: () => command('step-turn'),
+    act: () => errand('one turn', 'step-turn'),
   },
   { id: 'until', key: 'u', needs: '', about: 'run until what is chosen', act: runUntil },
 ];
+
+/** Sends the loop on, and remembers what for. */
+function errand(name, path) {
+  model.errand = name;
+  command(path);
+}
 
 function runUntil() {
   const what = byName('until-what').value;
   const task =
     what === 'connection' ? `&task=${encodeURIComponent(byName('until-task').value)}` : '';
-  command(`until?what=${what}${task}`);
+  errand('until', `until?what=${what}${task}`);
 }
 
 for (const button of BUTTONS) byName(button.id).addEventListener('click', button.act);
@@ -99,12 +107,22 @@ byName('slow').addEventListener('input', (input) => {
 byName('slow').addEventListener('change', (change) => {
   model.dwell = Number(change.target.value);
   command(`slow?dwell_ms=${model.dwell}`);
+  // A loop that sleeps says nothing of it before it wakes.
+  tellListeners(null);
+  redraw();
 });
 
+/** In a word or two. A step of an idle loop is over when something has happened. */
+function statusOfLoop() {
+  if (model.link !== 'live') return model.link === 'lost' ? 'connection lost' : 'connecting';
+  if (model.paused) return 'held';
+  if (model.errand === 'until') return 'running until';
+  if (model.errand) return 'stepping';
+  return model.dwell > 0 ? 'slow motion' : 'running';
+}
+
 panels.push(function drawHeader() {
-  const status =
-    { connecting: 'connecting', lost: 'connection lost' }[model.link] ??
-    (model.paused ? 'held' : model.dwell > 0 ? 'slow motion' : 'running');
+  const status = statusOfLoop();
   const chip = byName('status');
   setText(chip, status);
   chip.dataset.status = status;

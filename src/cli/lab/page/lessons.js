@@ -376,8 +376,8 @@ const LESSONS = [
           Let them go. Each is resumed in its turn, answered, and closed.`,
         look: '#resume',
         press: PRESS_RESUME,
-        until: times(100, is('closed')),
-        for: 'a hundred sockets to be closed',
+        until: whenEnded('hundred'),
+        for: 'the hundred to be gone',
       },
       {
         say: `

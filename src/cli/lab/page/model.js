@@ -16,6 +16,8 @@ const model = {
   hello: null,
   machines: new Map(),
   paused: false,
+  /** What the loop was sent to do before it is held again, as far as this page knows. */
+  errand: '',
   /** How often the gate has held the loop since the page was opened. */
   stops: 0,
   why: '',
@@ -110,7 +112,10 @@ function forgetHistory() {
 
 function takeGate(gate) {
   model.paused = gate.paused;
-  if (gate.paused) model.stops += 1;
+  if (gate.paused) {
+    model.stops += 1;
+    model.errand = '';
+  }
   model.why = gate.why ?? '';
   model.before = gate.before ?? '';
   model.heard = performance.now();
@@ -377,7 +382,7 @@ function takeTraffic(note) {
     model.talks.set(note.id, talk);
     if (model.talks.size > TALKS_MAX) model.talks.delete(model.talks.keys().next().value);
   }
-  talk.ended ||= note.step === 'ended';
+  talk.ended = note.step === 'ended';
   const last = talk.lines.at(-1);
   if (last && last.step === note.step && (note.step === 'sent' || note.step === 'received')) {
     last.pieces += 1;

@@ -28,13 +28,12 @@ byName('scenarios').append(
   ),
 );
 
-const TALKS_SHOWN_MAX = 10;
 const BYTES_SHOWN_MAX = 1200;
 const MARKS = { sent: '→', received: '←', ended: '■', note: '·' };
 const MARK_NAMES = { sent: 'sent', received: 'received', ended: 'ended', note: 'note' };
 
 panels.push(function drawTalks() {
-  const talks = [...model.talks.values()].reverse().slice(0, TALKS_SHOWN_MAX);
+  const talks = [...model.talks.values()].reverse();
   const empty = { id: 'empty' };
   keyed(
     byName('conversations'),
