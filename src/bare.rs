@@ -69,8 +69,9 @@ fn serve() -> ExitCode {
             run_for: None,
             observers: Vec::new(),
             companion: None,
+            stderr: &|| Box::new(io::stderr()),
         })
-        .conclude(),
+        .conclude(io::stderr()),
         Err(error) => usage(&error),
     }
 }

@@ -39,10 +39,13 @@ pub(crate) struct Plan<'a> {
     pub(crate) observers: Vec<Box<dyn Observer>>,
     /// Called once the server is on the loop, before the first turn.
     pub(crate) companion: Option<Companion<'a>>,
+    /// Ways to standard error.
+    pub(crate) stderr: &'a dyn Fn() -> Box<dyn Write + Send>,
 }
 
 /// Somebody who works beside a server.
-pub(crate) type Companion<'a> = Box<dyn FnOnce(&mut EventLoop, &Attached) -> io::Result<()> + 'a>;
+pub(crate) type Companion<'a> =
+    Box<dyn FnOnce(&mut EventLoop, &Attached, &mut dyn Write) -> io::Result<()> + 'a>;
 
 /// How a run ended.
 #[derive(Debug)]
@@ -72,10 +75,11 @@ impl Outcome {
         }
     }
 
-    /// Says on standard error what is to be said, and gives the exit code.
-    pub(crate) fn conclude(&self) -> ExitCode {
+    /// Says on `stderr` what is to be said, and gives the exit code.
+    pub(crate) fn conclude(&self, mut stderr: impl Write) -> ExitCode {
         if !matches!(self, Outcome::Drained) {
-            complain(format_args!("{self}"));
+            // Where that is closed, nobody is told.
+            let _ = stderr.write_all(format!("helloop: {self}\n").as_bytes());
         }
         ExitCode::from(self.exit_code())
     }
@@ -142,16 +146,17 @@ fn serve(
     let mut servers = bind(&plan, &addresses, descriptors).map_err(Outcome::CannotBind)?;
     let everybody = Everybody::new(&servers);
     let mut event_loop = EventLoop::new().map_err(Outcome::Failed)?;
-    let inquiry = Inquiry::new(&mut event_loop, plan.observers);
+    let inquiry = Inquiry::new(&mut event_loop, plan.observers, (plan.stderr)());
     let handle = event_loop.handle().clone();
     let attached = servers.remove(0).attach(&handle, service).map_err(Outcome::Failed)?;
     let ending = Ending::new(everybody.clone(), plan.drain_timeout);
     ending.arrange(&handle, plan.run_for).map_err(Outcome::Failed)?;
     inquiry.arrange().map_err(Outcome::Failed)?;
     let others = Others::start(servers, &everybody, plan.drain_timeout).map_err(Outcome::Failed)?;
-    announce(&addresses, &attached);
+    let mut stderr = (plan.stderr)();
+    announce(&addresses, &attached, &mut stderr);
     if let Some(companion) = plan.companion {
-        companion(&mut event_loop, &attached).map_err(Outcome::Failed)?;
+        companion(&mut event_loop, &attached, &mut stderr).map_err(Outcome::Failed)?;
     }
     // This loop turns until all have ended: it is the one that hears signals.
     let is_finished = || attached.is_finished() && others.are_finished();
@@ -184,9 +189,10 @@ fn bind(plan: &Plan<'_>, addresses: &[&str], descriptors: u64) -> Result<Vec<Ser
 }
 
 /// Where to greet: one line for each URL, once the sockets listen.
-fn announce(listen: &[&str], attached: &Attached) {
+fn announce(listen: &[&str], attached: &Attached, stderr: &mut dyn Write) {
     for url in addresses::urls(listen, attached.local_addrs()) {
-        let _ = writeln!(io::stderr(), "Server started at {url}");
+        // Whole lines, for whoever reads them while others write.
+        let _ = stderr.write_all(format!("Server started at {url}\n").as_bytes());
     }
 }
 

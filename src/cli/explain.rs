@@ -1,6 +1,6 @@
 //! `--explain`, and `helloop explain`: the narrator, in colours if that is a terminal.
 
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -78,9 +78,9 @@ fn tell(mut input: Input) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A narrator for people, on standard error.
-pub(crate) fn narrator() -> Box<dyn Observer> {
-    Box::new(Narrator::with_palette(io::stderr(), palette(&io::stderr())))
+/// A narrator for people; `out` leads to standard error.
+pub(crate) fn narrator(out: impl Write + 'static) -> Box<dyn Observer> {
+    Box::new(Narrator::with_palette(out, palette(&io::stderr())))
 }
 
 /// `NO_COLOR` and `CLICOLOR_FORCE` are honoured.

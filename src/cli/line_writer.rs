@@ -1,10 +1,13 @@
 //! Lines to a place that may be slow, full, or gone, without ever waiting for it.
 //!
 //! Lines are put into a buffer, which a thread of its own writes out. When the buffer is full, or
-//! writing fails, lines are lost and counted: an access log is worth less than the answers.
+//! writing fails, lines are lost and counted: an access log, and a story, are worth less than the
+//! answers. Once the buffer is full, lines are lost until it is empty, so that what is missing is
+//! one piece, and not one line here and one there.
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::mem;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -19,18 +22,28 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause before a descriptor is tried again that somebody has made non-blocking, and that is full.
 const FULL_PAUSE: Duration = Duration::from_millis(10);
 
+/// Who is told that lines are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Losses {
+    /// The reader: a line stands in the place of those that are missing.
+    InPlace,
+    /// Whoever reads the log: a line there when the first is lost.
+    Logged,
+}
+
 /// The end at which lines go in. A clone puts them into the same buffer.
 #[derive(Clone, Debug)]
 pub(crate) struct LineWriter {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    losses: Losses,
     queue: Mutex<Queue>,
     /// There is something to write, or no more will come.
     work: Condvar,
-    /// The thread is done.
+    /// The thread has written what it had taken.
     done: Condvar,
 }
 
@@ -38,8 +51,14 @@ struct Shared {
 struct Queue {
     /// Whole lines, at most `WAITING_BYTES_MAX` bytes.
     waiting: Vec<u8>,
+    /// Lines behind `waiting` that found no room. Above zero: none finds room.
+    gap: u64,
     /// Lines that could not be written, or that found no room.
     lost: u64,
+    /// The thread writes.
+    is_busy: bool,
+    /// The last that was written failed because nobody reads any more.
+    is_deaf: bool,
     is_closed: bool,
     is_done: bool,
 }
@@ -50,33 +69,53 @@ pub(crate) fn standard_output() -> io::Result<File> {
 }
 
 impl LineWriter {
-    /// Starts the thread that writes to `out`.
+    /// Starts the thread that writes to `out`, and gives it a name.
     ///
     /// # Errors
     /// When the system refuses a thread.
-    pub(crate) fn spawn(out: impl Write + Send + 'static) -> io::Result<LineWriter> {
-        let shared = Arc::<Shared>::default();
+    pub(crate) fn spawn(
+        name: &str,
+        losses: Losses,
+        out: impl Write + Send + 'static,
+    ) -> io::Result<LineWriter> {
+        let (queue, work, done) = Default::default();
+        let shared = Arc::new(Shared { losses, queue, work, done });
         let theirs = Arc::clone(&shared);
         let write = move || theirs.write_out(out);
-        thread::Builder::new().name("access log".into()).spawn(write)?;
+        thread::Builder::new().name(name.into()).spawn(write)?;
         Ok(LineWriter { shared })
     }
 
-    /// Puts a line, which ends with a line feed, into the buffer. Never waits for the output.
-    pub(crate) fn put(&self, line: &str) {
+    /// Puts lines, of which the last ends with a line feed, into the buffer: all or none. Never waits
+    /// for the output.
+    pub(crate) fn put(&self, lines: &[u8]) {
         let mut queue = self.shared.queue();
-        if queue.waiting.len() + line.len() > WAITING_BYTES_MAX {
-            queue.lost += 1;
-            let is_first = queue.lost == 1;
-            drop(queue);
-            if is_first {
-                log::warn!("the access log is not read as fast as it is written; lines are lost");
-            }
-            return;
+        // Only then may the thread be waiting.
+        let was_empty = queue.is_empty();
+        let has_room = queue.gap == 0 && queue.waiting.len() + lines.len() <= WAITING_BYTES_MAX;
+        let mut is_first_loss = false;
+        if has_room {
+            queue.waiting.extend_from_slice(lines);
+        } else {
+            is_first_loss = queue.lost == 0;
+            queue.gap += lines_in(lines);
+            queue.lost += lines_in(lines);
         }
-        queue.waiting.extend_from_slice(line.as_bytes());
         drop(queue);
-        self.shared.work.notify_one();
+        if was_empty {
+            self.shared.work.notify_one();
+        }
+        if is_first_loss && self.shared.losses == Losses::Logged {
+            log::warn!("the access log is not read as fast as it is written; lines are lost");
+        }
+    }
+
+    /// Waits, but not for long, until everything so far is written.
+    pub(crate) fn flush_patiently(&self) {
+        let queue = self.shared.queue();
+        let is_idle = |queue: &Queue| queue.is_done || (queue.is_empty() && !queue.is_busy);
+        // Who does not get it in time does not read.
+        drop(self.shared.done.wait_timeout_while(queue, FINISH_TIMEOUT, |queue| !is_idle(queue)));
     }
 
     /// Waits, but not for long, until everything is written. Returns how many lines were lost.
@@ -91,6 +130,28 @@ impl LineWriter {
     }
 }
 
+/// What is written at once should be whole lines.
+impl Write for LineWriter {
+    /// # Errors
+    /// `BrokenPipe` when nobody reads any more. The lines are tried all the same.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.put(bytes);
+        let is_deaf = self.shared.queue().is_deaf;
+        if is_deaf { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(bytes.len()) }
+    }
+
+    /// Waits for nothing, as everything here.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.gap == 0
+    }
+}
+
 impl Shared {
     /// Nobody panics while holding the lock.
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -100,31 +161,40 @@ impl Shared {
     /// The thread.
     fn write_out(&self, mut out: impl Write) {
         let mut batch = Batch::default();
-        while self.take(&mut batch.bytes) {
-            if let Err(error) = batch.write(&mut out) {
-                self.lose(lines_in(&batch.bytes[batch.written..]), &error);
+        while self.take(&mut batch) {
+            let written = batch.write(&mut out, self.losses);
+            self.queue().is_deaf =
+                written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+            if let Err(error) = written {
+                self.lose(batch.give_up(), &error);
             }
         }
         self.queue().is_done = true;
-        self.done.notify_one();
+        self.done.notify_all();
     }
 
-    /// Waits for lines and swaps them with the empty `taken`. False if no more will come.
-    fn take(&self, taken: &mut Vec<u8>) -> bool {
-        taken.clear();
-        let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.is_closed;
-        let mut queue =
-            self.work.wait_while(self.queue(), idle).unwrap_or_else(PoisonError::into_inner);
-        std::mem::swap(&mut queue.waiting, taken);
-        !taken.is_empty()
+    /// Waits for lines and swaps them with those of `batch`, which are written or lost. False if no
+    /// more will come.
+    fn take(&self, batch: &mut Batch) -> bool {
+        batch.bytes.clear();
+        let mut queue = self.queue();
+        queue.is_busy = false;
+        self.done.notify_all();
+        let idle = |queue: &mut Queue| queue.is_empty() && !queue.is_closed;
+        let mut queue = self.work.wait_while(queue, idle).unwrap_or_else(PoisonError::into_inner);
+        queue.is_busy = true;
+        mem::swap(&mut queue.waiting, &mut batch.bytes);
+        batch.gap = mem::take(&mut queue.gap);
+        !batch.bytes.is_empty() || batch.gap > 0
     }
 
+    /// Lines could not be written. Those that found no room are counted already.
     fn lose(&self, lines: u64, error: &io::Error) {
         let mut queue = self.queue();
         let is_first = queue.lost == 0;
         queue.lost += lines;
         drop(queue);
-        if is_first {
+        if is_first && self.losses == Losses::Logged {
             log::error!("cannot write the access log: {error}; lines are lost");
         }
     }
@@ -136,31 +206,63 @@ struct Batch {
     bytes: Vec<u8>,
     /// `bytes[..written]` is out.
     written: usize,
-    /// The last batch broke off within a line.
+    /// Lines that are missing behind `bytes`.
+    gap: u64,
+    /// Lines that are missing before `bytes`.
+    missing: u64,
+    /// What was written last broke off within a line.
     is_torn: bool,
 }
 
 impl Batch {
-    fn write(&mut self, out: &mut impl Write) -> io::Result<()> {
+    fn write(&mut self, out: &mut impl Write, losses: Losses) -> io::Result<()> {
         self.written = 0;
         if self.is_torn {
             // So that the next whole line does not become the rest of a torn one.
             patiently(|| out.write_all(b"\n"))?;
             self.is_torn = false;
         }
-        while self.written < self.bytes.len() {
-            match patiently(|| out.write(&self.bytes[self.written..])) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(bytes) => self.written += bytes,
-                Err(error) => {
-                    let before = self.bytes[..self.written].last();
-                    self.is_torn = before.is_some_and(|&byte| byte != b'\n');
-                    return Err(error);
-                }
-            }
+        self.tell_of_missing(out, losses)?;
+        let written = write_lines(out, &self.bytes, &mut self.written);
+        self.is_torn = written.is_err() && is_torn(&self.bytes[..self.written]);
+        written?;
+        self.missing = mem::take(&mut self.gap);
+        self.tell_of_missing(out, losses)
+    }
+
+    fn tell_of_missing(&mut self, out: &mut impl Write, losses: Losses) -> io::Result<()> {
+        if self.missing > 0 && losses == Losses::InPlace {
+            let notice = format!("helloop: lines missing here: {}\n", self.missing);
+            let mut written = 0;
+            let outcome = write_lines(out, notice.as_bytes(), &mut written);
+            self.is_torn = outcome.is_err() && is_torn(&notice.as_bytes()[..written]);
+            outcome?;
         }
+        self.missing = 0;
         Ok(())
     }
+
+    /// What is not out never will be. Gives the number of those lines that nobody has counted.
+    fn give_up(&mut self) -> u64 {
+        let lines = lines_in(&self.bytes[self.written..]);
+        self.missing += lines + mem::take(&mut self.gap);
+        lines
+    }
+}
+
+/// Writes `bytes`, of which `written` are out.
+fn write_lines(out: &mut impl Write, bytes: &[u8], written: &mut usize) -> io::Result<()> {
+    while *written < bytes.len() {
+        match patiently(|| out.write(&bytes[*written..]))? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            more => *written += more,
+        }
+    }
+    Ok(())
+}
+
+fn is_torn(written: &[u8]) -> bool {
+    written.last().is_some_and(|&byte| byte != b'\n')
 }
 
 /// Repeats what was interrupted, or would have blocked.
@@ -215,8 +317,8 @@ mod tests {
     #[test]
     fn every_line_is_written_before_the_end() {
         let (out, taken) = fragile(usize::MAX);
-        let writer = LineWriter::spawn(out).unwrap();
-        (0..1000).for_each(|n| writer.put(&format!("{n}\n")));
+        let writer = LineWriter::spawn("test", Losses::Logged, out).unwrap();
+        (0..1000).for_each(|n| writer.put(format!("{n}\n").as_bytes()));
         assert_eq!(writer.finish(), 0);
         assert_eq!(lines_in(&taken.lock().unwrap()), 1000);
     }
@@ -225,11 +327,74 @@ mod tests {
     fn after_a_failure_it_goes_on_with_a_whole_line() {
         let (mut out, taken) = fragile(3);
         let mut batch = Batch { bytes: b"1\n22\n333\n".to_vec(), ..Batch::default() };
-        batch.write(&mut out).unwrap_err();
+        batch.write(&mut out, Losses::Logged).unwrap_err();
         assert_eq!(lines_in(&batch.bytes[batch.written..]), 2);
         batch.bytes = b"4444\n".to_vec();
-        batch.write(&mut out).unwrap();
+        batch.write(&mut out, Losses::Logged).unwrap();
         assert_eq!(*taken.lock().unwrap(), b"1\n2\n4444\n");
+    }
+
+    #[test]
+    fn the_reader_learns_where_lines_are_missing() {
+        let (mut out, taken) = fragile(3);
+        let bytes = b"1\n22\n333\n".to_vec();
+        let mut batch = Batch { bytes, gap: 5, ..Batch::default() };
+        batch.write(&mut out, Losses::InPlace).unwrap_err();
+        assert_eq!(batch.give_up(), 2, "the gap is counted already");
+        batch.bytes = b"4444\n".to_vec();
+        batch.gap = 1;
+        batch.write(&mut out, Losses::InPlace).unwrap();
+        let expected: &[u8] =
+            b"1\n2\nhelloop: lines missing here: 7\n4444\nhelloop: lines missing here: 1\n";
+        assert_eq!(*taken.lock().unwrap(), expected);
+    }
+
+    /// Stands still until it is told to go on, then takes everything.
+    struct Paused {
+        go_on: Option<mpsc::Receiver<()>>,
+        taken: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Paused {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if let Some(go_on) = self.go_on.take() {
+                go_on.recv().unwrap();
+            }
+            self.taken.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_finds_no_room_is_one_piece_whose_size_is_told() {
+        let (sender, go_on) = mpsc::channel();
+        let taken = Arc::<Mutex<Vec<u8>>>::default();
+        let out = Paused { go_on: Some(go_on), taken: Arc::clone(&taken) };
+        let writer = LineWriter::spawn("test", Losses::InPlace, out).unwrap();
+        let mut number = 0..;
+        let mut put = |bytes: usize| {
+            let number: usize = number.next().unwrap();
+            writer.put(format!("{number:>bytes$}\n").as_bytes());
+        };
+        while writer.shared.queue().gap == 0 {
+            put(1000);
+        }
+        // A short one would find room, and would look as if nothing were missing before it.
+        put(1);
+        sender.send(()).unwrap();
+        writer.flush_patiently();
+        put(1);
+        assert_eq!(writer.finish(), 2);
+        let text = String::from_utf8(taken.lock().unwrap().clone()).unwrap();
+        let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+        let [numbers @ .., last, notice, after] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!(*notice, "helloop: lines missing here: 2");
+        assert_eq!(last.parse::<usize>().unwrap(), numbers.len());
+        assert_eq!(after.parse::<usize>().unwrap(), numbers.len() + 3);
     }
 
     #[test]
@@ -249,9 +414,9 @@ mod tests {
         }
 
         let (_until_the_end, over) = mpsc::channel();
-        let writer = LineWriter::spawn(Stuck(over)).unwrap();
+        let writer = LineWriter::spawn("test", Losses::Logged, Stuck(over)).unwrap();
         let line = "x".repeat(1023) + "\n";
-        (0..2 * WAITING_BYTES_MAX / line.len() + 1).for_each(|_| writer.put(&line));
+        (0..2 * WAITING_BYTES_MAX / line.len() + 1).for_each(|_| writer.put(line.as_bytes()));
         assert!(writer.shared.queue().lost > 0);
         assert!(writer.shared.queue().waiting.len() <= WAITING_BYTES_MAX);
     }

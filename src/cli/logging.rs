@@ -1,14 +1,14 @@
-//! The log: one line a record, on standard error.
+//! The log: one line a record.
 
 use std::io::Write;
 
-use env_logger::{Builder, fmt::Formatter};
+use env_logger::{Builder, Target, fmt::Formatter};
 use jiff::Timestamp;
 use log::{LevelFilter, Record};
 
-/// Installs the logger. Without `-v`, `RUST_LOG` decides, and without that the level is `info`:
+/// Installs the logger, which writes whole records to `out`. Without `-v`, `RUST_LOG` decides, and without that the level is `info`:
 /// a server says why it ends, and nothing while all is well.
-pub(crate) fn install(verbosity: u8) {
+pub(crate) fn install(verbosity: u8, out: Box<dyn Write + Send>) {
     let mut builder = Builder::new();
     match verbosity {
         0 => {
@@ -22,7 +22,7 @@ pub(crate) fn install(verbosity: u8) {
         }
     }
     // It fails if there is a logger already, and then there is one.
-    let _ = builder.format(write_record).try_init();
+    let _ = builder.format(write_record).target(Target::Pipe(out)).try_init();
 }
 
 fn write_record(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {

@@ -17,6 +17,7 @@ mod units;
 mod access_log;
 mod json;
 mod line_writer;
+mod stderr;
 mod explain;
 mod compare;
 mod trace;

@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
 /// # Errors
 /// When what was typed is no address of a lab.
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
-    logging::install(0);
+    logging::install(0, Box::new(io::stderr()));
     let url = arguments.url.trim_end_matches('/');
     if !url.starts_with("http://") {
         return Err(usage("ps", "the address of a lab begins with http://"));

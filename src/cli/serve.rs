@@ -15,7 +15,8 @@ use jiff::Timestamp;
 use super::access_log::{Entry, Format};
 use super::lab::{CannotBegin, Lab, Options};
 use super::limits::LimitArguments;
-use super::line_writer::{LineWriter, standard_output};
+use super::line_writer::{LineWriter, Losses, standard_output};
+use super::stderr::StandardError;
 use super::tracing::Tracing;
 use super::units::{Size, Span};
 use super::{explain, logging, usage};
@@ -126,18 +127,19 @@ enum Written {
 /// # Errors
 /// When what was typed makes no sense; everything else is an exit code.
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
-    logging::install(arguments.verbose);
+    let stderr = StandardError::start();
+    logging::install(arguments.verbose, stderr.out());
     let addresses = arguments.addresses().map_err(|text| usage("serve", text))?;
     let limits = arguments.limits.limits().map_err(|text| usage("serve", text))?;
     let loops = arguments.loops(&limits).map_err(|text| usage("serve", text))?;
     let lab = match arguments.lab() {
         Ok(lab) => lab,
         Err(CannotBegin::Usage(text)) => return Err(usage("serve", text)),
-        Err(CannotBegin::Outcome(outcome)) => return Ok(outcome.conclude()),
+        Err(CannotBegin::Outcome(outcome)) => return Ok(outcome.conclude(stderr.out())),
     };
-    let outcome = arguments.run(addresses, loops, limits, lab.as_ref());
+    let outcome = arguments.run(addresses, loops, limits, lab.as_ref(), &stderr);
     lab.iter().for_each(Lab::finish);
-    Ok(outcome.conclude())
+    Ok(outcome.conclude(stderr.out()))
 }
 
 impl Arguments {
@@ -147,6 +149,7 @@ impl Arguments {
         loops: NonZeroUsize,
         limits: Limits,
         lab: Option<&Lab>,
+        stderr: &StandardError,
     ) -> Outcome {
         let started = AccessLog::start(self.access_log).and_then(|log| {
             Tracing::start(self.trace.as_deref(), self.trace_size).map(|tracing| (log, tracing))
@@ -156,7 +159,7 @@ impl Arguments {
             Ok(started) => started,
         };
         let mut observers: Vec<Box<dyn Observer>> = Vec::new();
-        observers.extend(self.explain.then(explain::narrator));
+        observers.extend(self.explain.then(|| explain::narrator(stderr.out())));
         observers.extend(tracing.observer());
         let outcome = run(Plan {
             addresses,
@@ -167,6 +170,7 @@ impl Arguments {
             run_for: self.run_for.map(|span| span.0),
             observers,
             companion: lab.map(Lab::companion),
+            stderr: &|| stderr.out(),
         });
         log.finish();
         tracing.finish();
@@ -229,7 +233,7 @@ impl AccessLog {
     fn start(format: Format) -> io::Result<AccessLog> {
         let writer = match format {
             Format::Off => None,
-            _ => Some(LineWriter::spawn(standard_output()?)?),
+            _ => Some(LineWriter::spawn("access log", Losses::Logged, standard_output()?)?),
         };
         Ok(AccessLog { format, writer })
     }
@@ -240,7 +244,7 @@ impl AccessLog {
         builder.access_log(move |access: &Access<'_>| {
             line.clear();
             Entry::new(Timestamp::now(), access).write(format, &mut line);
-            writer.put(&line);
+            writer.put(line.as_bytes());
         })
     }
 

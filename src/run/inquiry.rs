@@ -1,6 +1,6 @@
 //! SIGUSR1: who is alive on the loop, and what happened last.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::rc::Rc;
 
@@ -19,6 +19,8 @@ pub(super) struct Inquiry {
     is_recording: Cell<bool>,
     /// Somebody has asked, and there is no recorder yet.
     wants_recorder: Cell<bool>,
+    /// Leads to standard error.
+    out: RefCell<Box<dyn Write + Send>>,
 }
 
 impl Inquiry {
@@ -26,12 +28,14 @@ impl Inquiry {
     pub(super) fn new(
         event_loop: &mut EventLoop,
         observers: Vec<Box<dyn Observer>>,
+        out: Box<dyn Write + Send>,
     ) -> Rc<Inquiry> {
         let inquiry = Rc::new(Inquiry {
             handle: event_loop.handle().clone(),
             recorder: Recorder::new(LAST_EVENTS),
             is_recording: Cell::new(false),
             wants_recorder: Cell::new(false),
+            out: RefCell::new(out),
         });
         if !observers.is_empty() {
             inquiry.watch(event_loop, observers);
@@ -84,6 +88,6 @@ impl Inquiry {
             self.wants_recorder.set(true);
         }
         // In one piece. Where standard error is closed, nobody wants to know.
-        let _ = io::stderr().write_all(&text);
+        let _ = self.out.borrow_mut().write_all(&text);
     }
 }

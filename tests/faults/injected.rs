@@ -71,7 +71,8 @@ impl Strace {
         });
         let strace = Strace { child, lines };
         match strace.lines.recv_timeout(PATIENCE) {
-            Ok(first) if first.ends_with(" attached") => Ok(strace),
+            // One, or "with 2 threads".
+            Ok(first) if first.contains(" attached") => Ok(strace),
             Ok(first) => Err(first),
             Err(_) => Err("strace says nothing".into()),
         }
@@ -87,6 +88,13 @@ impl Strace {
     /// Waits until so many calls were made to fail, and lets the server go.
     #[track_caller]
     fn detach(mut self, calls: usize) {
+        self.wait_for_failures(calls);
+        self.interrupt();
+    }
+
+    /// Waits until so many more calls were made to fail.
+    #[track_caller]
+    fn wait_for_failures(&self, calls: usize) {
         let mut lines = Vec::new();
         let mut failed = 0;
         while failed < calls {
@@ -96,7 +104,6 @@ impl Strace {
             failed += usize::from(line.ends_with("(INJECTED)"));
             lines.push(line);
         }
-        self.interrupt();
     }
 }
 
@@ -295,9 +302,13 @@ fn logging_fails() {
     for name in ["ENOSPC", "EIO", "EPIPE"] {
         let server = Server::start(&["-v"]);
         let strace = Strace::attach(&server, &format!("write:error={name}:when=1..3"));
-        (0..3).for_each(|_| server.program.greet());
-        server.wait_for_connections(0);
-        strace.detach(3);
-        assert_eq!(server.recovers_and_ends().count("ends: the request asked to close"), 11);
+        for _ in 0..3 {
+            server.program.greet();
+            strace.wait_for_failures(1);
+        }
+        strace.detach(0);
+        let said = server.recovers_and_ends();
+        assert!((11..14).contains(&said.count("ends: the request asked to close")), "of 14");
+        assert_eq!(said.count("helloop: lines missing here: "), 1);
     }
 }

@@ -22,6 +22,8 @@ mod shortage;
 mod silent;
 /// Peers that ask and do not read.
 mod unread;
+/// Standard error that is not read.
+mod unheard;
 /// Peers that are gone from one moment to the next.
 mod vanishing;
 /// SIGTERM, SIGSTOP and SIGCONT at the worst moment.

@@ -82,10 +82,14 @@ impl Server {
         fs::read_dir(format!("/proc/{}/fd", self.program.id())).unwrap().count()
     }
 
-    /// The ids of its threads, the oldest first.
+    /// The ids of the threads of its loops, the oldest first.
     pub(crate) fn threads(&self) -> Vec<u32> {
         let entries = fs::read_dir(format!("/proc/{}/task", self.program.id())).unwrap();
-        let names = entries.map(|entry| entry.unwrap().file_name());
+        let threads = entries.map(|entry| entry.unwrap()).filter(|entry| {
+            let name = fs::read_to_string(entry.path().join("comm")).unwrap();
+            name.trim_end() != "standard error"
+        });
+        let names = threads.map(|entry| entry.file_name());
         let mut ids: Vec<u32> = names.map(|name| name.to_str().unwrap().parse().unwrap()).collect();
         ids.sort_unstable();
         ids

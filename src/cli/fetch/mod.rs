@@ -16,6 +16,7 @@ mod store;
 mod worker;
 
 use std::fs;
+use std::io;
 use std::mem::ManuallyDrop;
 use std::process::{ExitCode, exit};
 use std::time::Duration;
@@ -171,7 +172,7 @@ pub(crate) struct Arguments {
 /// # Errors
 /// When what was typed makes no sense; everything else is an exit code.
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
-    logging::install(arguments.verbose);
+    logging::install(arguments.verbose, Box::new(io::stderr()));
     let wrong = |text: String| usage("fetch", text);
     let input = Input::open(&arguments.urls, &arguments.input).map_err(wrong)?;
     let tls = arguments.tls().map_err(wrong)?;
@@ -204,7 +205,7 @@ impl Arguments {
             // Whoever fetches cannot help it: what runs here is ours, or the machine is busy.
             event_loop.set_slow_callback(Duration::ZERO);
         }
-        event_loop.observe(self.explain.then(explain::narrator));
+        event_loop.observe(self.explain.then(|| explain::narrator(io::stderr())));
         let handle = event_loop.handle().clone();
         let concurrency = self.concurrency_that_fits();
         let style = if self.json { Style::Json } else { Style::Text };

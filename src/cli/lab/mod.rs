@@ -28,6 +28,7 @@ use helloop::event_loop::EventLoop;
 use helloop::limits::{DRAIN_TIMEOUT, Limits};
 use helloop::server::{Attached, Server};
 
+use super::stderr::StandardError;
 use super::{logging, usage};
 use crate::addresses;
 use crate::run::{Companion, Outcome, Plan, run_service};
@@ -83,13 +84,14 @@ pub(crate) struct Arguments {
 /// # Errors
 /// When what was typed makes no sense; everything else is an exit code.
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
-    logging::install(arguments.verbose);
+    let stderr = StandardError::start();
+    logging::install(arguments.verbose, stderr.out());
     let own_address = Rc::<Cell<Option<SocketAddr>>>::default();
     let options = Options { is_read_only: arguments.read_only, is_paused: arguments.paused };
     let lab = match Lab::bind(&arguments.page, options, Some(Rc::clone(&own_address))) {
         Ok(lab) => lab,
         Err(CannotBegin::Usage(text)) => return Err(usage("lab", text)),
-        Err(CannotBegin::Outcome(outcome)) => return Ok(outcome.conclude()),
+        Err(CannotBegin::Outcome(outcome)) => return Ok(outcome.conclude(stderr.out())),
     };
     let plan = Plan {
         addresses: arguments.listen.clone(),
@@ -100,10 +102,11 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
         run_for: None,
         observers: Vec::new(),
         companion: Some(lab.companion()),
+        stderr: &|| stderr.out(),
     };
     let outcome = run_service(plan, Lessons { own_address });
     lab.finish();
-    Ok(outcome.conclude())
+    Ok(outcome.conclude(stderr.out()))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -163,14 +166,19 @@ impl Lab {
 
     /// What makes it begin.
     pub(crate) fn companion(&self) -> Companion<'_> {
-        Box::new(|event_loop, attached| self.begin(event_loop, attached))
+        Box::new(|event_loop, attached, stderr| self.begin(event_loop, attached, stderr))
     }
 
     /// Puts an observer and a gate on the loop, and starts the lab's own.
     ///
     /// # Errors
     /// When the system refuses a thread.
-    fn begin(&self, event_loop: &mut EventLoop, attached: &Attached) -> io::Result<()> {
+    fn begin(
+        &self,
+        event_loop: &mut EventLoop,
+        attached: &Attached,
+        stderr: &mut dyn Write,
+    ) -> io::Result<()> {
         let Some(server) = self.server.take() else { return Ok(()) };
         let Some(&bound) = attached.local_addrs().first() else { return Ok(()) };
         let target = reachable(bound);
@@ -192,7 +200,8 @@ impl Lab {
         let page = server.local_addrs().into_iter().min_by_key(SocketAddr::is_ipv6);
         self.running.replace(Some(Running::start(server, &self.link, facts)?));
         if let Some(page) = page {
-            let _ = writeln!(io::stderr(), "Lab at http://{page}/{}/", self.token);
+            let text = format!("Lab at http://{page}/{}/\n", self.token);
+            let _ = stderr.write_all(text.as_bytes());
         }
         Ok(())
     }
