@@ -164,6 +164,10 @@ fn serve(
     // What is left on the loop is dropped now, and no story. If it broke, its listeners must not
     // be given connections any more.
     event_loop.observe(None);
+    match handle.stalls() {
+        0 => {}
+        stalls => log::info!("resumes and turns that took too long: {stalls}"),
+    }
     drop(event_loop);
     everybody.drain(plan.drain_timeout);
     let of_others = others.join();

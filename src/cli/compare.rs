@@ -143,22 +143,22 @@ fn sentence(record: &Record) -> String {
 
 /// In what two records differ.
 fn why(left: &Record, right: &Record) -> String {
-    let (Record::Event(_, left), Record::Event(_, right)) = (left, right) else {
+    let (Record::Event(_, left), Record::Event(_, right)) =
+        (without_time(*left), without_time(*right))
+    else {
         return "Events are missing in one of them: it need not be the loop that differs.".into();
     };
     if left.number() != right.number() {
         return format!("Another event: `{}`, not `{}`.", right.name(), left.name());
     }
-    let fields = |event: &Event| {
+    let fields = |event: Event| {
         let mut fields = Vec::new();
         event.fields(|name, value| fields.push((name, value)));
         fields
     };
     let (left, right) = (fields(left), fields(right));
     let differing = left.iter().zip(&right).filter(|(l, r)| l != r).map(|((name, _), _)| *name);
-    // Moments were not compared.
-    let timeless = |name: &&str| !["deadline", "took", "waited"].contains(name);
-    let names: Vec<&str> = differing.filter(timeless).collect();
+    let names: Vec<&str> = differing.collect();
     format!("The same event, with another {}.", names.join(", "))
 }
 

@@ -92,7 +92,7 @@ pub(crate) struct Arguments {
     #[arg(long, env = "HELLOOP_TRACE", value_name = "FILE")]
     trace: Option<PathBuf>,
 
-    /// The file and the older FILE.1 together have at most this size; then the older half is given up
+    /// The file and the older FILE.1 together have at most this size; the older half is given up
     #[arg(long, env = "HELLOOP_TRACE_SIZE", value_name = "SIZE")]
     #[arg(default_value_t = Size(TRACE_BYTES_MAX))]
     trace_size: Size,

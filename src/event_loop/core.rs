@@ -27,6 +27,8 @@ pub(super) struct Core {
     pub(super) current: TaskId,
     /// The waker with which that task polls its future; `None` if it has not said.
     pub(super) current_waker: Option<WakerId>,
+    /// Reports of resumes and turns that took too long.
+    pub(super) stalls: u64,
     /// Coroutines ever spawned: the next one is called `Task-` and one more.
     pub(super) coroutines: u64,
     /// One value of each type, for what is built on the loop; see [`Handle::local`](super::Handle).
@@ -91,6 +93,7 @@ impl Core {
             turn: 0,
             current: TaskId::null(),
             current_waker: None,
+            stalls: 0,
             coroutines: 0,
             locals: Vec::new(),
         }

@@ -33,12 +33,13 @@ mod handle;
 mod ready;
 mod snapshot;
 mod source;
+mod stall;
 mod task;
 mod timers;
 mod turn;
 mod wake;
 
-use task::Described;
+use stall::Resumes;
 use turn::Resume;
 
 pub use callback::Call;
@@ -80,6 +81,8 @@ pub struct EventLoop {
     scratch: Scratch,
     /// See [`SLOW_CALLBACK`].
     slow_callback: Duration,
+    /// Those of the present turn, as far as they have ended.
+    resumes: Resumes,
     /// Who may hold the loop.
     gate: Option<Box<dyn Gate>>,
     /// What the last wait reported; empty between turns, kept for its memory.
@@ -103,6 +106,7 @@ impl EventLoop {
             handle: Handle::new(world),
             scratch: Scratch::new(INPUT_BUFFER_BYTES),
             slow_callback: SLOW_CALLBACK,
+            resumes: Resumes::default(),
             gate: None,
             arrived: Vec::new(),
             descriptor: OnceCell::new(),
@@ -124,8 +128,8 @@ impl EventLoop {
         self.handle.watch().install(observer)
     }
 
-    /// Sets how long a resume may take before it is reported at WARN; zero: for ever. At first it is
-    /// [`SLOW_CALLBACK`].
+    /// Sets how long a resume, or all those of a turn, may take before that is reported at WARN and to
+    /// the observer; zero: for ever. At first it is [`SLOW_CALLBACK`].
     pub fn set_slow_callback(&mut self, duration: Duration) {
         self.slow_callback = duration;
     }
@@ -206,11 +210,13 @@ impl EventLoop {
         let batch = self.handle.queue_wakes_and_begin_resuming();
 
         // Phase 4: resume what was queued when this phase began, first come, first served.
+        self.resumes = Resumes::new(batch);
         let mut began = self.handle.now();
         for _ in 0..batch {
             began = self.resume_next(began);
         }
         self.handle.end_resuming();
+        self.notice_long_turn(began, batch);
         Ok(batch)
     }
 
@@ -221,6 +227,7 @@ impl EventLoop {
                 handle.next_ready().map(|(task, kind)| Moment::Resume { task, kind })
             });
         }
+        self.resumes.left -= 1;
         let Some(mut resume) = self.handle.take_next() else { return began };
         let mut cx = Context {
             handle: &self.handle,
@@ -261,26 +268,27 @@ impl EventLoop {
         }
     }
 
-    /// Reports a resume that held everybody up, in asyncio's words. Gives the time.
-    fn notice_slow(&self, resume: &Resume, began: Time) -> Time {
+    /// Reports a resume that held everybody up. Gives the time.
+    fn notice_slow(&mut self, resume: &Resume, began: Time) -> Time {
         if self.slow_callback.is_zero() {
             return began;
         }
         let ended = self.handle.clock();
         let took = ended.since(began);
+        self.resumes.took(resume.task, took);
         if took >= self.slow_callback {
-            self.report_slow(resume, took);
+            let (task, boxed) = (resume.task, resume.boxed.as_ref());
+            self.handle.report_slow(task, boxed, took, &self.resumes, ended);
         }
         ended
     }
 
-    #[cold]
-    fn report_slow(&self, resume: &Resume, took: Duration) {
-        let (task, kind, waiting) = (resume.task, resume.boxed.kind(), self.handle.ready_count());
-        let what = Described(resume.boxed.as_ref());
-        let seconds = took.as_secs_f64();
-        log::warn!("Executing <{what}> took {seconds:.3} seconds; {waiting} ready tasks waited");
-        self.handle.watch().tell(|| Event::Stall { task, kind, took, waiting });
+    /// Reports a turn that held the loop up although none of its resumes was reported.
+    fn notice_long_turn(&self, ended: Time, resumed: usize) {
+        let took = ended.since(self.handle.now());
+        if took >= self.slow_callback && self.resumes.longest() < self.slow_callback {
+            self.handle.report_long_turn(took, resumed, &self.resumes);
+        }
     }
 
     /// Removes a task. Its drop closes its sources, and may ask the handle for things.

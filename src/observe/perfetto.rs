@@ -1,9 +1,9 @@
 //! Events as a trace of the "Trace Event Format", which ui.perfetto.dev and chrome://tracing open.
 //!
 //! The loop is one thread lane: a turn holds a wait, the queueing, and the resumes; a resume holds
-//! what the task did. An arrow goes from where a task was queued to where it is resumed. Each task is
-//! an asynchronous track, from its birth to its end, with its states below. Counters show what is
-//! ready, timers, connections by state, and bytes that the kernel has not taken yet.
+//! what the task did. An arrow goes from where a task was queued to where it is resumed. Each task
+//! is an asynchronous track, from its birth to its end, with its states below. Counters show what
+//! is ready, timers, connections by state, and bytes that the kernel has not taken yet.
 //!
 //! Moments are microseconds with three decimals. Two things that happened at the same nanosecond are
 //! drawn one nanosecond apart, so that their order can be seen.

@@ -10,6 +10,9 @@ mod text;
 #[cfg(not(feature = "cli"))]
 mod bare;
 #[cfg(feature = "cli")]
+#[path = "../it/perfetto_rules.rs"]
+mod perfetto_rules;
+#[cfg(feature = "cli")]
 mod access_log;
 #[cfg(feature = "cli")]
 mod ending;

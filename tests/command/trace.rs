@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::perfetto_rules;
 use crate::program::{Program, command, run};
 
 /// A server that records, greets, and ends. What it said, and its trace.
@@ -60,6 +61,31 @@ fn a_trace_becomes_lines_of_json_and_back() {
     let alike = run(command(&["explain"]).args([&json, &path]));
     assert_eq!(alike.0, Some(0), "{alike:?}");
     assert!(alike.1.starts_with("The traces are alike: "), "{alike:?}");
+}
+
+#[test]
+fn a_trace_becomes_what_perfetto_opens() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, path) = recorded(&directory);
+    let drawn = directory.path().join("drawn.json");
+    let arguments = ["trace", "perfetto", "--output", drawn.to_str().unwrap()];
+    assert_eq!(helloop(&arguments, &path), (Some(0), String::new(), String::new()));
+    let text = fs::read_to_string(&drawn).unwrap();
+    let found = perfetto_rules::check(&text).unwrap_or_else(|broken| panic!("{broken}"));
+    assert!(found["B"] > 10 && found["s"] == found["f"] && found["s"] > 3, "{found:?}");
+    for text_of_it in [
+        "\"name\":\"event loop\"",
+        "\"name\":\"turn 1\"",
+        "\"name\":\"wait\"",
+        "\"name\":\"queue\"",
+        "\"name\":\"service\"",
+        "\"name\":\"write\"",
+        "request 1 is GET /World",
+    ] {
+        assert!(text.contains(text_of_it), "{text_of_it} is not there");
+    }
+    let again = helloop(&["trace", "perfetto"], &path);
+    assert_eq!(again.1, text);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Traces: the events of a loop in a file, compact, written while it runs, read afterwards.
 //!
 //! A [`Recording`] is an observer and a thread: the loop hands its events over in batches and never
-//! waits; the thread encodes and writes them. What it cannot take is counted, and the count stands in
-//! the file where the events are missing. A [`Reader`] gives the events back, up to the end or to the
-//! first damage.
+//! waits; the thread encodes and writes them. What it cannot take is counted, and the count stands
+//! in the file where the events are missing. A [`Reader`] gives the events back, up to the end or
+//! to the first damage.
 //!
 //! ```no_run
 //! use helloop::event_loop::EventLoop;
