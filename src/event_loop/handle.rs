@@ -69,6 +69,11 @@ impl Handle {
         self.shared.clock.now()
     }
 
+    /// A moment of this loop's clock on a clock that goes on while the loop is held.
+    pub(crate) fn in_world(&self, time: Time) -> Time {
+        self.shared.clock.in_world(time)
+    }
+
     /// Turns begun so far.
     pub fn turns(&self) -> u64 {
         self.shared.core.borrow().turn

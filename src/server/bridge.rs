@@ -97,7 +97,8 @@ impl<S: Service> Handler for Bridge<'_, S> {
 
     fn date(&mut self) -> &[u8; 29] {
         let handle = &self.shared.status.handle;
-        self.date.at(self.who.now.as_nanos(), || handle.wall())
+        // The wall clock goes on while a gate holds the loop.
+        self.date.at(handle.in_world(self.who.now).as_nanos(), || handle.wall())
     }
 
     fn draining(&self) -> bool {
@@ -144,6 +145,60 @@ impl<S: Service> Handler for Bridge<'_, S> {
                 body_bytes: answer.body_bytes,
                 service_time: std::mem::take(&mut self.service_time),
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_loop::{EventLoop, Gate, Handle, Moment};
+    use crate::server::Server;
+    use crate::world::sim::{Sim, SimClock};
+    use crate::world::{Clock, World};
+    use httpdate::parse_http_date;
+    use std::rc::Rc;
+
+    /// Every moment is held for a minute.
+    struct Minute(Rc<SimClock>);
+
+    impl Gate for Minute {
+        fn lets_pass(&mut self, _: Moment, _: &Handle) -> bool {
+            false
+        }
+
+        fn hold(&mut self, _: Moment, _: &Handle) {
+            self.0.jump_to(self.0.now() + Duration::from_secs(60));
+        }
+    }
+
+    #[test]
+    fn the_date_is_that_of_the_wall_clock_also_after_a_hold() {
+        let address: SocketAddr = "127.0.0.1:80".parse().unwrap();
+        let world = Sim::new(1);
+        let net = world.net();
+        let Clock::Sim(clock) = world.clock() else { unreachable!("it is simulated") };
+        let mut event_loop = EventLoop::with_world(Box::new(world));
+        let handle = event_loop.handle().clone();
+        let service = |_: &Request<'_>, response: &mut Response| {
+            response.text("x");
+        };
+        let listeners = vec![handle.listen(address).unwrap()];
+        let _server = Server::builder().attach(&handle, listeners, service).unwrap();
+        event_loop.set_gate(Some(Box::new(Minute(clock))));
+        let peer = net.connect(address);
+        for _ in 0..3 {
+            let asked = net.wall();
+            peer.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+            let mut answer = Vec::new();
+            while answer.is_empty() {
+                event_loop.turn(None).unwrap();
+                answer.extend(peer.receive());
+            }
+            let answer = String::from_utf8(answer).unwrap();
+            let date = answer.lines().find_map(|line| line.strip_prefix("Date: ")).unwrap();
+            let date = parse_http_date(date).unwrap();
+            assert!(asked < date && date <= net.wall(), "{date:?} for what was asked {asked:?}");
         }
     }
 }

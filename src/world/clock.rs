@@ -57,6 +57,11 @@ impl LoopClock {
         }
     }
 
+    /// What the clock of the world said, or will say, at a moment of the loop's clock.
+    pub(crate) fn in_world(&self, time: Time) -> Time {
+        Time::from_nanos(time.as_nanos().saturating_add(self.held_nanos.get()))
+    }
+
     /// The wall clock, which nobody can stop.
     pub(crate) fn wall(&self) -> SystemTime {
         self.world.wall()
