@@ -87,6 +87,14 @@ fn a_lab_is_never_open_to_other_machines() {
 }
 
 #[test]
+fn a_lab_is_for_one_loop() {
+    let arguments = ["serve", "--listen", "localhost:0", "--lab", "localhost:0", "--loops", "2"];
+    let (code, _, said) = crate::program::run(&mut crate::program::command(&arguments));
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--lab is for one event loop"), "{said}");
+}
+
+#[test]
 fn the_page_is_one_that_browsers_keep_to_itself() {
     let lab = Lab::start(&[]);
     let mut stream = lab.connect();

@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use helloop::event_loop::{EventLoop, Handle};
 use helloop::http::{Response, Status};
 use helloop::limits::Limits;
 use helloop::server::{
-    BindError, OwnedRequest, PieceSender, Reply, Server, ServerHandle, coroutines, pieces,
+    Attached, BindError, OwnedRequest, PieceSender, Reply, Server, ServerHandle, coroutines, pieces,
 };
 use helloop::signals::{SIGINT, SIGTERM, on_signal};
 use serde_json::{Value, json};
@@ -82,18 +83,27 @@ pub(super) fn bind(address: &str) -> Result<Server, BindError> {
 }
 
 impl Running {
-    /// Starts the thread.
+    /// Starts the thread, and returns when it has begun to serve and to hear signals.
     ///
     /// # Errors
-    /// When the system refuses one.
+    /// When the system refuses the thread, or what it needs.
     pub(super) fn start(server: Server, link: &Arc<Link>, facts: Facts) -> io::Result<Running> {
         let handle = server.handle();
         let opens = OpensTheGate(Arc::clone(link));
+        let (says, began) = channel();
         let thread = thread::Builder::new().name("lab".into()).spawn(move || {
-            if let Err(error) = serve(server, &opens.0, facts) {
+            let (mut event_loop, attached) = match prepare(server, &opens.0, facts) {
+                Ok(prepared) => prepared,
+                Err(error) => return drop(says.send(Err(error))),
+            };
+            // Who started us waits for it.
+            let _ = says.send(Ok(()));
+            if let Err(error) = event_loop.run_until(|| attached.is_finished()) {
                 log::error!("the lab is over, and the server goes on: {error}");
             }
         })?;
+        let panicked = || Err(io::Error::other("the lab panicked"));
+        began.recv().unwrap_or_else(|_gone| panicked())?;
         Ok(Running { server: handle, thread })
     }
 
@@ -116,9 +126,9 @@ impl Drop for OpensTheGate {
     }
 }
 
-/// The thread.
-fn serve(server: Server, link: &Arc<Link>, facts: Facts) -> io::Result<()> {
-    let mut event_loop = EventLoop::new()?;
+/// The lab's loop, with everything on it.
+fn prepare(server: Server, link: &Arc<Link>, facts: Facts) -> io::Result<(EventLoop, Attached)> {
+    let event_loop = EventLoop::new()?;
     let handle = event_loop.handle().clone();
     let lab = Rc::new(Lab {
         pages: Pages::new(&handle),
@@ -137,11 +147,9 @@ fn serve(server: Server, link: &Arc<Link>, facts: Facts) -> io::Result<()> {
         let link = Arc::clone(link);
         on_signal(&handle, signal, move || link.open_for_good())?;
     }
-    let pump = handle.spawn_named("news", news(Rc::clone(&lab)));
-    let notes = handle.spawn_named("traffic notes", traffic_notes(lab));
-    event_loop.run_until(|| attached.is_finished())?;
-    drop((pump, notes));
-    Ok(())
+    drop(handle.spawn_named("news", news(Rc::clone(&lab))));
+    drop(handle.spawn_named("traffic notes", traffic_notes(lab)));
+    Ok((event_loop, attached))
 }
 
 struct Lab {
