@@ -21,7 +21,7 @@ function reasonAgainst(needs) {
 /** Each button: its key, what it needs, and what it does. */
 const BUTTONS = [
   { id: 'pause', key: 'p', needs: 'running', about: 'pause', act: () => command('pause') },
-  { id: 'resume', key: 'r', needs: 'held or sent', about: 'resume', act: () => command('resume') },
+  { id: 'resume', key: 'r', needs: 'held or sent', about: 'resume', act: goOn },
   {
     id: 'step-resume',
     key: 's',
@@ -43,6 +43,11 @@ const BUTTONS = [
 function errand(name, path) {
   model.errand = name;
   command(path);
+}
+
+/** Lets the loop run, whether it is held or on an errand. */
+function goOn() {
+  errand('', 'resume');
 }
 
 function runUntil() {

@@ -1,55 +1,83 @@
 // -- Diagram: a state machine as a picture, from its states and edges alone.
 
-const DIAGRAM = { node_width: 108, node_height: 26, column: 124, row: 58, left: 8, top: 32 };
+const DIAGRAM = {
+  node_width: 108,
+  node_height: 26,
+  column: 124,
+  row: 58,
+  left: 8,
+  top: 32,
+  bow: 36,
+};
+
+/** On a narrow page, two columns fit without making the text small. */
+const narrow = matchMedia('(max-width: 520px)');
 
 /**
- * The layout of a machine: its states in declared order, as a snake of two rows. States that follow
- * each other lie beside each other, and every edge has room.
+ * The layout of a machine: its states in declared order, as a snake. States that follow each other
+ * lie beside each other, and every edge has room.
  */
 function layoutOf(machine) {
-  const columns = Math.ceil(machine.states.length / 2);
-  const places = new Map(
-    machine.states.map((state, at) => {
-      const row = at < columns ? 0 : 1;
-      const column = row === 0 ? at : 2 * columns - 1 - at;
-      return [
-        state.name,
-        {
-          row,
-          column,
-          x: DIAGRAM.left + column * DIAGRAM.column + DIAGRAM.node_width / 2,
-          y: DIAGRAM.top + row * DIAGRAM.row,
-        },
-      ];
-    }),
-  );
-  return {
-    places,
-    width: 2 * DIAGRAM.left + (columns - 1) * DIAGRAM.column + DIAGRAM.node_width,
-    height: 2 * DIAGRAM.top + DIAGRAM.row,
-  };
+  const { column: step, row: down, node_width: wide, bow, left, top } = DIAGRAM;
+  const columns = narrow.matches ? 2 : Math.ceil(machine.states.length / 2);
+  const rows = Math.ceil(machine.states.length / columns);
+  const margin = left + (rows > 2 ? bow : 0);
+  const places = new Map();
+  machine.states.forEach((state, at) => {
+    const row = Math.floor(at / columns);
+    const column = row % 2 === 0 ? at % columns : columns - 1 - (at % columns);
+    const [x, y] = [margin + column * step + wide / 2, top + row * down];
+    places.set(state.name, { row, column, x, y });
+  });
+  const width = 2 * margin + (columns - 1) * step + wide;
+  return { places, width, height: 2 * top + (rows - 1) * down };
 }
 
 /** The curve of an edge; both directions of a pair are apart. */
 function edgePath(from, to) {
-  const half = { x: DIAGRAM.node_width / 2, y: DIAGRAM.node_height / 2 };
-  if (from.row === to.row && Math.abs(from.column - to.column) === 1) {
-    const way = Math.sign(to.x - from.x);
-    const y = from.y + way * 5;
-    return `M ${from.x + way * half.x} ${y} L ${to.x - way * (half.x + 3)} ${y}`;
+  if (from.row !== to.row) {
+    const isFar = from.column === to.column && Math.abs(from.row - to.row) > 1;
+    return isFar ? bowPath(from, to) : straightPath(from, to);
   }
-  if (from.row === to.row) {
-    const outside = from.row === 0 ? -1 : 1;
-    const lift = from.y + outside * (half.y + 8 + 6 * Math.abs(from.column - to.column));
-    const edge = from.y + outside * half.y;
-    const shift = Math.sign(to.x - from.x) * 12;
-    const [left, right] = [from.x + shift, to.x - shift];
-    return `M ${left} ${edge} C ${left} ${lift} ${right} ${lift} ${right} ${edge + outside * 3}`;
-  }
+  return Math.abs(from.column - to.column) === 1 ? sidePath(from, to) : arcPath(from, to);
+}
+
+/** To a neighbour in the row. */
+function sidePath(from, to) {
+  const half = DIAGRAM.node_width / 2;
+  const way = Math.sign(to.x - from.x);
+  const y = from.y + way * 5;
+  return `M ${from.x + way * half} ${y} L ${to.x - way * (half + 3)} ${y}`;
+}
+
+/** Over others in the row. */
+function arcPath(from, to) {
+  const half = DIAGRAM.node_height / 2;
+  const outside = from.row === 0 ? -1 : 1;
+  const edge = from.y + outside * half;
+  const lift = edge + outside * (8 + 6 * Math.abs(from.column - to.column));
+  const shift = Math.sign(to.x - from.x) * 12;
+  const [left, right] = [from.x + shift, to.x - shift];
+  return `M ${left} ${edge} C ${left} ${lift} ${right} ${lift} ${right} ${edge + outside * 3}`;
+}
+
+/** To another row. */
+function straightPath(from, to) {
+  const half = DIAGRAM.node_height / 2;
   const down = Math.sign(to.y - from.y);
   const shift = down * 7;
-  const [top, bottom] = [from.y + down * half.y, to.y - down * (half.y + 3)];
+  const [top, bottom] = [from.y + down * half, to.y - down * (half + 3)];
   return `M ${from.x + shift} ${top} L ${to.x + shift} ${bottom}`;
+}
+
+/** Past others in the column. */
+function bowPath(from, to) {
+  const outside = from.column === 0 ? -1 : 1;
+  const edge = from.x + (outside * DIAGRAM.node_width) / 2;
+  const out = edge + outside * (DIAGRAM.bow - 8 + 4 * Math.sign(to.y - from.y));
+  const shift = Math.sign(to.y - from.y) * 4;
+  const [top, bottom] = [from.y + shift, to.y + shift];
+  return `M ${edge} ${top} C ${out} ${top} ${out} ${bottom} ${edge + outside * 3} ${bottom}`;
 }
 
 /** A machine as a picture. `update(task, counts)` lights what is so now. */

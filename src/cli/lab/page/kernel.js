@@ -13,7 +13,7 @@ panels.push(function drawSources() {
   const shown = all
     .sort((a, b) => b.touched - a.touched)
     .slice(0, SOURCES_SHOWN_MAX)
-    .sort((a, b) => byId(a.id, b.id));
+    .sort((a, b) => Number(a.touched === 0) - Number(b.touched === 0) || byId(a.id, b.id));
   const rows = [
     ...shown,
     ...(all.length > shown.length ? [{ id: 'more', more: all.length - shown.length }] : []),

@@ -1,6 +1,7 @@
 //! The lab's page: one file without anything from elsewhere, joined when the crate is compiled.
 
-/// The page as it is served. The scripts share one module; each may use what those before it define.
+/// The page as it is served. The scripts share one module; each may use what those before it
+/// define.
 pub(super) const PAGE: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",

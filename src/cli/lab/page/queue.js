@@ -26,7 +26,7 @@ function drawPlace(element, { id, at }) {
   setText(element.lastChild, at < 0 ? 'is at work' : isLater ? `${kind} · next turn` : kind);
 }
 
-const TIMERS = { width: 520, height: 100, lanes: 3, left: 44, right: 26, shown_max: 24 };
+const TIMERS = { height: 100, lanes: 3, left: 44, right: 26, shown_max: 24 };
 const TICKS = [
   [0, 'now'],
   [10e6, '10 ms'],
@@ -37,16 +37,17 @@ const TICKS = [
 ];
 
 const timerLine = byName('timer-line').appendChild(
-  s('svg', {
-    viewBox: `0 0 ${TIMERS.width} ${TIMERS.height}`,
-    role: 'img',
-    class: 'timer-line',
-  }),
+  s('svg', { height: TIMERS.height, role: 'img', class: 'timer-line' }),
 );
+
+/** In pixels: text keeps its size whatever the width is. */
+function timerWidth() {
+  return byName('timer-line').clientWidth;
+}
 
 /** Where a moment so far away is drawn: near ones have more room. */
 function timerX(nanoseconds) {
-  const room = TIMERS.width - TIMERS.left - TIMERS.right;
+  const room = timerWidth() - TIMERS.left - TIMERS.right;
   const most = Math.log1p(60e9 / 2e6);
   return TIMERS.left + room * Math.min(1, Math.log1p(Math.max(0, nanoseconds) / 2e6) / most);
 }
@@ -64,7 +65,7 @@ panels.push(function drawTimers() {
   const base = TIMERS.height - 26;
   const axis = s('line', {
     x1: TIMERS.left,
-    x2: TIMERS.width - TIMERS.right,
+    x2: timerWidth() - TIMERS.right,
     y1: base,
     y2: base,
     class: 'axis',

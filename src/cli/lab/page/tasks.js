@@ -225,3 +225,10 @@ function drawGone() {
     () => {},
   );
 }
+
+// What is drawn for another width is drawn anew.
+narrow.addEventListener('change', () => {
+  byName('cards').replaceChildren();
+  byName('machine-overview').replaceChildren();
+  redraw();
+});

@@ -39,7 +39,7 @@ function beginLesson(at) {
   byName('lesson').hidden = false;
   document.body.classList.add('in-lesson');
   // Whatever was tried before: each lesson begins with a loop that runs.
-  if (model.paused) command('resume');
+  if (model.paused || model.errand) goOn();
   if (model.dwell > 0) setSlow(0);
   goToStep(0);
   byName('lesson-next').focus();
@@ -94,7 +94,7 @@ function leaveLesson() {
   tour.hasHappened = null;
   byName('lesson').hidden = true;
   document.body.classList.remove('in-lesson');
-  if (model.paused) command('resume');
+  if (model.paused || model.errand) goOn();
   if (model.dwell > 0) setSlow(0);
   byName('lesson-list').querySelector('button')?.focus();
 }

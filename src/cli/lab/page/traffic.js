@@ -44,7 +44,7 @@ panels.push(function drawTalks() {
         ? h(
             'p',
             {},
-            'Press a button under “Make traffic”: what its client sends and gets is shown here.',
+            'Press a button under “Make traffic”: what its client sends and gets comes here.',
           )
         : h(
             'article',
@@ -61,7 +61,9 @@ function drawTalk(element, talk) {
   const [heading, lines, rest] = element.children;
   const [, name] = SCENARIOS.find(([scenario]) => scenario === talk.scenario) ?? [, talk.scenario];
   setText(heading.firstChild, name);
-  setText(heading.lastChild, talk.ended ? ' ended' : ' goes on');
+  const asked = talk.lines.find((line) => line.step === 'sent')?.bytes.join('');
+  const what = asked?.match(/^[A-Z]+ [^ \\]+/)?.[0] ?? '';
+  setText(heading.lastChild, ` ${what}${talk.ended ? ' ended' : ' goes on'}`);
   keyed(
     lines,
     talk.lines.map((line, at) => ({ ...line, at })),
