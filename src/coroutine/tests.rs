@@ -24,6 +24,32 @@ fn a_new_task_takes_two_turns_and_a_gather_three() {
 }
 
 #[test]
+fn coroutines_without_a_name_are_numbered() {
+    simulated(|handle| async move {
+        let tasks = [handle.spawn(async {}), handle.spawn(async {})];
+        // The first is the one that spawns them.
+        assert_eq!(tasks.each_ref().map(JoinHandle::name), ["Task-2", "Task-3"]);
+    });
+}
+
+/// Who waits with another waker than the coroutine's own is woken by that waker, and not past it.
+#[test]
+fn a_task_is_known_by_its_own_waker_only() {
+    simulated(|handle| async move {
+        let other = handle.spawn(std::future::pending::<()>());
+        let others = handle.waker(other.id());
+        std::future::poll_fn(|cx| {
+            assert!(handle.current_task().is_some());
+            assert_eq!(handle.task_behind(cx.waker()), handle.current_task());
+            assert_eq!(handle.task_behind(&others), None);
+            assert_eq!(handle.task_behind(std::task::Waker::noop()), None);
+            std::task::Poll::Ready(())
+        })
+        .await;
+    });
+}
+
+#[test]
 fn a_dropped_timeout_cancels_what_it_awaits() {
     simulated(|handle| async move {
         let task = handle.spawn(std::future::pending::<()>());

@@ -538,8 +538,13 @@ fn what_comes_back_short_would_have_blocked_next() {
     assert_eq!(source.readiness(), Readiness::empty(), "not all was taken");
     source.assume_ready();
     assert_eq!(source.readiness(), BOTH);
+    assert_eq!(source.read(&mut [0; 2]).unwrap(), 1);
+    source.assume_ready();
+    assert!(source.read(&mut [0; 2]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock));
+    assert_eq!(source.readiness(), Readiness::WRITABLE);
     assert!(source.write(b"x").is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock));
-    assert_eq!(source.readiness(), Readiness::READABLE);
+    assert_eq!(source.readiness(), Readiness::empty());
+    source.assume_ready();
     source.forget_readiness();
     assert_eq!(source.readiness(), Readiness::empty());
 }
