@@ -311,7 +311,7 @@ impl Exchange {
     /// A head is complete: finds the body, and answers at once if that is whole.
     fn begin<H: Handler>(
         &mut self,
-        mut request: Request<'_>,
+        request: &mut Request<'_>,
         check: LineCheck,
         head: &[u8],
         input: &mut &[u8],
@@ -319,26 +319,26 @@ impl Exchange {
         desk: &mut Desk<'_, H>,
     ) {
         request.peer = desk.handler.peer();
-        let directives = match Directives::read(&request) {
+        let directives = match Directives::read(request) {
             Ok(directives) => directives,
-            Err(error) => return self.refuse_request(&request, error, desk),
+            Err(error) => return self.refuse_request(request, error, desk),
         };
         let coming = match directives.framing {
             Framing::None | Framing::Length(0) => {
                 let persistence = directives.persistence;
                 let asked = Asked { head, check, persistence, unread: None };
-                return self.respond(&request, &asked, desk);
+                return self.respond(request, &asked, desk);
             }
             Framing::Length(bytes) if bytes > desk.handler.limits().body_bytes_max => {
-                return self.refuse_request(&request, Error::BodyTooLong, desk);
+                return self.refuse_request(request, Error::BodyTooLong, desk);
             }
             Framing::Length(bytes) => Coming::Bytes(bytes),
             Framing::Chunked => Coming::Chunks(Decoder::default()),
         };
-        let policy = desk.handler.body_policy(&request);
+        let policy = desk.handler.body_policy(request);
         if let Some(content) = coming.whole(input) {
             let body = if policy == BodyPolicy::Collect { content } else { b"" };
-            let request = Request { body, ..request };
+            let request = Request { body, ..*request };
             let persistence = directives.persistence;
             let asked = Asked { head, check, persistence, unread: None };
             return self.respond(&request, &asked, desk);

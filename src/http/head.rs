@@ -232,10 +232,13 @@ impl Head<'_> {
     /// Takes the field lines apart and shows the request to `show`, with no body and no peer.
     ///
     /// Two sizes of field array, because a small head should not pay for clearing a large one.
-    pub(super) fn with_request<R>(&self, show: impl FnOnce(Result<Request<'_>, Error>) -> R) -> R {
+    pub(super) fn with_request<R>(
+        &self,
+        show: impl FnOnce(Result<&mut Request<'_>, Error>) -> R,
+    ) -> R {
         if usize::from(self.fields) <= FIELDS_FEW {
             let mut fields = [httparse::EMPTY_HEADER; FIELDS_FEW];
-            show(request(self.line, self.lines, &mut fields))
+            show(request(self.line, self.lines, &mut fields).as_mut().map_err(|error| *error))
         } else {
             self.with_request_of_many_fields(show)
         }
@@ -244,10 +247,10 @@ impl Head<'_> {
     #[inline(never)]
     fn with_request_of_many_fields<R>(
         &self,
-        show: impl FnOnce(Result<Request<'_>, Error>) -> R,
+        show: impl FnOnce(Result<&mut Request<'_>, Error>) -> R,
     ) -> R {
         let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX_CEILING];
-        show(request(self.line, self.lines, &mut fields))
+        show(request(self.line, self.lines, &mut fields).as_mut().map_err(|error| *error))
     }
 }
 

@@ -51,14 +51,18 @@ impl<'a> Target<'a> {
     pub(super) fn parse(method: &str, text: &'a str) -> Result<Target<'a>, Error> {
         // No early exit: so the compiler takes 16 bytes at a time.
         let is_allowed = |byte: u8| matches!(byte, b'!'..=b'~') & (byte != b'#');
-        if !text.bytes().fold(true, |so_far, byte| so_far & is_allowed(byte)) {
+        let (is_good, has_query) =
+            text.bytes().fold((true, false), |(is_good, has_query), byte| {
+                (is_good & is_allowed(byte), has_query | (byte == b'?'))
+            });
+        if !is_good {
             return Err(Error::TargetByte);
         }
         match method {
             "CONNECT" if is_authority_with_port(text) => Ok(Target::Authority(text)),
             "CONNECT" => Err(Error::TargetForm),
             _ if text.starts_with('/') => {
-                let (path, query) = split_query(text);
+                let (path, query) = if has_query { split_query(text) } else { (text, None) };
                 Ok(Target::Origin { path, query })
             }
             "OPTIONS" if text == "*" => Ok(Target::Asterisk),
@@ -173,9 +177,9 @@ fn is_authority_with_port(text: &str) -> bool {
 fn name_bytes(bytes: &[u8]) -> usize {
     let mut length = 0;
     loop {
-        length += match bytes[length..] {
-            [byte, ..] if is_host_byte(byte) => 1,
-            [b'%', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => 3,
+        length += bytes[length..].iter().take_while(|byte| is_host_byte(**byte)).count();
+        match bytes[length..] {
+            [b'%', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => length += 3,
             _ => return length,
         }
     }

@@ -55,8 +55,9 @@ impl Add<Duration> for Time {
     type Output = Time;
 
     fn add(self, duration: Duration) -> Time {
-        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        Time(self.0.saturating_add(nanos))
+        // Not `as_nanos`, which counts in 128 bits; this is done for every resume.
+        let nanos = duration.as_secs().saturating_mul(1_000_000_000);
+        Time(self.0.saturating_add(nanos).saturating_add(duration.subsec_nanos().into()))
     }
 }
 

@@ -81,7 +81,7 @@ impl Body {
         let head = self.check.head(&self.head).expect("this head was found good");
         head.with_request(|request| {
             let request = request.expect("this head was parsed before its body began");
-            show(&Request { body: &self.content, peer, ..request })
+            show(&Request { body: &self.content, peer, ..*request })
         })
     }
 }

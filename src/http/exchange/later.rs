@@ -173,7 +173,7 @@ impl Later {
         let head = self.check.head(&self.head).expect("this head was found good");
         head.with_request(|request| {
             let request = request.expect("this head was parsed before the service began");
-            show(&Request { peer, ..request })
+            show(&Request { peer, ..*request })
         })
     }
 }

@@ -237,15 +237,13 @@ impl<S: Service> Connection<S> {
         // Without a request left, a look at what is not there does no harm.
         let is_spent = self.requests_left(budget) == 0 && self.source.readiness().is_readable();
         if is_spent || budget.read_bytes_left == 0 {
-            self.rest(held, progress);
+            self.state = self.state_with(held, progress);
             return Next::Yield(Flow::Again);
         }
         let fresh = match self.source.read(&mut cx.scratch.input) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.rest(held, progress);
-                self.source.want(Readiness::READABLE);
-                return Next::Yield(Flow::Wait);
+                return self.wait_to_read(held, progress);
             }
             Err(error) => return self.fail(&error, cx),
         };
@@ -341,7 +339,10 @@ impl<S: Service> Connection<S> {
         match want {
             Want::Read => {
                 debug_assert!(!self.eof, "after the end there is nothing to read");
-                self.rest(held, progress);
+                if !self.source.readiness().is_readable() {
+                    return self.wait_to_read(held, progress);
+                }
+                self.state = self.state_with(held, progress);
                 Next::Step
             }
             // A batch of requests is answered: the others first.
@@ -360,12 +361,18 @@ impl<S: Service> Connection<S> {
         }
     }
 
+    fn wait_to_read(&mut self, held: Held, progress: u32) -> Next {
+        self.state = self.state_with(held, progress);
+        self.source.want(Readiness::READABLE);
+        Next::Yield(Flow::Wait)
+    }
+
     /// The state of a connection whose input was looked at.
-    fn rest(&mut self, held: Held, progress: u32) {
-        self.state = match self.exchange.stage() {
+    fn state_with(&self, held: Held, progress: u32) -> State {
+        match self.exchange.stage() {
             Stage::Idle => State::Idle,
             _ => State::Receiving { held, progress },
-        };
+        }
     }
 
     fn state_name(&self) -> &'static str {

@@ -91,10 +91,12 @@ impl<S: Service> Line<S> {
                 Some(Order::Cut) => return Err(self.end(Reason::Cut)),
                 None => {}
             }
-            // Without a request left, a look at what is not there does no harm.
-            let is_spent =
-                self.requests_left() == 0 && self.source.borrow().readiness().is_readable();
-            if is_spent || self.read_bytes_left.get() == 0 {
+            if !self.source.borrow().readiness().is_readable() {
+                self.source.borrow().want(Readiness::READABLE);
+                self.pause(Flow::Wait).await;
+                continue;
+            }
+            if self.requests_left() == 0 || self.read_bytes_left.get() == 0 {
                 self.pause(Flow::Again).await;
                 continue;
             }
