@@ -9,9 +9,9 @@ pub(crate) const CONNECTIONS: usize = 64;
 pub(crate) const DEPTH: usize = 16;
 /// Different names in the mixed case.
 pub(crate) const NAMES: usize = 512;
-/// Idle connections; and many of them.
-const IDLE: usize = 10_000;
-const IDLE_MANY: usize = 100_000;
+
+/// With fewer idle connections, memory for each of them is mostly that of buffers of the process.
+const IDLE_TO_DIVIDE_BY: usize = 10_000;
 
 /// One case.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +103,15 @@ const LATENCIES: &[Metric] = &[
     Metric::Cpu,
 ];
 
+const IDLE_COSTS: &[Metric] = &[
+    Metric::Cpu,
+    Metric::CpuUser,
+    Metric::CpuSystem,
+    Metric::PerSecond,
+    Metric::LatencyP99,
+    Metric::PerIdle,
+];
+
 const fn open(name: &'static str, title: &'static str, share: f64) -> Case {
     Case {
         name,
@@ -111,6 +120,16 @@ const fn open(name: &'static str, title: &'static str, share: f64) -> Case {
             moment.",
         kind: Kind::Traffic(Traffic { shape: Shape::Open { share }, same_core: false, ..ONE }),
         metrics: LATENCIES,
+    }
+}
+
+const fn idle(name: &'static str, title: &'static str, idle: usize) -> Case {
+    Case {
+        name,
+        title,
+        what: "As keep-alive, beside connections that have asked once and now rest.",
+        kind: Kind::Traffic(Traffic { idle, ..ONE }),
+        metrics: if idle < IDLE_TO_DIVIDE_BY { COSTS } else { IDLE_COSTS },
     }
 }
 
@@ -144,27 +163,11 @@ pub(crate) const ALL: &[Case] = &[
         kind: Kind::Traffic(Traffic { names: true, ..ONE }),
         metrics: COSTS,
     },
-    Case {
-        name: "idle",
-        title: "10,000 idle connections, same core",
-        what: "As keep-alive, beside 10,000 connections that have asked once and now rest.",
-        kind: Kind::Traffic(Traffic { idle: IDLE, ..ONE }),
-        metrics: &[
-            Metric::Cpu,
-            Metric::CpuUser,
-            Metric::CpuSystem,
-            Metric::PerSecond,
-            Metric::LatencyP99,
-            Metric::PerIdle,
-        ],
-    },
-    Case {
-        name: "idle-100k",
-        title: "100,000 idle connections, same core",
-        what: "The same with 100,000, from several loopback addresses.",
-        kind: Kind::Traffic(Traffic { idle: IDLE_MANY, ..ONE }),
-        metrics: &[Metric::Cpu, Metric::PerSecond, Metric::LatencyP99, Metric::PerIdle],
-    },
+    idle("idle-1", "1 idle connection, same core", 1),
+    idle("idle-1k", "1,000 idle connections, same core", 1_000),
+    idle("idle", "10,000 idle connections, same core", 10_000),
+    // From several loopback addresses: one has fewer ports.
+    idle("idle-100k", "100,000 idle connections, same core", 100_000),
     Case {
         name: "wrk",
         title: "Keep-alive, wrk",
@@ -229,7 +232,7 @@ pub(crate) const ALL: &[Case] = &[
 ];
 
 /// Cases that are only measured when they are asked for by name.
-const ON_REQUEST: &[&str] = &["idle-100k"];
+const ON_REQUEST: &[&str] = &["idle-1", "idle-1k", "idle-100k"];
 
 /// Whether there is a case of this name.
 pub(crate) fn is_known(name: &str) -> bool {

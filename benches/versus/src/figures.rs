@@ -1,9 +1,9 @@
 //! What can be measured, and how it is written.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A kind of figure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Metric {
     /// Server CPU for each request, microseconds: user and system.

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use crate::case;
+use crate::figures::Metric;
 
 /// The file.
 #[derive(Debug, Deserialize)]
@@ -54,6 +55,9 @@ pub(crate) struct Stanza {
     /// Cases that it cannot take part in, and why.
     #[serde(default)]
     pub(crate) cannot: BTreeMap<String, String>,
+    /// What a figure may be at most, in the unit of the raw data: promises that are looked at.
+    #[serde(default)]
+    pub(crate) bars: BTreeMap<Metric, f64>,
     /// True if callgrind can run it: it is native code, and ends on SIGTERM.
     #[serde(default)]
     pub(crate) callgrind: bool,

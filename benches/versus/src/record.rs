@@ -1,5 +1,7 @@
 //! Everything that was found: raw runs, and what they come to.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::building::Absent;
@@ -34,6 +36,8 @@ pub(crate) struct ServerInfo {
     pub(crate) what: String,
     pub(crate) notes: String,
     pub(crate) version: String,
+    /// What a figure may be at most.
+    pub(crate) bars: BTreeMap<Metric, f64>,
 }
 
 /// One run.
@@ -124,7 +128,8 @@ pub(crate) mod tests {
         for (name, ..) in runs {
             if !servers.iter().any(|server| server.name == *name) {
                 let (what, notes, version) = ("<what>".into(), String::new(), "1 & 2".into());
-                servers.push(ServerInfo { name: (*name).into(), what, notes, version });
+                let bars = BTreeMap::from([(Metric::Cpu, 2.0)]);
+                servers.push(ServerInfo { name: (*name).into(), what, notes, version, bars });
             }
         }
         let run = |&(server, cpu, refused): &(&str, f64, bool)| RunRecord {

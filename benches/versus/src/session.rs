@@ -174,6 +174,7 @@ fn record(plan: &Plan, machine: Machine, entrants: &[Entrant], absent: Vec<Absen
         what: entrant.stanza.what.clone(),
         notes: entrant.stanza.notes.clone(),
         version: entrant.version.clone(),
+        bars: entrant.stanza.bars.clone(),
     };
     Record {
         command: plan.command.clone(),

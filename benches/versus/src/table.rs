@@ -55,6 +55,17 @@ fn remarks(record: &Record, case: &Case) -> String {
             line(format_args!("{warning}"));
         }
     }
+    for server in record.servers.iter().filter(|server| !server.name.ends_with(AGAIN)) {
+        for (metric, most) in &server.bars {
+            let summary =
+                case.metrics.contains(metric).then(|| record.summary(case, &server.name, *metric));
+            let Some(summary) = summary.flatten() else { continue };
+            let verdict = if summary.median <= *most { "met" } else { "NOT MET" };
+            let (median, most) = (metric.format(summary.median), metric.format(*most));
+            let (name, label) = (&server.name, metric.label());
+            line(format_args!("Bar: {name}, {label}: {median}, at most {most}: {verdict}."));
+        }
+    }
     for run in record.refused(case) {
         let (server, round) = (&run.server, run.round + 1);
         line(format_args!("REFUSED: {server}, round {round}: {}", run.refused.join("; ")));
@@ -150,6 +161,9 @@ mod tests {
         assert!(text.contains("**1.50** (1.00–2.00)"), "{text}");
         assert!(text.contains("1.50 and 1.50, 0.0 % apart"), "{text}");
         assert!(text.contains("REFUSED: bad, round 1: because"), "{text}");
+        assert!(text.contains("Bar: slow, CPU µs: 2.50, at most 2.00: NOT MET."), "{text}");
+        assert!(text.contains("Bar: fast, CPU µs: 1.50, at most 2.00: met."), "{text}");
+        assert_eq!(text.matches("Bar: ").count(), 2, "{text}");
         assert!(text.find("| fast").unwrap() < text.find("| slow").unwrap(), "{text}");
     }
 
