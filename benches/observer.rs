@@ -1,9 +1,10 @@
-//! What watching costs, in instructions: `cargo bench --bench observer`. It needs valgrind.
+//! What watching costs: `cargo bench --bench observer`. It needs valgrind.
 //!
-//! callgrind counts a run of twice so many steps and one of once so many; the difference, for each
-//! step, has no beginning and no end in it, and no noise of the machine. Time is another matter:
-//! `cargo bench --bench micro`. What it would cost to have no observers at all is found by making
-//! `Watch::tell` empty and running this again.
+//! callgrind counts the instructions of a run of twice so many steps and of one of once so many; the
+//! difference, for each step, has no beginning and no end in it, and no noise of the machine. It
+//! sees user space alone, and takes reading the clock for a system call. So CPU time is shown, too:
+//! rounds take turns, and the median is told. What it would cost to have no observers at all is
+//! found by making `Watch::tell` empty and running this again.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -17,11 +18,16 @@ use helloop::observe::{Event, Observer, Recorder};
 use helloop::server::Server;
 use helloop::world::Time;
 use helloop::world::sim::Sim;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::{TimeVal, TimeValLike};
 
 /// Connections that ask, and tasks that are resumed, in a turn.
 const AT_ONCE: usize = 64;
 /// Turns of the smaller run.
 const TURNS: usize = 100;
+/// Turns of a run whose CPU time is looked at, and how often it is repeated.
+const TIMED_TURNS: usize = 2000;
+const ROUNDS: usize = 7;
 /// Events that the recorder keeps. Its ring is full after a few turns, as it always is in use.
 const RING: usize = 1024;
 /// The instructions of a run, in the summary of callgrind.
@@ -116,6 +122,38 @@ fn count(program: &Path, case: usize, observer: &str, turns: usize) -> io::Resul
     number.filter(|_| output.status.success()).ok_or_else(|| io::Error::other(said.into_owned()))
 }
 
+/// CPU time of a run of this program, user and system, in nanoseconds for each step.
+fn time(program: &Path, case: usize, observer: &str) -> io::Result<f64> {
+    let used = || {
+        let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+        let micros = |time: TimeVal| time.num_microseconds() as f64;
+        io::Result::Ok(micros(usage.user_time()) + micros(usage.system_time()))
+    };
+    let before = used()?;
+    let turns = TIMED_TURNS.to_string();
+    let status =
+        Command::new(program).args(["--run", &case.to_string(), observer, &turns]).status()?;
+    assert!(status.success());
+    Ok((used()? - before) * 1e3 / (TIMED_TURNS * AT_ONCE) as f64)
+}
+
+fn compare_times(program: &Path, case: usize) -> io::Result<()> {
+    let mut times: [Vec<f64>; OBSERVERS.len()] = Default::default();
+    for _ in 0..ROUNDS {
+        for (times, observer) in times.iter_mut().zip(OBSERVERS) {
+            times.push(time(program, case, observer)?);
+        }
+    }
+    times.iter_mut().for_each(|times| times.sort_by(f64::total_cmp));
+    let absent = times[0][ROUNDS / 2];
+    for (times, observer) in times.iter().zip(OBSERVERS) {
+        let each = times[ROUNDS / 2];
+        let more = 100.0 * (each / absent - 1.0);
+        println!("{:<20} {observer:<26} {each:>8.0} {more:>+7.1} %", CASES[case].0);
+    }
+    Ok(())
+}
+
 fn compare() -> io::Result<()> {
     let program = std::env::current_exe()?;
     println!("instructions for each, with an observer");
@@ -129,7 +167,8 @@ fn compare() -> io::Result<()> {
             println!("{name:<20} {observer:<26} {each:>8.1} {more:>+7.1} %");
         }
     }
-    Ok(())
+    println!("nanoseconds of CPU, those of the clients and of the kernel included");
+    compare_times(&program, 1)
 }
 
 fn main() -> io::Result<()> {
