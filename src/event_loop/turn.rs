@@ -185,8 +185,8 @@ impl Handle {
             core.current_waker = None;
             Resume { task, boxed, cause, now: core.now }
         };
-        let (task, kind, cause) = (resume.task, resume.boxed.kind(), resume.cause);
-        self.watch().tell(|| Event::Resumed { task, kind, cause });
+        let Resume { task, cause, ref boxed, .. } = resume;
+        self.watch().tell(|| Event::Resumed { task, kind: boxed.kind(), cause });
         Some(resume)
     }
 

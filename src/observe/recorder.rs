@@ -1,7 +1,6 @@
 //! The last events of a loop, kept in a ring.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::{Event, Observer};
@@ -17,8 +16,10 @@ pub struct Recorder {
 
 #[derive(Debug)]
 struct Ring {
-    events: VecDeque<(Time, Event)>,
-    /// Events kept at most; more push the oldest out.
+    /// At most `capacity`; once there are as many, each new one takes the place of the oldest.
+    events: Vec<(Time, Event)>,
+    /// Where the oldest is: 0 until the ring is full.
+    oldest: usize,
     capacity: usize,
     dropped: u64,
 }
@@ -26,18 +27,22 @@ struct Ring {
 impl Recorder {
     /// A ring for `capacity` events; their memory is taken at once.
     pub fn new(capacity: usize) -> Recorder {
-        let events = VecDeque::with_capacity(capacity);
-        Recorder { ring: Rc::new(RefCell::new(Ring { events, capacity, dropped: 0 })) }
+        let events = Vec::with_capacity(capacity);
+        Recorder { ring: Rc::new(RefCell::new(Ring { events, oldest: 0, capacity, dropped: 0 })) }
     }
 
     /// The events in the ring, oldest first, each with its moment.
     pub fn events(&self) -> Vec<(Time, Event)> {
-        self.ring.borrow().events.iter().copied().collect()
+        self.ring.borrow().in_order()
     }
 
     /// Takes the events out of the ring, oldest first.
     pub fn take(&self) -> Vec<(Time, Event)> {
-        self.ring.borrow_mut().events.drain(..).collect()
+        let mut ring = self.ring.borrow_mut();
+        let events = ring.in_order();
+        ring.events.clear();
+        ring.oldest = 0;
+        events
     }
 
     /// Events that had to make room for newer ones.
@@ -46,16 +51,26 @@ impl Recorder {
     }
 }
 
+impl Ring {
+    /// The oldest first.
+    fn in_order(&self) -> Vec<(Time, Event)> {
+        let (newer, older) = self.events.split_at(self.oldest);
+        [older, newer].concat()
+    }
+}
+
 impl Observer for Recorder {
     fn event(&mut self, at: Time, event: &Event) {
-        let mut ring = self.ring.borrow_mut();
-        if ring.events.len() >= ring.capacity {
-            ring.dropped += 1;
-            if ring.events.pop_front().is_none() {
-                return;
-            }
+        let ring = &mut *self.ring.borrow_mut();
+        if ring.events.len() < ring.capacity {
+            return ring.events.push((at, *event));
         }
-        ring.events.push_back((at, *event));
+        ring.dropped += 1;
+        if let Some(oldest) = ring.events.get_mut(ring.oldest) {
+            *oldest = (at, *event);
+            let next = ring.oldest + 1;
+            ring.oldest = if next == ring.capacity { 0 } else { next };
+        }
     }
 }
 
@@ -67,14 +82,22 @@ mod tests {
     fn a_full_ring_lets_the_oldest_go_and_counts_it() {
         let recorder = Recorder::new(2);
         let mut installed = recorder.clone();
-        for turn in 1..=3 {
-            let event = Event::TurnBegan { turn, ready: 0, timers: 0 };
-            installed.event(Time::from_nanos(turn), &event);
-        }
-        let times: Vec<u64> = recorder.events().iter().map(|(at, _)| at.as_nanos()).collect();
-        assert_eq!((times, recorder.dropped()), (vec![2, 3], 1));
-        assert_eq!(recorder.take().len(), 2);
+        let mut record = |turns: std::ops::RangeInclusive<u64>| {
+            for turn in turns {
+                let event = Event::TurnBegan { turn, ready: 0, timers: 0 };
+                installed.event(Time::from_nanos(turn), &event);
+            }
+        };
+        let times = |events: Vec<(Time, Event)>| -> Vec<u64> {
+            events.iter().map(|(at, _)| at.as_nanos()).collect()
+        };
+        record(1..=3);
+        assert_eq!((times(recorder.events()), recorder.dropped()), (vec![2, 3], 1));
+        record(4..=6);
+        assert_eq!((times(recorder.take()), recorder.dropped()), (vec![5, 6], 4));
         assert!(recorder.events().is_empty());
+        record(7..=7);
+        assert_eq!((times(recorder.events()), recorder.dropped()), (vec![7], 4));
     }
 
     #[test]
