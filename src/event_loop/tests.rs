@@ -1,3 +1,4 @@
+use super::task::Described;
 use super::*;
 use crate::observe::Recorder;
 use crate::world::Stream;

@@ -126,6 +126,14 @@ impl Client {
         }
     }
 
+    /// Neither bytes nor the end have arrived since somebody looked.
+    pub(crate) fn hears_nothing(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let heard = self.stream.peek(&mut [0; 1]);
+        self.stream.set_nonblocking(false).unwrap();
+        heard.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
     /// What has arrived so far.
     pub(crate) fn received(&self) -> String {
         String::from_utf8(self.received.clone()).unwrap()

@@ -26,6 +26,8 @@ mod unread;
 mod unheard;
 /// Peers that are gone from one moment to the next.
 mod vanishing;
+/// Peers whose host is gone.
+mod vanished_hosts;
 /// SIGTERM, SIGSTOP and SIGCONT at the worst moment.
 mod signals;
 /// System calls that fail because strace says so.

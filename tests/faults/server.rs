@@ -42,7 +42,7 @@ impl Server {
         Server::run(&mut shell)
     }
 
-    fn run(command: &mut Command) -> Server {
+    pub(crate) fn run(command: &mut Command) -> Server {
         let program = Program::start(command);
         let mut server = Server { program, descriptors: 0, resident_bytes: 0 };
         server.descriptors = server.open_descriptors();
