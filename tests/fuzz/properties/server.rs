@@ -60,15 +60,23 @@ struct Scene {
     drained: Option<Time>,
 }
 
-/// The first byte: 1 a rough network; 2 answers that may be large; 4 coroutines; 8 small limits; all
-/// of it is the seed. Operations follow.
+/// The first byte: 1 a rough network; 2 answers that may be large; 4 coroutines; 8 small limits; 16
+/// faults of every kind, each as frequent as the next sixteen bytes say; all of it is the seed.
+/// Operations follow.
 fn hold(data: &[u8]) {
     let (bits, mut rest) = choice(data);
-    let mut scene = Scene { house: house(bits), guests: Vec::new(), drained: None };
+    let faults = match bits & 17 {
+        0 => Faults::NONE,
+        1 => Faults::ROUGH,
+        _ => next_faults(&mut rest),
+    };
+    let mut scene = Scene { house: house(bits, faults), guests: Vec::new(), drained: None };
     for _ in 0..OPERATIONS_MAX {
         let Some((number, operation)) = next_operation(&mut rest) else { break };
         scene.perform(operation, number);
     }
+    // Connections stay as they are.
+    scene.house.net.set_faults(Faults::NONE);
     scene.house.settle();
     scene.guests.iter_mut().for_each(Guest::check);
     match scene.drained {
@@ -77,8 +85,21 @@ fn hold(data: &[u8]) {
     }
 }
 
-fn house(bits: u8) -> House {
-    let faults = if has(bits, 1) { Faults::ROUGH } else { Faults::NONE };
+/// How frequent each fault is at most, in percent. Above, hardly anything would happen any more.
+const FAULTS_MAX: [u8; 16] = [90, 50, 50, 30, 50, 30, 100, 30, 50, 100, 20, 20, 20, 10, 2, 20];
+
+/// Takes them from the front of `rest`; those for which there are no bytes are absent.
+fn next_faults(rest: &mut &[u8]) -> Faults {
+    let mut faults = Faults::NONE;
+    for ((_, percent), most) in faults.by_name().into_iter().zip(FAULTS_MAX) {
+        let Some((byte, after)) = rest.split_first() else { break };
+        *rest = after;
+        *percent = byte % (most + 1);
+    }
+    faults
+}
+
+fn house(bits: u8, faults: Faults) -> House {
     let limits = if has(bits, 8) { small_limits() } else { Limits::default() };
     let seed = u64::from(bits);
     match bits & 6 {
