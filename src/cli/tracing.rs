@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use helloop::event_loop::EventLoop;
 use helloop::observe::Observer;
 use helloop::observe::trace::Recording;
 
@@ -27,6 +28,14 @@ impl Tracing {
     pub(crate) fn observer(&self) -> Option<Box<dyn Observer>> {
         let recording = self.0.as_ref()?;
         Some(Box::new(recording.observer()))
+    }
+
+    /// Lets the recording, and `other`, observe a loop.
+    pub(crate) fn attach(&self, event_loop: &mut EventLoop, other: Option<Box<dyn Observer>>) {
+        let observers: Vec<_> = other.into_iter().chain(self.observer()).collect();
+        if !observers.is_empty() {
+            event_loop.observe(Some(Box::new(observers)));
+        }
     }
 
     /// To be called when the observer is gone.

@@ -147,6 +147,24 @@ fn a_trace_comes_from_standard_input_too() {
 }
 
 #[test]
+fn a_fetch_is_recorded_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("fetch.trace");
+    let program = Program::start(&mut command(&["serve", "--listen", "localhost:0"]));
+    let fetch = ["fetch", "--no-progress", "--trace", path.to_str().unwrap()];
+    let (code, _, said) = run(command(&fetch).arg(format!("{}World", program.url)));
+    assert_eq!(code, Some(0), "{said}");
+    let told = helloop(&["explain"], &path).1;
+    for text in ["(coroutine) is spawned", "read 1", "all of it", "(coroutine) is gone"] {
+        assert!(told.contains(text), "{text:?} is not in {told}");
+    }
+    let nowhere = ["fetch", "--trace", "/no/such/directory/trace", &program.url];
+    let (code, _, said) = run(&mut command(&nowhere));
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("cannot write the trace /no/such/directory/trace: "), "{said}");
+}
+
+#[test]
 fn a_trace_that_cannot_be_written_ends_the_server_at_once() {
     let mut serve: Command = command(&["serve", "--listen", "localhost:0", "--trace"]);
     let (code, _, said) = run(serve.arg("/no/such/directory/loop.trace"));

@@ -18,16 +18,18 @@ mod worker;
 use std::fs;
 use std::io;
 use std::mem::ManuallyDrop;
+use std::path::PathBuf;
 use std::process::{ExitCode, exit};
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use helloop::client::{Client, Timeouts, TlsConfig};
 use helloop::event_loop::{EventLoop, Handle};
-use helloop::limits::REDIRECTS_MAX;
 use helloop::limits::{FETCH_CONNECT_TIMEOUT, FETCH_CONNECTIONS_MAX, FETCH_WHOLE_TIMEOUT};
+use helloop::limits::{REDIRECTS_MAX, TRACE_BYTES_MAX};
 use helloop::signals::{SIGINT, SIGTERM, on_signal};
 
+use super::tracing::Tracing;
 use super::units::{PositiveSpan, Size};
 use super::{explain, logging, usage};
 use crate::run::{complain, raise_descriptor_limit};
@@ -162,6 +164,14 @@ pub(crate) struct Arguments {
     #[arg(long)]
     explain: bool,
 
+    /// Record what the event loop does into this file, for `helloop explain` and `helloop trace`
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+
+    /// The file and the older FILE.1 together have at most this size; the older half is given up
+    #[arg(long, value_name = "SIZE", default_value_t = Size(TRACE_BYTES_MAX))]
+    trace_size: Size,
+
     /// Log more: -v is debug, -vv trace [default: info, or what RUST_LOG says]
     #[arg(short, long, action = ArgAction::Count)]
     verbose: u8,
@@ -205,7 +215,9 @@ impl Arguments {
             // Whoever fetches cannot help it: what runs here is ours, or the machine is busy.
             event_loop.set_slow_callback(Duration::ZERO);
         }
-        event_loop.observe(self.explain.then(|| explain::narrator(io::stderr())));
+        let tracing = Tracing::start(self.trace.as_deref(), self.trace_size)
+            .map_err(|error| (CANNOT_WRITE, error.to_string()))?;
+        tracing.attach(&mut event_loop, self.explain.then(|| explain::narrator(io::stderr())));
         let handle = event_loop.handle().clone();
         let concurrency = self.concurrency_that_fits();
         let style = if self.json { Style::Json } else { Style::Text };
@@ -228,6 +240,7 @@ impl Arguments {
         self.arrange_end(&handle, &batch).map_err(failed)?;
         let ended = event_loop.run_until_complete(batch.run());
         event_loop.observe(None);
+        tracing.finish();
         let end = ended.map_err(failed)?;
         conclude(&end, self.deadline);
         Ok(exit_code(&end))
