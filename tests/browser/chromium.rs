@@ -1,5 +1,5 @@
-//! A headless Chromium with one page, driven over its debugging pipe: objects of JSON, each ended by
-//! a zero byte, on descriptors 3 and 4 of the browser.
+//! A headless Chromium with one page, driven over its debugging pipe: objects of JSON, each ended
+//! by a zero byte, on descriptors 3 and 4 of the browser.
 //! (<https://chromedevtools.github.io/devtools-protocol/>)
 
 use std::io::{BufRead, BufReader, Write};
@@ -94,17 +94,17 @@ impl Page {
     /// Opens `url` in the place of what was shown.
     #[track_caller]
     pub(crate) fn go(&mut self, url: &str) {
-        self.call("Page.navigate", json!({"url": url}));
+        self.call("Page.navigate", &json!({"url": url}));
         self.until("document.readyState === 'complete'");
     }
 
     fn attach(&mut self) {
-        let target = self.call("Target.createTarget", json!({"url": "about:blank"}));
+        let target = self.call("Target.createTarget", &json!({"url": "about:blank"}));
         let attach = json!({"targetId": target["targetId"], "flatten": true});
-        let session = self.call("Target.attachToTarget", attach);
+        let session = self.call("Target.attachToTarget", &attach);
         self.session = Some(session["sessionId"].as_str().unwrap().to_owned());
         for domain in ["Page", "Runtime", "Log"] {
-            self.call(&format!("{domain}.enable"), json!({}));
+            self.call(&format!("{domain}.enable"), &json!({}));
         }
     }
 
@@ -114,15 +114,15 @@ impl Page {
         let View { width, height, is_dark } = view;
         let metrics =
             json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
-        self.call("Emulation.setDeviceMetricsOverride", metrics);
+        self.call("Emulation.setDeviceMetricsOverride", &metrics);
         let scheme = if is_dark { "dark" } else { "light" };
         let feature = json!({"name": "prefers-color-scheme", "value": scheme});
-        self.call("Emulation.setEmulatedMedia", json!({"features": [feature]}));
+        self.call("Emulation.setEmulatedMedia", &json!({"features": [feature]}));
     }
 
     /// Calls a method, and waits for its result.
     #[track_caller]
-    fn call(&mut self, method: &str, parameters: Value) -> Value {
+    fn call(&mut self, method: &str, parameters: &Value) -> Value {
         self.calls += 1;
         let mut call = json!({"id": self.calls, "method": method, "params": parameters});
         if let Some(session) = &self.session {
@@ -165,7 +165,7 @@ impl Page {
     pub(crate) fn value(&mut self, expression: &str) -> Value {
         let parameters =
             json!({"expression": expression, "awaitPromise": true, "returnByValue": true});
-        let result = self.call("Runtime.evaluate", parameters);
+        let result = self.call("Runtime.evaluate", &parameters);
         let thrown = result.get("exceptionDetails");
         assert!(thrown.is_none(), "{expression}\n{}", thrown.unwrap_or(&Value::Null));
         result["result"]["value"].clone()
@@ -215,14 +215,14 @@ impl Page {
         if key.len() == 1 {
             down["text"] = json!(key);
         }
-        self.call("Input.dispatchKeyEvent", down);
-        self.call("Input.dispatchKeyEvent", json!({"type": "keyUp", "key": key}));
+        self.call("Input.dispatchKeyEvent", &down);
+        self.call("Input.dispatchKeyEvent", &json!({"type": "keyUp", "key": key}));
     }
 
     /// A picture of what is in sight, as a PNG.
     #[track_caller]
     pub(crate) fn picture(&mut self) -> Vec<u8> {
-        let picture = self.call("Page.captureScreenshot", json!({"format": "png"}));
+        let picture = self.call("Page.captureScreenshot", &json!({"format": "png"}));
         BASE64_STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()
     }
 

@@ -115,16 +115,30 @@ const PALE: &str = r#"
     }
     return 'rgb(255, 255, 255)';
   };
+  const ownText = (element) => [...element.childNodes]
+    .filter((node) => node.nodeType === Node.TEXT_NODE).map((node) => node.data.trim()).join('');
+  const isRead = (element) => element.checkVisibility() && ownText(element)
+    && !element.closest('svg, .only-heard, :disabled');
   const pale = [];
-  for (const element of document.querySelectorAll('body *')) {
-    if (!element.checkVisibility() || element.disabled || element.closest('svg, .only-heard')) continue;
-    const text = [...element.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data.trim()).join('');
-    if (!text || element.closest(':disabled')) continue;
-    const pair = [light(getComputedStyle(element).color), light(ground(element))].sort((a, b) => b - a);
-    const contrast = (pair[0] + 0.05) / (pair[1] + 0.05);
-    if (contrast < 4.5) pale.push(`${contrast.toFixed(2)} ${element.tagName}.${element.className} ${text}`);
+  for (const element of [...document.querySelectorAll('body *')].filter(isRead)) {
+    const colours = [getComputedStyle(element).color, ground(element)];
+    const [darker, lighter] = colours.map(light).sort((a, b) => a - b);
+    const contrast = (lighter + 0.05) / (darker + 0.05);
+    if (contrast < 4.5) pale.push(`${contrast.toFixed(2)} ${element.outerHTML.slice(0, 100)}`);
   }
   return pale;
+})()
+"#;
+
+/// What can be operated and has no name for those who hear the page, and ids that are there twice.
+const NAMELESS: &str = r#"
+(() => {
+  const name = (e) => e.innerText || e.getAttribute('aria-label') || e.labels?.[0]?.innerText;
+  const all = [...document.querySelectorAll('button, select, input, [tabindex]')];
+  const nameless = all.filter((e) => e.checkVisibility() && !name(e)?.trim());
+  const ids = [...document.querySelectorAll('[id]')].map((element) => element.id);
+  const twice = ids.filter((id, at) => ids.indexOf(id) !== at);
+  return [...nameless.map((element) => element.outerHTML), ...twice];
 })()
 "#;
 
@@ -157,6 +171,7 @@ fn it_can_be_read_wide_and_narrow_light_and_dark() {
             assert!(wide <= u64::from(width), "{wide} pixels are needed, {width} are there");
             let pale = page.value(PALE);
             assert_eq!(pale, serde_json::json!([]), "dark: {is_dark}");
+            assert_eq!(page.value(NAMELESS), serde_json::json!([]));
         }
     }
     page.assert_content();

@@ -111,6 +111,41 @@ fn it_runs_until_what_was_chosen() {
 }
 
 #[test]
+fn it_runs_until_a_connection_is_at_work() {
+    if !is_installed() {
+        return;
+    }
+    let lab = Lab::start(&[]);
+    let mut page = lab.page();
+    page.press("#open-log");
+    let mut clients = [lab.program.connect(), lab.program.connect()];
+    page.until("document.querySelectorAll('.card').length === 2");
+    page.value(
+        "(what => { what.value = 'connection'; what.dispatchEvent(new Event('change')); })
+         (document.querySelector('#until-what'))",
+    );
+    // Both look the same; the page knows which one is the second.
+    page.until("document.querySelectorAll('#until-task option').length === 2");
+    let second = page.value(
+        "(task => { task.selectedIndex = 1; return task.value; })
+         (document.querySelector('#until-task'))",
+    );
+    let stops = page.stops();
+    page.press("#until");
+    page.until_status("running until");
+    ask(&mut clients[0], "first");
+    page.until_told(" is answered 200", 1);
+    assert_eq!(page.stops(), stops, "that was the other one");
+    ask(&mut clients[1], "second");
+    page.until(&format!("document.querySelector('#status').dataset.stops > {stops}"));
+    page.until_status("held");
+    let second = second.as_str().unwrap();
+    assert!(page.text("#narrator").contains(&format!("before resume of task {second}.")));
+    assert!(!is_answered(&mut clients[1], "second"));
+    page.assert_content();
+}
+
+#[test]
 fn keys_do_what_buttons_do() {
     if !is_installed() {
         return;

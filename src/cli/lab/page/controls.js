@@ -139,14 +139,14 @@ panels.push(function drawHeader() {
     link.href = model.hello.url;
   }
   const { connections, requests } = model.counts;
-  setText(
-    byName('counts'),
-    connections === undefined
-      ? ''
-      : `${count(connections, 'connection')}, ${count(requests, 'request')}`,
-  );
+  setText(byName('counts'), connections === undefined ? '' : countsOf(connections, requests));
   drawBanner();
 });
+
+function countsOf(connections, requests) {
+  const lost = model.dropped > 0 ? `, ${count(model.dropped, 'event')} too fast for the page` : '';
+  return `${count(connections, 'connection')}, ${count(requests, 'request')}${lost}`;
+}
 
 function drawBanner() {
   const lost =

@@ -116,6 +116,12 @@ function selectTurn(turn) {
   redraw();
 }
 
+/** Back to the newest turn. */
+function followTurns() {
+  timeline.follows = true;
+  selectTurn(null);
+}
+
 /** Selects the turn so many places further, and scrolls it into sight. */
 function moveSelection(by) {
   if (model.turns.length === 0) return;
@@ -219,7 +225,7 @@ function zoomBy(by) {
 byName('zoom-in').addEventListener('click', () => zoomBy(1));
 byName('zoom-out').addEventListener('click', () => zoomBy(-1));
 byName('follow').addEventListener('click', () => {
-  timeline.follows = !timeline.follows;
-  if (timeline.follows) timeline.selected = null;
+  if (!timeline.follows) followTurns();
+  else timeline.follows = false;
   redraw();
 });

@@ -41,6 +41,7 @@ function beginLesson(at) {
   // Whatever was tried before: each lesson begins with a loop that runs.
   if (model.paused || model.errand) goOn();
   if (model.dwell > 0) setSlow(0);
+  followTurns();
   goToStep(0);
   byName('lesson-next').focus();
 }
@@ -96,6 +97,7 @@ function leaveLesson() {
   document.body.classList.remove('in-lesson');
   if (model.paused || model.errand) goOn();
   if (model.dwell > 0) setSlow(0);
+  followTurns();
   byName('lesson-list').querySelector('button')?.focus();
 }
 
