@@ -421,6 +421,9 @@ fn a_loop_that_is_dropped_drops_its_tasks() {
         let _ = (&inside, &handle_inside);
         Flow::Wait
     });
+    // What is one per loop may hold the loop as well.
+    let (one, loops) = (Rc::clone(&held), handle.clone());
+    handle.local(move || (one, loops));
     drop(event_loop);
     assert_eq!(Rc::strong_count(&held), 1);
     handle.wake(TaskId::default());
@@ -519,6 +522,7 @@ fn what_comes_back_short_would_have_blocked_next() {
     let peer = net.connect(address());
     let mut source = Source::stream(handle, listener.accept().unwrap().0, task).unwrap();
     assert_eq!(listener.readiness(), Readiness::READABLE, "there may be more");
+    assert_eq!(peer.known_as(), Some(source.id()));
     assert!(listener.accept().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock));
     assert_eq!(listener.readiness(), Readiness::empty());
 

@@ -12,6 +12,16 @@ const ENFILE: i32 = Errno::NFILE.raw_os_error();
 const ECONNABORTED: i32 = Errno::CONNABORTED.raw_os_error();
 const INSTANT: Duration = Duration::from_millis(1);
 
+/// The states that were told of, each with the one before it, without those of connections.
+fn acceptor_states(house: &House) -> Vec<(&'static str, &'static str)> {
+    let states = house.told(|_, event| match event {
+        Event::State { from, to, .. } => Some((*from, *to)),
+        _ => None,
+    });
+    let is_acceptor = |name| ["accepting", "backing off", "full"].contains(&name);
+    states.into_iter().filter(|(from, to)| is_acceptor(from) || is_acceptor(to)).collect()
+}
+
 #[test]
 fn without_descriptors_it_backs_off_and_resumes() {
     for errno in [EMFILE, ENFILE] {
@@ -24,6 +34,8 @@ fn without_descriptors_it_backs_off_and_resumes() {
         assert_eq!(house.server.open_connections(), 0);
         house.pass(2 * INSTANT);
         assert_eq!(client.answer().0, 200);
+        let states = [("accepting", "backing off"), ("backing off", "accepting")];
+        assert_eq!(acceptor_states(&house), states);
     }
 }
 
@@ -104,6 +116,8 @@ fn a_full_server_lets_others_wait_and_takes_them_when_there_is_room() {
     house.settle();
     assert_eq!(third.answer().0, 200);
     assert_eq!(house.server.open_connections(), 2);
+    let states = [("accepting", "full"), ("full", "accepting"), ("accepting", "full")];
+    assert_eq!(acceptor_states(&house), states);
 }
 
 /// No more than the limit, though a crowd comes and goes on a rough network.
