@@ -236,7 +236,9 @@ mod tests {
 
     #[test]
     fn the_smallest_request() {
-        assert_eq!(encoded(&new("GET", "/", "a")), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let ask = new("GET", "/", "a");
+        assert_eq!(encoded(&ask), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!((ask.method(), ask.closes()), ("GET", false));
     }
 
     #[test]

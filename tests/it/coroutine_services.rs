@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use helloop::http::{Response, Status};
 use helloop::limits::Limits;
-use helloop::server::{OwnedRequest, PieceSender, Reply, coroutines, pieces};
+use helloop::server::{Gone, OwnedRequest, PieceSender, Reply, coroutines, pieces};
 use helloop::world::sim::{Faults, PIPE_BYTES};
 
 use crate::sim::{Client, House, get};
@@ -46,6 +46,34 @@ fn others_are_served_while_a_handler_sleeps() {
     slow.assert_quiet();
     house.pass(NAP);
     assert_eq!(slow.answer(), (200, "GET /nap ".to_owned()));
+}
+
+#[test]
+fn a_handler_has_all_of_its_request() {
+    async fn tell(request: OwnedRequest) -> Reply {
+        let header = |name| request.header(name).map(<[u8]>::to_vec);
+        assert_eq!(header("x-a").as_deref(), Some(&b"one"[..]), "the first");
+        assert_eq!(header("X-Other"), None);
+        let fields = request.headers().map(|(name, value)| {
+            let value = String::from_utf8_lossy(value);
+            format!("{name}={value}")
+        });
+        let fields = fields.collect::<Vec<_>>().join(" ");
+        let (path, query) = (request.path(), request.query());
+        let peer = request.peer().expect("there is one").ip();
+        let (method, version) = (request.method(), request.version().as_str());
+        text(&format!("{method} {path} {query:?} {version} {peer} {fields}"))
+    }
+
+    let mut house = House::calm(Limits::default(), coroutines(tell));
+    let client = house.connect();
+    client.send("GET /a?b HTTP/1.1\r\nHost: h\r\nX-A:  one \r\nx-a: two\r\n\r\n");
+    house.settle();
+    let told = "GET /a Some(\"b\") HTTP/1.1 127.0.0.1 Host=h X-A=one x-a=two";
+    assert_eq!(client.answer(), (200, told.to_owned()));
+    client.send("GET / HTTP/1.0\r\nx-a: one\r\n\r\n");
+    house.settle();
+    assert!(client.receive().ends_with("\r\n\r\nGET / None HTTP/1.0 127.0.0.1 x-a=one"));
 }
 
 #[test]
@@ -179,6 +207,24 @@ fn pieces_reach_the_peer_as_they_come() {
     house.settle();
     assert_eq!(house.server.report().requests, 1, "the first answer has ended");
     assert!(client.receive().starts_with("0\r\n\r\nHTTP/1.1 200 OK\r\n"));
+}
+
+#[test]
+fn a_sender_learns_that_its_peer_is_gone() {
+    let (mut house, place) = streaming();
+    let client = house.connect();
+    client.send(&get("/events"));
+    house.settle();
+    let mut sender = place.take().expect("the handler ran");
+    assert!(!sender.is_gone());
+    client.peer.reset();
+    house.settle();
+    assert!(sender.is_gone());
+    let handle = house.event_loop().handle().clone();
+    let mut task = handle.spawn(async move { sender.send("data").await });
+    house.settle();
+    assert_eq!(task.take(), Some(Ok(Err(Gone))));
+    assert_eq!(Gone.to_string(), "the connection is gone");
 }
 
 #[test]

@@ -16,8 +16,9 @@ use helloop::limits::{Limits, OUTPUT_BYTES_MAX};
 use helloop::server::{
     OwnedRequest, Reply, Server, ServerHandle, Service, Start, coroutines, pieces,
 };
+use helloop::world::sim::Sim;
 
-use crate::sim::{House, get};
+use crate::sim::{House, address, echo, get};
 
 /// A service made of what it does with the handle of its loop.
 struct Starts<F>(F);
@@ -97,6 +98,42 @@ fn a_huge_body_arrives_whole_and_its_memory_is_given_back() {
     huge.send(&get("/"));
     house.settle();
     assert!(huge.receive().ends_with("\r\n\r\nx"));
+}
+
+#[test]
+fn an_access_log_that_panics_is_not_called_again() {
+    let world = Sim::new(1);
+    let net = world.net();
+    let mut event_loop = EventLoop::with_world(Box::new(world));
+    let listener = event_loop.handle().listen(address()).unwrap();
+    let (told, lines) = mpsc::channel();
+    let builder = Server::builder().access_log(move |access| {
+        let target = access.request.map(|request| request.target().to_owned());
+        told.send((access.peer, target, access.status.code(), access.body_bytes)).unwrap();
+        assert_eq!(access.status, Status::OK, "as the test wants");
+    });
+    let server = builder.attach(event_loop.handle(), vec![listener], echo).unwrap();
+    let [bad, good] = [net.connect(address()), net.connect(address())];
+    let mut settle = || while event_loop.turn(Some(Duration::from_nanos(1))).unwrap() > 0 {};
+    good.send(get("/a").as_bytes());
+    settle();
+    bad.send(b"not HTTP\r\n\r\n");
+    settle();
+    good.send(get("/b").as_bytes());
+    settle();
+    let expected = [
+        (good.address(), Some("/a".to_owned()), 200, "GET /a \n".len()),
+        (bad.address(), None, 400, body_bytes(&bad.receive())),
+    ];
+    assert_eq!(lines.try_iter().collect::<Vec<_>>(), expected);
+    assert!(good.receive().ends_with(b"GET /b \n"));
+    assert_eq!(server.report().requests, 3);
+}
+
+/// Bytes of the body of an answer.
+fn body_bytes(answer: &[u8]) -> usize {
+    let text = std::str::from_utf8(answer).expect("a refusal is text");
+    text.split_once("\r\n\r\n").expect("an answer has a head").1.len()
 }
 
 #[test]

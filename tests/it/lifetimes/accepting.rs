@@ -87,6 +87,21 @@ fn a_connection_that_was_aborted_in_the_queue_is_skipped() {
     assert!(house.net.now().since(began) < ACCEPT_BACKOFF, "it did not pause");
 }
 
+/// A batch in which one connection was accepted is no reason to pause, whatever became of the rest.
+#[test]
+fn a_batch_with_failures_goes_on_with_the_next() {
+    let mut house = House::calm(limits(|limits| limits.accepts_per_resume_max = 4), echo);
+    house.settle();
+    for _ in 0..3 {
+        house.net.fail_accept(address(), ECONNABORTED);
+    }
+    let clients = [house.connect(), house.connect()];
+    clients.iter().for_each(|client| client.send(&get("/")));
+    house.settle();
+    assert_eq!(clients.map(|client| client.answer().0), [200, 200]);
+    assert!(acceptor_states(&house).is_empty(), "it did not pause");
+}
+
 /// Nothing but failures, more than one resume takes: whatever it is, do not spin on it.
 #[test]
 fn endless_failures_do_not_spin() {

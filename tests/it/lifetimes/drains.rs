@@ -273,6 +273,8 @@ fn who_is_accepted_after_the_grace_has_one_of_its_own() {
     house.settle();
     assert!(house.server.is_finished(), "{:?}", house.net.now().since(accepted));
     assert_eq!(house.server.report().cut, 0);
+    let idle = "the server shut down while the connection was idle";
+    assert_eq!(house.endings().last(), Some(&idle));
 }
 
 /// Also when both calls come before the loop turns.
