@@ -270,3 +270,16 @@ impl fmt::Display for Reason {
         f.write_str(self.sentence())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_printed_as_its_sentence() {
+        let reason = Reason::Refused(Error::HeadTimeout);
+        assert_eq!(reason.to_string(), reason.sentence());
+        assert_eq!(reason.sentence(), Error::HeadTimeout.sentence());
+        assert_ne!(Reason::PeerFinished.sentence(), Reason::PeerGone.sentence());
+    }
+}

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use helloop::http::{Request, Response};
 use helloop::limits::{DRAIN_IDLE_GRACE, DRAIN_TIMEOUT, Limits};
+use helloop::observe::Event;
 use helloop::world::sim::Faults;
 
 use crate::sim::{House, echo, get, limits};
@@ -139,6 +140,15 @@ fn the_deadline_cuts_what_is_left_and_counts_it() {
         house.endings(),
         ["cut while busy: the server was stopped, or its drain took too long"; 2]
     );
+    let phases = house.told(|_, event| match event {
+        Event::State { task, from, to } => Some((*task, *from, *to)),
+        _ => None,
+    });
+    let drainer = phases.iter().find(|(_, from, _)| *from == "serving").map(|(task, ..)| *task);
+    let phases = phases.into_iter().filter(|(task, ..)| Some(*task) == drainer);
+    let names: Vec<_> = phases.map(|(_, from, to)| (from, to)).collect();
+    let idle = "closing idle connections";
+    assert_eq!(names, [("serving", "draining"), ("draining", idle), (idle, "cutting")]);
 }
 
 #[test]
