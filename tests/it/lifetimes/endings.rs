@@ -121,6 +121,19 @@ fn lingering_ends_in_time_though_the_peer_stays() {
     assert_eq!(house.endings(), ["the request limit of a connection was reached"]);
 }
 
+#[test]
+fn lingering_ends_at_once_when_the_peer_resets() {
+    let mut house = House::calm(Limits::default(), echo);
+    let client = house.connect();
+    client.send(CLOSING);
+    house.settle();
+    assert_eq!(house.server.open_connections(), 1);
+    client.peer.reset();
+    house.settle();
+    assert_eq!(house.server.open_connections(), 0);
+    assert_eq!(house.endings(), ["the request asked to close"]);
+}
+
 /// Each of its bytes would be in time for a timer that every byte resets.
 #[test]
 fn lingering_ends_in_time_though_the_peer_trickles() {

@@ -102,6 +102,22 @@ fn a_dribbled_head_is_refused_in_time() {
     }
 }
 
+/// What counts as progress in a body does not in a head.
+#[test]
+fn a_head_has_one_limit_however_much_of_it_comes() {
+    let mut house = house();
+    let client = house.connect();
+    client.send("GET / HTTP/1.1\r\nHost: sim\r\n");
+    let field = format!("X: {}\r\n", "x".repeat(PROGRESS_BYTES_MIN));
+    for _ in 0..4 {
+        house.pass(HEAD_TIMEOUT / 4 - INSTANT);
+        client.send(&field);
+    }
+    client.assert_quiet();
+    house.pass(5 * INSTANT);
+    assert_eq!(client.answer().0, 408);
+}
+
 #[test]
 fn the_head_time_begins_with_the_first_byte() {
     let mut house = house();
