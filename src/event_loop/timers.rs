@@ -13,11 +13,14 @@ use crate::world::Time;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimerId {
     deadline: Time,
-    /// Unique among the timers of a loop.
+    /// Unique among the timers of a loop, and not 0.
     sequence: u64,
 }
 
 impl TimerId {
+    /// A timer that has fired before the loop began: for who has not set one yet.
+    pub(crate) const FIRED: TimerId = TimerId { deadline: Time::ZERO, sequence: 0 };
+
     /// The moment for which the timer was set.
     pub fn deadline(self) -> Time {
         self.deadline

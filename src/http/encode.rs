@@ -58,7 +58,6 @@ pub(super) fn encode_head_of_pieces(
 }
 
 /// Status line and type.
-#[inline]
 fn begin(response: &Response, sent_bytes: usize, output: &mut Vec<u8>) {
     let fields = response.content_type.len() + response.fields.len();
     output.reserve(FIXED_BYTES_MAX + fields + sent_bytes);
@@ -79,7 +78,6 @@ fn begin(response: &Response, sent_bytes: usize, output: &mut Vec<u8>) {
 const TEXT_TYPE: &[u8] = b"Content-Type: text/plain; charset=utf-8\r\n";
 
 /// What is behind the length, up to the empty line.
-#[inline]
 fn end(response: &Response, connection: Connection, date: &[u8; 29], output: &mut Vec<u8>) {
     output.extend_from_slice(b"Date: ");
     output.extend_from_slice(date);

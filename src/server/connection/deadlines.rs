@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::{Behind, Connection, Next, State, Who};
 use crate::event_loop::{Context, Flow, Handle, TimerId};
 use crate::http::{Error, Reason, Stage};
-use crate::id::TaskId;
 use crate::server::status::Phase;
 use crate::server::{Service, Shared};
 use crate::world::Time;
@@ -29,13 +28,14 @@ pub(super) enum Waiting {
 pub(super) struct Deadline {
     /// Extending it is one write.
     due: Time,
-    /// Set for `due` or earlier. One that fires early is set again.
+    /// Set for `due` or earlier. One that fires early is set again. The first is set when the first
+    /// resume ends: a connection that is over by then needs none.
     timer: TimerId,
 }
 
 impl Deadline {
-    pub(super) fn new(due: Time, handle: &Handle, task: TaskId) -> Deadline {
-        Deadline { due, timer: handle.at(due, task) }
+    pub(super) fn new(due: Time) -> Deadline {
+        Deadline { due, timer: TimerId::FIRED }
     }
 
     pub(super) fn has_come(&self, now: Time) -> bool {

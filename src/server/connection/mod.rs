@@ -165,7 +165,7 @@ impl<S: Service> Connection<S> {
         let handle = &shared.status.handle;
         let source = Source::stream(handle, stream, task)?;
         let due = handle.now() + shared.idle_time_limit();
-        let deadline = Deadline::new(due, handle, task);
+        let deadline = Deadline::new(due);
         shared.status.connection_opened();
         Ok(Connection {
             source,

@@ -38,7 +38,7 @@ impl<S: Service + 'static> Twin<S> {
         let handle = &shared.status.handle;
         let source = Source::stream(handle, stream, task)?;
         let due = handle.now() + shared.idle_time_limit();
-        let deadline = Deadline::new(due, handle, task);
+        let deadline = Deadline::new(due);
         shared.status.connection_opened();
         let line = Rc::new(Line {
             source: RefCell::new(source),
