@@ -8,6 +8,8 @@
 use std::fmt;
 
 mod chunks;
+#[cfg(feature = "gzip")]
+mod content;
 mod cuts;
 mod drive;
 mod exchange;
@@ -47,6 +49,8 @@ pub(crate) const ALL: &[Property] = &[
     chunks::PROPERTY,
     exchange::PROPERTY,
     reply::PROPERTY,
+    #[cfg(feature = "gzip")]
+    content::PROPERTY,
     percent::PROPERTY,
     server::PROPERTY,
 ];
