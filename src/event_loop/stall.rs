@@ -1,13 +1,12 @@
 //! The stall detective: who held the loop up, and who waited meanwhile. All of it is worked out
 //! afterwards, when a resume or a turn has taken too long.
 
-use std::panic::Location;
 use std::time::Duration;
 
 use super::Handle;
 use super::task::{Described, Task};
 use crate::id::TaskId;
-use crate::observe::Event;
+use crate::observe::{Event, intern};
 use crate::world::Time;
 
 /// What is known of the resumes of the present turn.
@@ -66,19 +65,10 @@ impl Handle {
         log::warn!(
             "Executing <{what}> took {seconds:.3} seconds; {waiting} ready tasks waited{others}"
         );
-        let (kind, state) = (boxed.kind(), boxed.state().unwrap_or(""));
-        let (file, line) = boxed.site().map_or(("", 0), |site| (file_of(site), site.line()));
-        self.watch().tell(|| Event::Stall {
-            task,
-            kind,
-            state,
-            file,
-            line,
-            took,
-            waiting,
-            longest,
-            waited,
-        });
+        let kind = boxed.kind();
+        self.watch().tell(|| Event::Stall { task, kind, took, waiting });
+        let place = place_of(boxed);
+        self.watch().tell(|| Event::Blamed { task, place, longest, waited });
     }
 
     /// Reports a turn that took too long although none of its resumes did.
@@ -94,7 +84,7 @@ impl Handle {
         log::warn!(
             "turn {turn} took {seconds:.3} seconds for {resumed} tasks, task {task} {of_it:.3} of it"
         );
-        self.watch().tell(|| Event::LongTurn { turn, took, resumed, task, most });
+        self.watch().tell(|| Event::LongTurn { took, resumed, task, most });
     }
 
     /// The task that has waited longest, and for how long: the first of the batch that is left has
@@ -109,9 +99,11 @@ impl Handle {
     }
 }
 
-/// The file lives as long as the place does.
-fn file_of(site: &'static Location<'static>) -> &'static str {
-    site.file()
+/// Where to look for the reason: the task's state, or else where it was made.
+fn place_of(task: &dyn Task) -> &'static str {
+    let state = task.state().map(|state| format!("in state {state}"));
+    let made = || task.site().map(|site| format!("made at {}:{}", site.file(), site.line()));
+    state.or_else(made).and_then(|place| intern(&place)).unwrap_or("")
 }
 
 #[cfg(test)]
@@ -136,8 +128,9 @@ mod tests {
 
     fn reports(recorder: &Recorder) -> Vec<Event> {
         let events = recorder.events().into_iter().map(|(_, event)| event);
-        let is_report =
-            |event: &Event| matches!(event, Event::Stall { .. } | Event::LongTurn { .. });
+        let is_report = |event: &Event| {
+            matches!(event, Event::Stall { .. } | Event::Blamed { .. } | Event::LongTurn { .. })
+        };
         events.filter(is_report).collect()
     }
 
@@ -155,12 +148,15 @@ mod tests {
         handle.call_soon(|_| {});
         handle.call_soon(|_| {});
         event_loop.run().unwrap();
-        let [Event::Stall { kind, state, file, line, took, waiting, longest, waited, .. }] =
-            reports(&recorder)[..]
+        let [
+            Event::Stall { kind, took, waiting, .. },
+            Event::Blamed { place, longest, waited, .. },
+        ] = reports(&recorder)[..]
         else {
             panic!("one report, and not {:?}", reports(&recorder))
         };
-        assert_eq!((kind, state, file, line), ("callback", "", file!(), expected_line));
+        let made = format!("made at {}:{expected_line}", file!());
+        assert_eq!((kind, place), ("callback", made.as_str()));
         assert_eq!((took, waiting), (SLOW_CALLBACK, 2));
         assert_eq!((longest.to_string().as_str(), waited), ("3", SLOW_CALLBACK + 10 * MILLISECOND));
         assert_eq!(handle.stalls(), 1);
@@ -174,7 +170,9 @@ mod tests {
         let sleeps = Rc::clone(&clock);
         handle.call_soon(move |_| sleeps.jump_to(sleeps.now() + 2 * SLOW_CALLBACK));
         event_loop.run().unwrap();
-        let [Event::Stall { longest, waited, waiting, .. }] = reports(&recorder)[..] else {
+        let [Event::Stall { waiting, .. }, Event::Blamed { longest, waited, .. }] =
+            reports(&recorder)[..]
+        else {
             panic!("one report, and not {:?}", reports(&recorder))
         };
         assert_eq!((longest.to_string().as_str(), waiting), ("1", 0));
@@ -192,10 +190,10 @@ mod tests {
             handle.call_soon(move |_| clock.jump_to(clock.now() + millis * MILLISECOND));
         }
         event_loop.run().unwrap();
-        let [Event::LongTurn { turn, took, resumed, task, most }] = reports(&recorder)[..] else {
+        let [Event::LongTurn { took, resumed, task, most }] = reports(&recorder)[..] else {
             panic!("one report, and not {:?}", reports(&recorder))
         };
-        assert_eq!((turn, took, resumed), (1, 104 * MILLISECOND, 15));
+        assert_eq!((took, resumed), (104 * MILLISECOND, 15));
         assert_eq!((task.to_string().as_str(), most), ("7", 20 * MILLISECOND));
         assert_eq!(handle.stalls(), 1);
     }

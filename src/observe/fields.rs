@@ -209,9 +209,10 @@ vocabulary! {
     22 "closed" Closed { source }
     23 "request" Request { task, number, line }
     24 "response" Response { task, number, status, body_bytes }
-    25 "stall" Stall { task, kind, state, file, line, took, waiting, longest, waited }
+    25 "stall" Stall { task, kind, took, waiting }
     26 "ending" Ending { task, why }
-    27 "long_turn" LongTurn { turn, took, resumed, task, most }
+    27 "blamed" Blamed { task, place, longest, waited }
+    28 "long_turn" LongTurn { took, resumed, task, most }
 }
 
 #[cfg(test)]
@@ -256,7 +257,7 @@ mod tests {
             assert_eq!((again, rest.next()), (Ok(event), None));
             number += 1;
         }
-        assert!(number > 27, "the last number is {}", number - 1);
+        assert!(number > 28, "the last number is {}", number - 1);
         assert_eq!(of_number(0), Err(BuildError::UnknownEvent(0)));
         assert_eq!(Event::number_of("Waited"), None);
     }

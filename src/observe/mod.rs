@@ -83,24 +83,15 @@ pub enum Event {
     Request { task: TaskId, number: u32, line: Excerpt },
     /// A request was answered; the bytes of the body are counted.
     Response { task: TaskId, number: u32, status: u16, body_bytes: usize },
-    /// A resume took so long that it is worth a report: in which state the task is (empty: it does
-    /// not say), where in the source it was made (an empty file: it does not say). So many ready
-    /// tasks waited meanwhile; `longest` (ready, or with a timer that is due) has `waited` longest,
-    /// or is the null id.
-    Stall {
-        task: TaskId,
-        kind: &'static str,
-        state: &'static str,
-        file: &'static str,
-        line: u32,
-        took: Duration,
-        waiting: usize,
-        longest: TaskId,
-        waited: Duration,
-    },
+    /// A resume took so long that it is worth a report; so many ready tasks waited meanwhile.
+    Stall { task: TaskId, kind: &'static str, took: Duration, waiting: usize },
+    /// More about the stall before it: the state of the task or the place in the source where it was
+    /// made (empty: it does not say), and who waited longest, ready or with a timer that was due (the
+    /// null id: nobody).
+    Blamed { task: TaskId, place: &'static str, longest: TaskId, waited: Duration },
     /// The resumes of a turn took that long together, although none did alone; that of `task` took
     /// `most`.
-    LongTurn { turn: u64, took: Duration, resumed: usize, task: TaskId, most: Duration },
+    LongTurn { took: Duration, resumed: usize, task: TaskId, most: Duration },
     /// Why a connection ends: one sentence.
     Ending { task: TaskId, why: &'static str },
 }
@@ -326,6 +317,12 @@ mod tests {
         watch.tell(|| turn(1));
         watch.tell(|| turn(2));
         assert_eq!(told.get(), 2, "what an observer causes is not told");
+    }
+
+    #[test]
+    fn an_event_is_small() {
+        // It is copied for every observer that keeps it.
+        assert!(size_of::<Event>() <= 56, "{} bytes", size_of::<Event>());
     }
 
     #[test]

@@ -68,36 +68,26 @@ impl Display for Event {
                 let body = Count(body_bytes, "byte");
                 write!(f, "task {task}: request {number} is answered {status} with {body}")
             }
-            Event::Stall { .. } => stall(self, f),
-            Event::LongTurn { turn, took, resumed, task, most } => {
+            Event::Stall { task, kind, took, waiting } => {
+                let (took, waiting) = (Millis(Time::ZERO + took), Count(waiting, "ready task"));
+                write!(f, "task {task} ({kind}) held the loop up for {took} ms; {waiting} waited")
+            }
+            Event::Blamed { task, place, longest, waited } => {
+                let comma = if place.is_empty() { "" } else { ", " };
+                write!(f, "to blame: task {task}{comma}{place}")?;
+                if waited.is_zero() {
+                    return Ok(());
+                }
+                write!(f, "; task {longest} waited longest: {} ms", Millis(Time::ZERO + waited))
+            }
+            Event::LongTurn { took, resumed, task, most } => {
                 let (took, most) = (Millis(Time::ZERO + took), Millis(Time::ZERO + most));
                 let tasks = Count(resumed, "task");
-                write!(f, "turn {turn} took {took} ms for {tasks}, task {task} {most} ms of it")
+                write!(f, "the turn took {took} ms for {tasks}, task {task} {most} ms of it")
             }
             Event::Ending { task, why } => write!(f, "task {task} ends its connection: {why}"),
         }
     }
-}
-
-/// The sentence of a stall.
-fn stall(event: &Event, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let Event::Stall { task, kind, state, file, line, took, waiting, longest, waited } = *event
-    else {
-        return Ok(());
-    };
-    write!(f, "task {task} ({kind}")?;
-    if !state.is_empty() {
-        write!(f, ", {state}")?;
-    }
-    if !file.is_empty() {
-        write!(f, ", made at {file}:{line}")?;
-    }
-    let (took, waiting) = (Millis(Time::ZERO + took), Count(waiting, "ready task"));
-    write!(f, ") held the loop up for {took} ms; {waiting} waited")?;
-    if waited.is_zero() {
-        return Ok(());
-    }
-    write!(f, ", task {longest} for {} ms", Millis(Time::ZERO + waited))
 }
 
 impl Display for Timeout {
