@@ -165,6 +165,18 @@ fn it_runs_until_a_connection_is_resumed_and_until_something_would_block() {
 }
 
 #[test]
+fn it_runs_until_a_handler_blocks_the_loop() {
+    let lab = Lab::start(&[]);
+    let mut page = lab.open();
+    lab.press("until?what=stall");
+    lab.press("traffic?scenario=block");
+    let stop = page.wait_for_stop();
+    assert_eq!(stop["why"], "until");
+    // On a busy machine, it may have been another one.
+    assert!(page.events.iter().any(|event| event["event"] == "stall"));
+}
+
+#[test]
 fn slow_motion_dwells_on_every_turn_and_ends() {
     let lab = Lab::start(&[]);
     let mut page = lab.open();
