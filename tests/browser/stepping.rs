@@ -100,8 +100,9 @@ fn it_runs_until_what_was_chosen() {
     let mut page = lab.page();
     page.press("#open-log");
     page.value("document.querySelector('#until-what').value = 'accept'");
-    page.press("#until");
     let stops = page.stops();
+    page.press("#until");
+    page.until_status("running until");
     let _client = lab.program.connect();
     page.until(&format!("document.querySelector('#status').dataset.stops > {stops}"));
     page.until_status("held");

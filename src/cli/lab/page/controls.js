@@ -39,10 +39,13 @@ const BUTTONS = [
   { id: 'until', key: 'u', needs: '', about: 'run until what is chosen', act: runUntil },
 ];
 
-/** Sends the loop on, and remembers what for. */
-function errand(name, path) {
-  model.errand = name;
-  command(path);
+/** Sends the loop on, and remembers what for once the lab has heard it. */
+async function errand(name, path) {
+  const stops = model.stops;
+  const isTaken = await command(path);
+  // A short errand is over before that.
+  if (isTaken && model.stops === stops) model.errand = name;
+  redraw();
 }
 
 /** Lets the loop run, whether it is held or on an errand. */
