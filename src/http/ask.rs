@@ -290,6 +290,7 @@ mod tests {
         ] {
             assert_eq!(Ask::new(method, target, host), Err(error), "{method} {target} {host}");
         }
+        assert_eq!(AskError::TargetForm.to_string(), "target: does not begin with `/`");
     }
 
     #[test]

@@ -209,6 +209,26 @@ fn pieces_reach_the_peer_as_they_come() {
     assert!(client.receive().starts_with("0\r\n\r\nHTTP/1.1 200 OK\r\n"));
 }
 
+/// No 500 in the midst of a body, and no last chunk: the peer sees that something is missing.
+#[test]
+fn an_answer_in_pieces_that_fails_is_cut_off() {
+    let (mut house, place) = streaming();
+    let client = house.connect();
+    client.send(&get("/events"));
+    house.settle();
+    client.receive();
+    let mut sender = place.take().expect("the handler ran");
+    let handle = house.event_loop().handle().clone();
+    let _task = handle.spawn(async move {
+        sender.send("data: 1\n\n").await.expect("the peer is there");
+        drop(sender);
+    });
+    house.settle();
+    assert_eq!(client.receive(), "9\r\ndata: 1\n\n\r\n");
+    assert!(client.peer.at_end() || client.peer.is_reset(), "the connection is over");
+    assert_eq!(house.endings(), ["the service panicked"]);
+}
+
 #[test]
 fn a_sender_learns_that_its_peer_is_gone() {
     let (mut house, place) = streaming();
