@@ -208,8 +208,10 @@ mod tests {
         let address = ports(&first)[0].to_string();
         let error = bind_all(&[&address]).unwrap_err();
         assert!(error.is_in_use());
+        assert!(!error.is_not_an_address());
         let expected = format!("cannot listen on {address}: the port is in use by another program");
         assert_eq!(error.to_string(), expected);
+        assert!(std::error::Error::source(&error).is_some(), "what the system said");
     }
 
     #[test]
@@ -299,6 +301,7 @@ mod tests {
         ] {
             let error = bind_all(&[text]).unwrap_err();
             assert!(error.is_not_an_address(), "{text}: {error}");
+            assert!(!error.is_in_use() && std::error::Error::source(&error).is_none());
             assert!(error.to_string().contains("for example localhost:8080"));
         }
     }
