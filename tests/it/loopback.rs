@@ -220,6 +220,26 @@ fn long_answers_reach_a_client_that_reads_late() {
     drain(server);
 }
 
+/// Who asked to close is closed at once: what the kernel has of the answer must arrive all the same.
+#[test]
+fn an_answer_that_nobody_has_read_outlives_its_connection() {
+    // Fits into any socket, so that nothing of it waits in the server.
+    const BODY_BYTES: usize = 30_000;
+    let new = "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    for request in [new, "GET / HTTP/1.0\r\n\r\n"] {
+        let server = Server::builder().bind("127.0.0.1:0").expect("a free port");
+        let service = |_: &Request<'_>, response: &mut Response| {
+            response.text("x".repeat(BODY_BYTES));
+        };
+        let server = server.spawn(service).expect("a thread");
+        let mut client = connect(server.local_addrs()[0]);
+        client.write_all(request.as_bytes()).expect("the server reads");
+        client.peek(&mut [0]).expect("the beginning of an answer");
+        assert_eq!(drain(server).cut, 0);
+        assert!(read_all(&mut client).ends_with(&format!("\r\n\r\n{}", "x".repeat(BODY_BYTES))));
+    }
+}
+
 #[test]
 fn a_drain_from_another_thread_closes_the_idle_and_ends() {
     let server = spawn("127.0.0.1:0");
