@@ -41,7 +41,25 @@ pub(super) struct TaskSlot {
     /// Why it will be resumed next; empty if and only if it is not in the ready queue.
     pub(super) cause: Cause,
     /// When it was given to the loop.
-    pub(super) spawned: Time,
+    pub(super) spawned: Roughly,
+}
+
+/// A moment in four bytes, because every connection pays for it: to within 2^24 ns (16.8 ms), and
+/// not beyond the 2.2 years after which it stands still.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Roughly(u32);
+
+impl Roughly {
+    const UNIT_BITS: u32 = 24;
+
+    pub(super) fn at(time: Time) -> Roughly {
+        Roughly(u32::try_from(time.as_nanos() >> Roughly::UNIT_BITS).unwrap_or(u32::MAX))
+    }
+
+    /// At most a unit too early.
+    pub(super) fn time(self) -> Time {
+        Time::from_nanos(u64::from(self.0) << Roughly::UNIT_BITS)
+    }
 }
 
 pub(super) struct SourceSlot {

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use slotmap::Key;
 
-use super::core::{Core, SourceSlot, TaskSlot, WakerId};
+use super::core::{Core, Roughly, SourceSlot, TaskSlot, WakerId};
 use super::task::{Cause, Task};
 use super::timers::TimerId;
 use super::wake::{Lent, Remote, Wakes};
@@ -143,7 +143,8 @@ impl Handle {
     /// A slot for a task that is being made.
     fn reserve(&self) -> TaskId {
         let core = &mut *self.shared.core.borrow_mut();
-        core.tasks.insert(TaskSlot { boxed: None, cause: Cause::empty(), spawned: core.now })
+        let spawned = Roughly::at(core.now);
+        core.tasks.insert(TaskSlot { boxed: None, cause: Cause::empty(), spawned })
     }
 
     /// Resumes a task in the next turn, with `Cause::WOKEN`. Does nothing if it is gone.

@@ -45,7 +45,7 @@ pub struct TaskView {
     pub site: Option<&'static Location<'static>>,
     /// See [`Task::parent`]. It may be gone.
     pub parent: Option<TaskId>,
-    /// When it was spawned.
+    /// When it was spawned, or at most 17 ms before.
     pub spawned: Time,
     /// What it does at present.
     pub status: Status,
@@ -96,7 +96,7 @@ impl Handle {
             };
             let sources: Vec<SourceView> = core.sources.iter().map(source).collect();
             let slots: Vec<_> =
-                core.tasks.iter().map(|(id, slot)| (id, slot.cause, slot.spawned)).collect();
+                core.tasks.iter().map(|(id, slot)| (id, slot.cause, slot.spawned.time())).collect();
             let ready = core.ready.iter().filter(|task| core.tasks.contains_key(*task)).collect();
             (sources, core.timers.iter().collect::<Vec<_>>(), ready, slots)
         };

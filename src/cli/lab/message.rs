@@ -8,6 +8,7 @@ use helloop::world::Time;
 use serde_json::{Value, json};
 
 use super::link::Held;
+use super::listings;
 use super::pages::{Kind, Message};
 use super::server::Facts;
 use super::snapshot::Snapshot;
@@ -40,6 +41,7 @@ pub(super) fn hello(facts: &Facts) -> Message {
         "read_only": facts.is_read_only,
         "lessons": facts.has_lessons,
         "machines": machines,
+        "listings": listings::to_json(),
     });
     of_json("hello", Kind::Note, &hello)
 }

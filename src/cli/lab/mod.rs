@@ -11,6 +11,7 @@ mod server;
 mod access;
 mod pages;
 mod message;
+mod listings;
 mod page;
 mod traffic;
 mod lessons;

@@ -125,7 +125,7 @@ fn lingering_ends_in_time_though_the_peer_stays() {
 fn lingering_ends_at_once_when_the_peer_resets() {
     let mut house = House::calm(Limits::default(), echo);
     let client = house.connect();
-    client.send(CLOSING);
+    client.send(&(CLOSING.to_owned() + "and more"));
     house.settle();
     assert_eq!(house.server.open_connections(), 1);
     client.peer.reset();

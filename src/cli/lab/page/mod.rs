@@ -22,6 +22,7 @@ pub(super) const PAGE: &str = concat!(
     include_str!("queue.js"),
     include_str!("diagram.js"),
     include_str!("tasks.js"),
+    include_str!("listings.js"),
     include_str!("kernel.js"),
     include_str!("timeline.js"),
     include_str!("narrator.js"),
