@@ -273,7 +273,7 @@ fn connect_from(
     }
     let stream = Stream::Tcp(TcpStream::from_std(socket.into()));
     // Thousands of ports would be in TIME_WAIT when the next run needs them.
-    stream.abort_on_close();
+    stream.abort_on_close(true);
     Source::connecting(handle, stream, task)
 }
 
