@@ -14,7 +14,18 @@ impl Lab {
     #[track_caller]
     pub(crate) fn start(more: &[&str]) -> Lab {
         let arguments = ["lab", "--listen", "localhost:0", "--page", "localhost:0"];
-        let mut program = Program::start(&mut command(&[&arguments, more].concat()));
+        Lab::of(&[&arguments, more].concat())
+    }
+
+    /// Beside an ordinary server.
+    #[track_caller]
+    pub(crate) fn beside_a_server() -> Lab {
+        Lab::of(&["serve", "--listen", "localhost:0", "--lab", "localhost:0"])
+    }
+
+    #[track_caller]
+    fn of(arguments: &[&str]) -> Lab {
+        let mut program = Program::start(&mut command(arguments));
         let said = program.said.iter().find(|line| line.contains("Lab at ")).cloned();
         let line = said.unwrap_or_else(|| program.wait_for("Lab at "));
         let url = line.rsplit(' ').next().unwrap().to_owned();

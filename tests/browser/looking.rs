@@ -86,6 +86,22 @@ fn a_read_only_page_says_why_it_does_nothing() {
 }
 
 #[test]
+fn an_ordinary_server_has_a_lab_without_lessons() {
+    if !is_installed() {
+        return;
+    }
+    let lab = Lab::beside_a_server();
+    let mut page = lab.page();
+    page.press("[data-scenario=pair]");
+    page.until("document.querySelector('[data-talk=pair] li.received')");
+    for button in ["[data-lesson='0']", "[data-scenario=block]"] {
+        page.until(&format!("document.querySelector(\"{button}\").title.includes('helloop lab')"));
+        assert_eq!(page.value(&format!("document.querySelector(\"{button}\").disabled")), true);
+    }
+    page.assert_content();
+}
+
+#[test]
 fn a_lab_that_is_gone_is_missed() {
     if !is_installed() {
         return;
