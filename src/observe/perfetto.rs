@@ -98,10 +98,9 @@ impl<W: io::Write> Perfetto<W> {
             ("thread_name", "\"name\":\"event loop\""),
             ("thread_sort_index", "\"sort_index\":0"),
         ] {
-            let args = format_args!(
+            this.entry(format_args!(
                 "\"ph\":\"M\",\"pid\":1,\"tid\":1,\"name\":\"{name}\",\"args\":{{{value}}}"
-            );
-            this.entry(args)?;
+            ))?;
         }
         Ok(this)
     }
@@ -196,8 +195,12 @@ impl<W: io::Write> Perfetto<W> {
         match *event {
             Event::TurnBegan { turn, ready, timers } => {
                 self.close_to(0)?;
-                let args = format_args!("\"ready\":{ready},\"timers\":{timers}");
-                self.begin(Slice::Turn, &format!("turn {turn}"), args)?;
+                let name = format!("turn {turn}");
+                self.begin(
+                    Slice::Turn,
+                    &name,
+                    format_args!("\"ready\":{ready},\"timers\":{timers}"),
+                )?;
                 self.count(ready, timers)
             }
             Event::Waiting { timeout } => {
@@ -218,8 +221,8 @@ impl<W: io::Write> Perfetto<W> {
                     self.begin_track(task, kind)?;
                     self.now += 1;
                 }
-                let args = format_args!("\"cause\":\"{cause}\"");
-                self.begin(Slice::Resume(task), &format!("{kind} {task}"), args)?;
+                let name = format!("{kind} {task}");
+                self.begin(Slice::Resume(task), &name, format_args!("\"cause\":\"{cause}\""))?;
                 self.arrow(task)
             }
             Event::Suspended { task, .. } => self.end_resume(task),
