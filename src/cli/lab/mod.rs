@@ -8,12 +8,14 @@ mod link;
 mod watcher;
 mod snapshot;
 mod server;
+mod commands;
 mod access;
 mod pages;
 mod message;
 mod listings;
 mod page;
 mod traffic;
+mod client;
 mod lessons;
 
 use std::cell::{Cell, RefCell};

@@ -21,11 +21,12 @@ use helloop::signals::{SIGINT, SIGTERM, on_signal};
 use serde_json::{Value, json};
 
 use super::access;
-use super::link::{Going, Link, News, Unit, Until};
+use super::commands::command;
+use super::link::{Going, Link, News};
 use super::message;
 use super::page::PAGE;
 use super::pages::{Message, Open, Pages};
-use super::traffic::{Scenario, Traffic};
+use super::traffic::Traffic;
 
 /// Time between two batches of news for the pages.
 const NEWS_INTERVAL: Duration = Duration::from_millis(40);
@@ -42,9 +43,6 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
 
 /// A loop that does not come to its gate within this time is busy: there is no fresh snapshot.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Slow motion is at most so slow.
-const DWELL_MAX: Duration = Duration::from_secs(10);
 
 /// Pages, and commands, that may be connected at once; more wait.
 const CONNECTIONS_MAX: usize = 64;
@@ -152,12 +150,13 @@ fn prepare(server: Server, link: &Arc<Link>, facts: Facts) -> io::Result<(EventL
     Ok((event_loop, attached))
 }
 
-struct Lab {
+/// What the lab's coroutines share.
+pub(super) struct Lab {
     handle: Handle,
-    link: Arc<Link>,
+    pub(super) link: Arc<Link>,
     pages: Rc<Pages>,
-    traffic: Traffic,
-    facts: Facts,
+    pub(super) traffic: Traffic,
+    pub(super) facts: Facts,
     /// Events that no page was told.
     dropped: Cell<u64>,
     /// Times that the last page was closed.
@@ -260,7 +259,7 @@ fn the_page() -> Reply {
     response.into()
 }
 
-fn nothing_here() -> Reply {
+pub(super) fn nothing_here() -> Reply {
     refused(Status::NOT_FOUND, "there is nothing here")
 }
 
@@ -329,85 +328,11 @@ async fn snapshot(lab: &Lab) -> Reply {
     of_json(Status::OK, &object)
 }
 
-/// What a button does.
-fn command(lab: &Lab, what: &str, request: &OwnedRequest) -> Reply {
-    if !access::is_from_own_page(request) {
-        return refused(Status::FORBIDDEN, "only the lab's own page may do this");
-    }
-    if lab.facts.is_read_only {
-        return refused(Status::FORBIDDEN, "this lab is for looking only (--read-only)");
-    }
-    let query = request.query().unwrap_or_default();
-    match obey(lab, what, query) {
-        Ok(()) => of_json(Status::OK, &json!({"ok": true})),
-        Err(Wrong::Unknown) => nothing_here(),
-        Err(Wrong::Query(text)) => refused(Status::BAD_REQUEST, text),
-        Err(Wrong::Now(text)) => refused(Status::CONFLICT, text),
-    }
-}
-
-/// Why a command was not obeyed.
-enum Wrong {
-    /// There is no such command.
-    Unknown,
-    /// What it was told makes no sense.
-    Query(&'static str),
-    /// It cannot be done now, or here.
-    Now(&'static str),
-}
-
-fn obey(lab: &Lab, what: &str, query: &str) -> Result<(), Wrong> {
-    let link = &lab.link;
-    match what {
-        "pause" => link.order(Going::Paused, "pause"),
-        "resume" => link.order(Going::On, ""),
-        "step-resume" => link.order(Going::Step(Unit::Resume), "step"),
-        "step-turn" => link.order(Going::Step(Unit::Turn), "step"),
-        "until" => link.order(Going::Until(until(query)?), "until"),
-        "slow" => link.slow(dwell(query)?),
-        "traffic" => {
-            let wrong = Wrong::Query("scenario= is none that there is");
-            let scenario = parameter(query, "scenario").and_then(Scenario::of_name).ok_or(wrong)?;
-            if scenario.needs_lessons() && !lab.facts.has_lessons {
-                return Err(Wrong::Now("only `helloop lab` has what this asks for"));
-            }
-            let started = lab.traffic.start(scenario);
-            started.map_err(|_busy| Wrong::Now("too much is under way; wait for it"))?;
-        }
-        _ => return Err(Wrong::Unknown),
-    }
-    Ok(())
-}
-
-fn until(query: &str) -> Result<Until, Wrong> {
-    match parameter(query, "what") {
-        Some("accept") => Ok(Until::Accept),
-        Some("would-block") => Ok(Until::WouldBlock),
-        Some("stall") => Ok(Until::Stall),
-        Some("connection") => {
-            let task = parameter(query, "task").and_then(|task| task.parse().ok());
-            task.map(Until::Resume).ok_or(Wrong::Query("task= is no task, such as 5.2"))
-        }
-        _ => Err(Wrong::Query("what= is accept, would-block, stall or connection")),
-    }
-}
-
-fn dwell(query: &str) -> Result<Duration, Wrong> {
-    let millis = parameter(query, "dwell_ms").and_then(|millis| millis.parse().ok());
-    let dwell = millis.map(Duration::from_millis).filter(|dwell| *dwell <= DWELL_MAX);
-    dwell.ok_or(Wrong::Query("dwell_ms= is a number from 0 to 10000"))
-}
-
-/// The value of `name` in `name=value&other=value`. Nothing here needs percent-decoding.
-fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
-    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-}
-
-fn refused(status: Status, error: &str) -> Reply {
+pub(super) fn refused(status: Status, error: &str) -> Reply {
     of_json(status, &json!({"error": error}))
 }
 
-fn of_json(status: Status, value: &Value) -> Reply {
+pub(super) fn of_json(status: Status, value: &Value) -> Reply {
     let mut response = Response::new();
     let text = format!("{value}\n");
     response.status(status).body("application/json", text.as_bytes()).expect("a constant type");
@@ -504,13 +429,5 @@ mod tests {
         // Also without a lab.
         drop(OpensTheGate(Arc::clone(&lab.link)));
         held.join().unwrap();
-    }
-
-    #[test]
-    fn a_query_has_parameters() {
-        assert_eq!(parameter("what=connection&task=5.2", "task"), Some("5.2"));
-        assert_eq!(parameter("what=connection&task=5.2", "what"), Some("connection"));
-        assert_eq!(parameter("whatever=1", "what"), None);
-        assert_eq!(parameter("", "what"), None);
     }
 }

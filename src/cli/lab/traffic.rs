@@ -7,12 +7,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use helloop::coroutine::{Queue, Stream};
+use helloop::coroutine::Queue;
 use helloop::event_loop::Handle;
-use helloop::world;
-use socket2::SockRef;
 
-use super::message::readable;
+use super::client::{Client, Note, Teller, last_request};
 
 /// A client that has no answer by then gives up. Long, because somebody may explain something
 /// while the loop is held.
@@ -24,18 +22,11 @@ const SCENARIOS_MAX: usize = 16;
 /// Notes that may wait for the pages. At the limit: later ones are lost.
 const NOTES_MAX: usize = 2_000;
 
-/// Bytes of an answer that a note shows; the rest is counted.
-const SHOWN_BYTES_MAX: usize = 1_000;
-
 /// Pause between two bytes of one who dribbles.
 const DRIBBLE_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a slow reader reads nothing.
 const STANDSTILL: Duration = Duration::from_secs(2);
-
-/// The receive buffer of a slow reader in the kernel, in bytes: the less it takes, the sooner its
-/// server feels it.
-const SLOW_READER_BUFFER_BYTES: usize = 16 * 1024;
 
 /// How long a connection stays open for another request, which does not come.
 const IDLE: Duration = Duration::from_secs(3);
@@ -106,17 +97,6 @@ impl Scenario {
         use Scenario::{Block, Gather, Sleep, SlowReader};
         matches!(self, SlowReader | Sleep | Block | Gather)
     }
-}
-
-/// What a client did.
-#[derive(Debug)]
-pub(super) struct Note {
-    /// Of the client: each has one connection.
-    pub(super) id: u64,
-    pub(super) scenario: &'static str,
-    /// `sent`, `received`, `ended`, or `note`.
-    pub(super) step: &'static str,
-    pub(super) bytes: String,
 }
 
 /// Too much is under way.
@@ -324,109 +304,6 @@ impl Traffic {
     }
 }
 
-/// A request that asks to close.
-fn last_request(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n").into_bytes()
-}
-
-/// Tells the pages what a client does.
-#[derive(Clone, Debug)]
-struct Teller {
-    id: u64,
-    scenario: &'static str,
-    notes: Queue<Note>,
-}
-
-impl Teller {
-    fn tell(&self, step: &'static str, bytes: String) {
-        let note = Note { id: self.id, scenario: self.scenario, step, bytes };
-        // A full queue means that far too much is told already.
-        let _ = self.notes.put_nowait(note);
-    }
-
-    fn tell_bytes(&self, step: &'static str, bytes: &[u8]) {
-        let (shown, rest) = bytes.split_at(bytes.len().min(SHOWN_BYTES_MAX));
-        let mut text = readable(shown);
-        if !rest.is_empty() {
-            text += &format!(" ... and {} bytes more", rest.len());
-        }
-        self.tell(step, text);
-    }
-}
-
-/// One who is about to connect.
-struct Client {
-    handle: Handle,
-    target: SocketAddr,
-    teller: Teller,
-}
-
-struct Connection {
-    stream: Stream,
-    teller: Teller,
-    buffer: Box<[u8]>,
-    received_bytes: u64,
-}
-
-impl Client {
-    async fn connect(&self) -> io::Result<Connection> {
-        let stream = self.handle.open_connection(self.target).await?;
-        let buffer = vec![0; 64 * 1024].into_boxed_slice();
-        Ok(Connection { stream, teller: self.teller.clone(), buffer, received_bytes: 0 })
-    }
-}
-
-impl Connection {
-    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes).await?;
-        self.teller.tell_bytes("sent", bytes);
-        Ok(())
-    }
-
-    async fn read_quietly(&mut self) -> io::Result<usize> {
-        let bytes = self.stream.read(&mut self.buffer).await?;
-        self.received_bytes += bytes as u64;
-        Ok(bytes)
-    }
-
-    /// Reads until the server closes.
-    async fn read_to_end(&mut self) -> io::Result<()> {
-        while let bytes @ 1.. = self.read_quietly().await? {
-            self.teller.tell_bytes("received", &self.buffer[..bytes]);
-        }
-        Ok(())
-    }
-
-    /// Reads an answer with a Content-Length.
-    async fn read_answer(&mut self) -> io::Result<()> {
-        let mut answer = Vec::new();
-        while !is_whole(&answer) {
-            let bytes = self.read_quietly().await?;
-            if bytes == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            self.teller.tell_bytes("received", &self.buffer[..bytes]);
-            answer.extend_from_slice(&self.buffer[..bytes]);
-        }
-        Ok(())
-    }
-
-    /// As far as the kernel lets it.
-    fn shrink_receive_buffer(&self) {
-        if let world::Stream::Tcp(socket) = self.stream.source().socket() {
-            let _ = SockRef::from(socket).set_recv_buffer_size(SLOW_READER_BUFFER_BYTES);
-        }
-    }
-}
-
-/// True if the answer's head is here, and as much after it as that says.
-fn is_whole(answer: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(answer);
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
-    length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| body.len() >= length)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -437,13 +314,5 @@ mod tests {
             assert_eq!(Scenario::of_name(scenario.name()), Some(scenario));
         }
         assert_eq!(Scenario::of_name("two"), None);
-    }
-
-    #[test]
-    fn an_answer_is_whole_when_its_body_is_there() {
-        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
-        assert!(is_whole(answer));
-        assert!(!is_whole(&answer[..answer.len() - 1]));
-        assert!(!is_whole(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n"));
     }
 }
