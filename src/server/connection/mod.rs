@@ -24,7 +24,7 @@
 use std::fmt;
 use std::io;
 use std::mem;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::bridge::Who;
@@ -39,6 +39,7 @@ use crate::world::{Readiness, Stream};
 
 mod deadlines;
 mod ending;
+mod keep;
 mod place;
 mod serving;
 #[cfg(feature = "twin")]
@@ -47,6 +48,7 @@ mod twin;
 pub(super) use place::MACHINE;
 
 use deadlines::Deadline;
+use keep::{Held, Peer, left_over, write_all};
 use serving::{Serving, Work};
 
 /// Where a connection is. What a state needs lives in its variant.
@@ -76,11 +78,6 @@ enum State {
     /// while a step is under way.
     Closed,
 }
-
-/// Input that was received and not consumed, if there is any: part of a head, or whole requests
-/// behind a flush. Boxed, because the idle many have none.
-#[allow(clippy::box_collection, reason = "one word in every connection instead of three")]
-type Held = Option<Box<Vec<u8>>>;
 
 /// Output that did not fit into the socket.
 struct Unsent {
@@ -118,13 +115,6 @@ enum Next {
     Step,
     /// Back to the loop.
     Yield(Flow),
-}
-
-/// A peer's address without an IPv6 scope: 20 bytes instead of 32, in every idle connection.
-#[derive(Clone, Copy)]
-struct Peer {
-    ip: IpAddr,
-    port: u16,
 }
 
 pub(super) struct Connection<S> {
@@ -173,7 +163,7 @@ impl<S: Service> Connection<S> {
             exchange: Exchange::new(),
             state: State::Idle,
             deadline,
-            peer: Peer { ip: peer.ip(), port: peer.port() },
+            peer: Peer::of(peer),
             eof: false,
         })
     }
@@ -435,38 +425,6 @@ impl<S> Drop for Connection<S> {
     }
 }
 
-impl Peer {
-    fn address(self) -> SocketAddr {
-        SocketAddr::new(self.ip, self.port)
-    }
-}
-
-/// Writes until everything is written or the socket is full; gives the number of bytes written.
-fn write_all(source: &mut Source<Stream>, bytes: &[u8]) -> io::Result<usize> {
-    let mut sent = 0;
-    while sent < bytes.len() {
-        match source.write(&bytes[sent..]) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => sent += written,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(sent)
-}
-
-/// What is behind the first `consumed` bytes of `held`, or of `input` if nothing was held.
-fn left_over(held: Held, input: &[u8], consumed: usize) -> Held {
-    match held {
-        Some(mut held) => {
-            held.drain(..consumed);
-            Some(held).filter(|held| !held.is_empty())
-        }
-        None if consumed < input.len() => Some(Box::new(input[consumed..].to_vec())),
-        None => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -479,14 +437,5 @@ mod tests {
         let bytes = size_of::<Connection<Closure>>();
         assert!(bytes <= 128 + debug_bytes, "{bytes} bytes");
         assert!(size_of::<State>() <= 16);
-    }
-
-    #[test]
-    fn what_is_left_over_is_kept_and_nothing_else() {
-        assert_eq!(left_over(None, b"abc", 3), None);
-        assert_eq!(left_over(None, b"abc", 1), Some(Box::new(b"bc".to_vec())));
-        let held = || Some(Box::new(b"abcd".to_vec()));
-        assert_eq!(left_over(held(), b"cd", 4), None);
-        assert_eq!(left_over(held(), b"cd", 3), Some(Box::new(b"d".to_vec())));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::task::{self, Poll};
 
-use super::{Behind, Connection, Held, Next, State, Who};
+use super::keep::Held;
+use super::{Behind, Connection, Next, State, Who};
 use crate::event_loop::{Context, Flow};
 use crate::http::{Exchange, Handled, Reason, Want};
 use crate::server::{Part, Pending, Service, Shared};

@@ -16,8 +16,9 @@ use crate::observe::Event;
 use crate::server::Service;
 use crate::server::connection::deadlines::Waiting;
 use crate::server::connection::ending::reason_of;
+use crate::server::connection::keep::{Peer, write_all};
 use crate::server::connection::place::Place;
-use crate::server::connection::{Peer, Phase, Shared, Who, write_all};
+use crate::server::connection::{Phase, Shared, Who};
 use crate::world::{Stream, Time};
 
 /// At what the coroutine is.

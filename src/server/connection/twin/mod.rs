@@ -13,9 +13,10 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::Service;
 use super::deadlines::Waiting;
+use super::keep::{Held, left_over, write_all};
 use super::serving::{Work, peer_is_gone, take_part};
-use super::{Held, Service, left_over, write_all};
 use crate::event_loop::{Flow, Scratch};
 use crate::http::{Error, Reason, Stage, Want};
 use crate::world::Readiness;

@@ -17,8 +17,9 @@ use crate::event_loop::{Cause, Context, Flow, Scratch, Source, Task};
 use crate::id::TaskId;
 use crate::server::Service;
 use crate::server::connection::deadlines::{Deadline, Waiting};
+use crate::server::connection::keep::Peer;
 use crate::server::connection::place::Place;
-use crate::server::connection::{CONNECTION, Peer, Phase, Shared};
+use crate::server::connection::{CONNECTION, Phase, Shared};
 use crate::world::Stream;
 
 /// The task that resumes the coroutine, and looks after its time.
@@ -44,7 +45,7 @@ impl<S: Service + 'static> Twin<S> {
             source: RefCell::new(source),
             exchange: RefCell::default(),
             shared: Rc::clone(shared),
-            peer: Peer { ip: peer.ip(), port: peer.port() },
+            peer: Peer::of(peer),
             task,
             scratch: RefCell::new(nothing()),
             now: Cell::new(handle.now()),
