@@ -2,7 +2,7 @@
 //! notices.
 //!
 //! ```text
-//! cargo run --example mutations              all of them; writes docs/mutations.md
+//! cargo run --example mutations              all of them; writes its part of docs/mutations.md
 //! cargo run --example mutations -- linger    those with a word in their title; writes nothing
 //! ```
 //!
@@ -25,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What takes longer to compile does so on a machine that does other things.
 const BUILD_PATIENCE: Duration = Duration::from_secs(900);
+
+/// Where the part of the report begins that this program does not write.
+const BY_HAND: &str = "\n## What `cargo mutants` changes";
 
 /// A bug to be planted.
 struct Bug {
@@ -106,7 +109,10 @@ fn run(root: &Path, words: &[String]) -> io::Result<usize> {
         }
     }
     if words.is_empty() {
-        fs::write(root.join("docs/mutations.md"), report(&rows))?;
+        let path = root.join("docs/mutations.md");
+        let old = fs::read_to_string(&path)?;
+        let by_hand = old.find(BY_HAND).map_or("", |at| &old[at..]);
+        fs::write(&path, report(&rows) + by_hand)?;
     }
     Ok(rows.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Nobody)).count())
 }
