@@ -18,6 +18,7 @@ use helloop::signals::{SIGINT, SIGTERM, on_signal};
 use crate::addresses;
 use crate::loops::{Everybody, Others, divide, log_report};
 
+#[cfg_attr(not(feature = "cli"), path = "run/no_inquiry.rs")]
 mod inquiry;
 
 use inquiry::Inquiry;
