@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 
-use crate::chromium::is_installed;
+use crate::chromium::{Page, is_installed};
 use crate::lab::Lab;
 
 fn ask(client: &mut TcpStream, name: &str) {
@@ -65,6 +65,30 @@ fn steps_on_the_page_are_steps_on_the_wire() {
         requests.iter().map(|line| line.rsplit('/').next().unwrap()).collect();
     assert_eq!(on_the_page, order);
     page.until("document.querySelectorAll('.card').length === 2");
+    page.assert_content();
+}
+
+#[test]
+fn both_ways_to_write_a_connection_have_one_cursor() {
+    if !is_installed() {
+        return;
+    }
+    let lab = Lab::start(&[]);
+    let mut page = lab.page();
+    let mut client = lab.program.connect();
+    let here = "[...document.querySelectorAll('#listings .here')].map((l) => l.textContent.trim())";
+    let at = |page: &mut Page, machine: &str, coroutine: &str| {
+        page.until(&format!("{here}[0]?.startsWith('{machine}')"));
+        page.until(&format!("{here}[1]?.includes('{coroutine}')"));
+        page.until(&format!("{here}.length === 2"));
+    };
+    client.write_all(b"GET /").unwrap();
+    at(&mut page, "State::Receiving", "line.read().await");
+    client.write_all(b"sleep/2 HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    at(&mut page, "State::Serving", "line.next_part(");
+    at(&mut page, "State::Idle", "line.read().await");
+    drop(client);
+    at(&mut page, "State::Closed", "line.close(");
     page.assert_content();
 }
 
