@@ -273,8 +273,12 @@ impl Link {
     pub(super) fn slow(&self, dwell: Duration) {
         let mut state = self.state();
         state.dwell = dwell;
+        // A snapshot that is under way to the pages may tell of before; on a loop that sleeps, it
+        // would be the last.
+        state.wants_snapshot = true;
         self.attend();
-        self.deliver(state, false);
+        let must_ring = state.held.is_none();
+        self.deliver(state, must_ring);
     }
 
     /// Nothing holds the loop from now on.
