@@ -6,8 +6,8 @@ use std::time::Duration;
 use helloop::greeting::Greeting;
 use helloop::http::{Reply, ReplyError, ReplyEvent, Request, Response};
 use helloop::limits::{Limits, ReplyLimits};
+use helloop::observe::Event;
 use helloop::server::{OwnedRequest, Reply as Answer, coroutines, pieces};
-use helloop::world::Time;
 use helloop::world::sim::{Faults, Net, Peer};
 
 use super::{BeginsWith, Property, choice, has};
@@ -56,8 +56,8 @@ struct Guest {
 struct Scene {
     house: House,
     guests: Vec<Guest>,
-    /// When a drain that has begun must be over.
-    drained: Option<Time>,
+    /// How long a drain that was ordered may take.
+    drained: Option<Duration>,
 }
 
 /// The first byte: 1 a rough network; 2 answers that may be large; 4 coroutines; 8 small limits; 16
@@ -80,7 +80,7 @@ fn hold(data: &[u8]) {
     scene.house.settle();
     scene.guests.iter_mut().for_each(Guest::check);
     match scene.drained {
-        Some(deadline) => scene.check_drained(deadline),
+        Some(timeout) => scene.check_drained(timeout),
         None => scene.check_alive(),
     }
 }
@@ -219,7 +219,7 @@ impl Scene {
             Operation::Drain(time) => {
                 house.server.handle().drain(time);
                 // A second call changes nothing.
-                drained.get_or_insert(house.net.now() + time);
+                drained.get_or_insert(time);
             }
             _ => {
                 let index = number % guests.len().max(1);
@@ -248,9 +248,15 @@ impl Scene {
     }
 
     /// A drain comes to its end, whoever stays.
-    fn check_drained(mut self, deadline: Time) {
-        let time = deadline.since(self.house.net.now()) + Duration::from_millis(1);
-        self.house.pass(time);
+    fn check_drained(mut self, timeout: Duration) {
+        // The clock may have jumped between the order and the turn that heard of it.
+        let heard = self.house.told(|at, event| match event {
+            Event::State { from: "serving", to: "draining", .. } => Some(at),
+            _ => None,
+        });
+        let now = self.house.net.now();
+        let deadline = heard.first().copied().unwrap_or(now) + timeout;
+        self.house.pass(deadline.since(now) + Duration::from_millis(1));
         assert!(self.house.server.is_finished(), "the drain has no end");
         self.guests.iter_mut().for_each(Guest::check);
         self.guests.clear();
