@@ -198,20 +198,14 @@ impl Arguments {
 
     fn loops(&self, limits: &Limits) -> Result<NonZeroUsize, String> {
         let loops = NonZeroUsize::from(NonZeroU16::new(self.loops).unwrap_or(NonZeroU16::MIN));
-        if self.lab.is_some() && self.loops > 1 {
-            return Err(format!(
-                "--lab is for one event loop: it cannot be had with --loops {loops}"
-            ));
-        }
-        if self.explain && self.loops > 1 {
-            return Err(format!(
-                "--explain tells the story of one event loop: it cannot be had with --loops {loops}"
-            ));
-        }
-        if self.trace.is_some() && self.loops > 1 {
-            return Err(format!(
-                "--trace records one event loop: it cannot be had with --loops {loops}"
-            ));
+        let for_one_loop = [
+            (self.lab.is_some(), "--lab is for one event loop"),
+            (self.explain, "--explain tells the story of one event loop"),
+            (self.trace.is_some(), "--trace records one event loop"),
+        ];
+        let asked = for_one_loop.into_iter().find(|(is_asked, _)| *is_asked);
+        if let Some((_, what)) = asked.filter(|_| self.loops > 1) {
+            return Err(format!("{what}: it cannot be had with --loops {loops}"));
         }
         match limits.connections_max {
             Some(connections) if connections < loops.get() => Err(format!(
