@@ -79,6 +79,17 @@ impl<S> Shared<S> {
         }
     }
 
+    /// Bytes of a body, or of an answer, that deserve another window.
+    pub(super) fn progress_that_counts(&self) -> u32 {
+        u32::try_from(self.limits.progress_bytes_min).unwrap_or(u32::MAX)
+    }
+
+    /// Requests that a connection may still answer in a resume before which it had answered `before`.
+    pub(super) fn requests_left(&self, answered: u32, before: u32) -> usize {
+        let in_resume = answered.wrapping_sub(before) as usize;
+        self.limits.requests_per_resume_max.saturating_sub(in_resume)
+    }
+
     /// How long a connection may be idle now. In a drain that closes the idle, one that was accepted,
     /// or answered, just now has the same grace as the others had.
     pub(super) fn idle_time_limit(&self) -> Duration {
@@ -107,7 +118,7 @@ impl<S: Service> Connection<S> {
 
     /// True, once a window, if a body or an answer has moved by enough to deserve another window.
     pub(super) fn take_progress(&mut self) -> bool {
-        let enough = u32::try_from(self.shared.limits.progress_bytes_min).unwrap_or(u32::MAX);
+        let enough = self.shared.progress_that_counts();
         match &mut self.state {
             State::Receiving { progress, .. } if self.exchange.stage() != Stage::Body => {
                 // A head has one limit from its first byte to its last, however it dribbles.

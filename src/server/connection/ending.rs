@@ -12,9 +12,7 @@ use crate::world::Readiness;
 impl<S: Service> Connection<S> {
     /// An orderly end: half-close, then read until the peer has closed too.
     ///
-    /// `has_all`: see [`Behind`]. If the peer itself said that this was its last request, nothing is
-    /// left that could turn into a reset, and a close at once saves two system calls of seven, and
-    /// a turn. Who sends more after such words, which RFC 9112 section 9.6 forbids, is reset.
+    /// `has_all`: see [`Behind`].
     pub(super) fn close(&mut self, reason: Reason, has_all: bool, cx: &Context<'_>) -> Next {
         if self.exchange.is_broken_off() {
             return self.end(reason, cx);
@@ -23,7 +21,7 @@ impl<S: Service> Connection<S> {
             // All of it is written: now the end says so.
             self.source.socket().abort_on_close(false);
         }
-        let lingers = reason.lingers() && !self.eof && !(has_all && reason.is_peers_wish());
+        let lingers = must_linger(reason, self.eof, has_all);
         if !lingers || self.source.shut_write().is_err() {
             return self.end(reason, cx);
         }
@@ -71,6 +69,14 @@ impl<S: Service> Connection<S> {
         cx.handle().tell(|| Event::Ending { task, why });
         log::debug!("connection {task} from {} ends: {why}", self.peer.address());
     }
+}
+
+/// Whether unread input could turn into a reset. Where a peer of which all was read (`has_all`) said
+/// itself that this was its last request, nothing is left that could, and a close at once saves two
+/// system calls of seven, and a turn. Who sends more after such words, which RFC 9112 section 9.6
+/// forbids, is reset.
+pub(super) fn must_linger(reason: Reason, eof: bool, has_all: bool) -> bool {
+    reason.lingers() && !eof && !(has_all && reason.is_peers_wish())
 }
 
 /// Which of the two things that can go wrong with a socket went wrong.

@@ -244,8 +244,7 @@ impl<S: Service> Connection<S> {
     }
 
     fn requests_left(&self, budget: &Budget) -> usize {
-        let answered = self.exchange.requests().wrapping_sub(budget.answered_before);
-        self.shared.limits.requests_per_resume_max.saturating_sub(answered as usize)
+        self.shared.requests_left(self.exchange.requests(), budget.answered_before)
     }
 
     /// Lets the exchange work on `held` and then the first `fresh` bytes of the input buffer.

@@ -148,7 +148,7 @@ impl<S: Service> Line<S> {
             At::Reading => self.stage() == Stage::Body,
             at => at == At::Flushing,
         };
-        let enough = u32::try_from(self.shared.limits.progress_bytes_min).unwrap_or(u32::MAX);
+        let enough = self.shared.progress_that_counts();
         let has_moved = is_moving && self.progress.get() >= enough;
         if has_moved || !is_moving {
             self.progress.set(0);
@@ -157,8 +157,8 @@ impl<S: Service> Line<S> {
     }
 
     pub(super) fn requests_left(&self) -> usize {
-        let answered = self.exchange.borrow().requests().wrapping_sub(self.answered_before.get());
-        self.shared.limits.requests_per_resume_max.saturating_sub(answered as usize)
+        let answered = self.exchange.borrow().requests();
+        self.shared.requests_left(answered, self.answered_before.get())
     }
 
     /// For a request that is being looked at, or, with `asked`, for one that was counted when it

@@ -15,6 +15,7 @@ use std::task::{Context, Poll};
 
 use super::Service;
 use super::deadlines::Waiting;
+use super::ending::must_linger;
 use super::keep::{Held, left_over, write_all};
 use super::serving::{Work, peer_is_gone, take_part};
 use crate::event_loop::{Flow, Scratch};
@@ -247,7 +248,7 @@ impl<S: Service> Line<S> {
             // All of it is written: now the end says so.
             self.source.borrow().socket().abort_on_close(false);
         }
-        let lingers = reason.lingers() && !self.eof.get() && !(has_all && reason.is_peers_wish());
+        let lingers = must_linger(reason, self.eof.get(), has_all);
         if !lingers || self.source.borrow_mut().shut_write().is_err() {
             return Err(self.end(reason));
         }
