@@ -8,7 +8,7 @@ use helloop::http::{Reply, ReplyError, ReplyEvent, Request, Response};
 use helloop::limits::{Limits, ReplyLimits};
 use helloop::observe::Event;
 use helloop::server::{OwnedRequest, Reply as Answer, coroutines, pieces};
-use helloop::world::sim::{Faults, Net, Peer};
+use helloop::world::sim::{Faults, LATENCY_MAX, Net, Peer};
 
 use super::{BeginsWith, Property, choice, has};
 use crate::sim::{House, address, get, limits};
@@ -260,6 +260,8 @@ impl Scene {
         assert!(self.house.server.is_finished(), "the drain has no end");
         self.guests.iter_mut().for_each(Guest::check);
         self.guests.clear();
+        // Who was still on the way is refused on arrival.
+        self.house.pass(LATENCY_MAX);
         assert_eq!(self.house.net.open_ends(), 0);
     }
 }
