@@ -107,17 +107,25 @@ fn status_line(status: Status, output: &mut Vec<u8>) {
 }
 
 /// Appends `number` without leading zeros.
-pub(super) fn decimal(mut number: u64, output: &mut Vec<u8>) {
+pub(super) fn decimal(number: u64, output: &mut Vec<u8>) {
+    if let 10..100 = number {
+        // The length of most greetings. Without the loop and the copy it takes half the instructions.
+        return output.extend_from_slice(&[digit(number / 10), digit(number % 10)]);
+    }
     let mut digits = [0; 20];
-    let mut first = digits.len();
+    let (mut first, mut left) = (digits.len(), number);
     loop {
         first -= 1;
-        digits[first] = b'0' + u8::try_from(number % 10).expect("a digit is below 10");
-        number /= 10;
-        if number == 0 {
+        digits[first] = digit(left % 10);
+        left /= 10;
+        if left == 0 {
             return output.extend_from_slice(&digits[first..]);
         }
     }
+}
+
+fn digit(number: u64) -> u8 {
+    b'0' + u8::try_from(number).expect("a digit is below 10")
 }
 
 #[cfg(test)]
@@ -171,7 +179,7 @@ mod tests {
 
     #[test]
     fn decimals() {
-        for number in [0, 9, 10, 99, 12_345, u64::MAX] {
+        for number in [0, 9, 10, 42, 99, 100, 12_345, u64::MAX] {
             let mut output = Vec::new();
             decimal(number, &mut output);
             assert_eq!(output, number.to_string().as_bytes());

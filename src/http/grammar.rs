@@ -11,6 +11,18 @@ pub(crate) const fn is_host_byte(byte: u8) -> bool {
     CLASSES[byte as usize] & HOST != 0
 }
 
+/// Whether `byte` may stand in a request target: visible ASCII, but no fragment (RFC 9112 section
+/// 3.2). Which of them a URI may have, is left to whoever looks at it.
+pub(crate) const fn is_target_byte(byte: u8) -> bool {
+    CLASSES[byte as usize] & TARGET != 0
+}
+
+/// Whether `byte` stands for itself in a path segment and in what becomes of it: visible ASCII or a
+/// space, but no `%`.
+pub(crate) const fn is_plain_byte(byte: u8) -> bool {
+    CLASSES[byte as usize] & PLAIN != 0
+}
+
 /// Whether `bytes` are a token: one token byte or more.
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
@@ -41,8 +53,10 @@ pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 const TOKEN: u8 = 1;
 const HOST: u8 = 2;
+const TARGET: u8 = 4;
+const PLAIN: u8 = 8;
 
-/// `CLASSES[b]`: what `b` is. A table, because every byte of a method and a host is looked up.
+/// `CLASSES[b]`: what `b` is. A table, because every byte of a method, a target and a host is looked up.
 const CLASSES: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0u8;
@@ -59,6 +73,12 @@ const CLASSES: [u8; 256] = {
         {
             table[byte as usize] |= HOST;
         }
+        if matches!(byte, b'!'..=b'~') && byte != b'#' {
+            table[byte as usize] |= TARGET;
+        }
+        if matches!(byte, b' '..=b'~') && byte != b'%' {
+            table[byte as usize] |= PLAIN;
+        }
         if byte == u8::MAX {
             break;
         }
@@ -66,6 +86,7 @@ const CLASSES: [u8; 256] = {
     }
     table
 };
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,7 +32,7 @@ pub(super) struct LineCheck {
 }
 
 /// Which part of the head `scanned` is in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     #[default]
     Untouched,
@@ -91,13 +91,11 @@ impl LineCheck {
         );
         let line = match self.part {
             Part::Fields => None,
-            Part::Target => self.scan_target(bytes, limits)?,
-            Part::Method => self.scan_method(bytes, limits)?,
-            Part::Untouched | Part::EmptyLine => self.scan_empty_line(bytes, limits)?,
+            _ => match self.scan_request_line(bytes, limits)? {
+                None => return Ok(None),
+                line => line,
+            },
         };
-        if self.part != Part::Fields {
-            return Ok(None);
-        }
         let Some(end) = self.scan_fields(bytes, limits)? else { return Ok(None) };
         let head = &bytes[..end];
         // Most heads come whole, and their line has just been taken apart.
@@ -139,39 +137,62 @@ impl LineCheck {
         self.is_head
     }
 
-    /// Skips the one empty line that a client may send too much (RFC 9112 section 2.2).
-    fn scan_empty_line<'a>(
+    /// Finds the request line, which is judged as soon as its CRLF is there.
+    fn scan_request_line<'a>(
         &mut self,
         bytes: &'a [u8],
         limits: &Limits,
     ) -> Result<Option<RequestLine<'a>>, Error> {
+        if self.part < Part::Method && !self.skip_empty_line(bytes)? {
+            return Ok(None);
+        }
+        let bytes_max = line_bytes_max(limits);
+        let window = window(bytes, bytes_max);
+        if self.part == Part::Method {
+            self.scan_method(window)?;
+        }
+        if self.part == Part::Target {
+            match line_end(window, self.scanned as usize)? {
+                LineEnd::NotBefore(scanned) => self.scanned = position(scanned),
+                LineEnd::At(end) => {
+                    let line = self.request_line(&bytes[..end])?;
+                    self.is_head = line.method == "HEAD";
+                    self.request_line_end = position(end);
+                    self.scanned = self.request_line_end;
+                    self.part = Part::Fields;
+                    return Ok(Some(line));
+                }
+            }
+        }
+        let is_full = window.len() - begin(bytes) == bytes_max;
+        if is_full { Err(Error::RequestLineTooLong) } else { Ok(None) }
+    }
+
+    /// Skips the one empty line that a client may send too much (RFC 9112 section 2.2). False if it
+    /// takes more input to see whether there is one.
+    fn skip_empty_line(&mut self, bytes: &[u8]) -> Result<bool, Error> {
         self.scanned = match bytes {
-            [] => return Ok(None),
+            [] => return Ok(false),
             [b'\r'] => {
                 self.touch();
-                return Ok(None);
+                return Ok(false);
             }
             [b'\r', b'\n', ..] => 2,
             [b'\r', ..] => return Err(Error::BareCr),
             _ => 0,
         };
         self.part = Part::Method;
-        self.scan_method(bytes, limits)
+        Ok(true)
     }
 
     /// The method byte by byte as it comes, because a TLS hello never has a line end.
-    fn scan_method<'a>(
-        &mut self,
-        bytes: &'a [u8],
-        limits: &Limits,
-    ) -> Result<Option<RequestLine<'a>>, Error> {
-        let window = window(bytes, line_bytes_max(limits));
+    fn scan_method(&mut self, window: &[u8]) -> Result<(), Error> {
         let from = (self.scanned as usize).min(window.len());
         let Some(length) = window[from..].iter().position(|byte| !is_token_byte(*byte)) else {
             self.scanned = position(window.len());
-            return starved(window, bytes, limits);
+            return Ok(());
         };
-        let (begin, end) = (begin(bytes), from + length);
+        let (begin, end) = (begin(window), from + length);
         match window[end] {
             b' ' if end > begin => {}
             b'\r' if end == begin => return Err(Error::EmptyLines),
@@ -182,30 +203,7 @@ impl LineCheck {
         self.method_end = position(end);
         self.scanned = position(end + 1);
         self.part = Part::Target;
-        self.scan_target(bytes, limits)
-    }
-
-    /// The rest of the request line, judged as soon as its CRLF is there.
-    fn scan_target<'a>(
-        &mut self,
-        bytes: &'a [u8],
-        limits: &Limits,
-    ) -> Result<Option<RequestLine<'a>>, Error> {
-        let window = window(bytes, line_bytes_max(limits));
-        match line_end(window, self.scanned as usize)? {
-            LineEnd::NotBefore(scanned) => {
-                self.scanned = position(scanned);
-                starved(window, bytes, limits)
-            }
-            LineEnd::At(end) => {
-                let line = self.request_line(&bytes[..end])?;
-                self.is_head = line.method == "HEAD";
-                self.request_line_end = position(end);
-                self.scanned = self.request_line_end;
-                self.part = Part::Fields;
-                Ok(Some(line))
-            }
-        }
+        Ok(())
     }
 
     fn scan_fields(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
@@ -272,19 +270,24 @@ impl<'a> RequestLine<'a> {
         let Some((target, end)) = rest[1..].split_last_chunk::<11>() else {
             return Err(Error::RequestLine);
         };
-        let [b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r', b'\n'] = end else {
-            return Err(Error::RequestLine);
-        };
-        let version = match (major, minor) {
-            (b'1', b'0') => Version::Http10,
-            (b'1', b'1'..=b'9') => Version::Http11,
-            (b'0'..=b'9', b'0'..=b'9') => return Err(Error::Version),
-            _ => return Err(Error::RequestLine),
-        };
+        let version = if *end == *b" HTTP/1.1\r\n" { Version::Http11 } else { version(end)? };
         let method = method_text(method)?;
         let target_text = str::from_utf8(target).map_err(|_| Error::TargetByte)?;
         let target = Target::parse(method, target_text)?;
         Ok(RequestLine { method, target_text, target, version })
+    }
+}
+
+/// The version, from the end of a request line.
+fn version(end: &[u8; 11]) -> Result<Version, Error> {
+    let [b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r', b'\n'] = end else {
+        return Err(Error::RequestLine);
+    };
+    match (major, minor) {
+        (b'1', b'0') => Ok(Version::Http10),
+        (b'1', b'1'..=b'9') => Ok(Version::Http11),
+        (b'0'..=b'9', b'0'..=b'9') => Err(Error::Version),
+        _ => Err(Error::RequestLine),
     }
 }
 
@@ -314,16 +317,6 @@ fn window(bytes: &[u8], bytes_max: usize) -> &[u8] {
 /// A request line is part of its head, whatever `Limits::check` has been told.
 fn line_bytes_max(limits: &Limits) -> usize {
     limits.request_line_bytes_max.min(limits.head_bytes_max)
-}
-
-/// The request line does not end in `window`: wait for more, unless the limit is reached.
-fn starved<'a>(
-    window: &[u8],
-    bytes: &[u8],
-    limits: &Limits,
-) -> Result<Option<RequestLine<'a>>, Error> {
-    let is_full = window.len() - begin(bytes) == line_bytes_max(limits);
-    if is_full { Err(Error::RequestLineTooLong) } else { Ok(None) }
 }
 
 /// Finds the ends of the field lines in `bytes[..window_bytes]` and gives the position behind the

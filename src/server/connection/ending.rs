@@ -12,8 +12,8 @@ use crate::world::Readiness;
 impl<S: Service> Connection<S> {
     /// An orderly end: half-close, then read until the peer has closed too.
     ///
-    /// `has_all`: see [`Behind`].
-    pub(super) fn close(&mut self, reason: Reason, has_all: bool, cx: &Context<'_>) -> Next {
+    /// `came_whole`: see [`Behind`](super::Behind).
+    pub(super) fn close(&mut self, reason: Reason, came_whole: bool, cx: &Context<'_>) -> Next {
         if self.exchange.is_broken_off() {
             return self.end(reason, cx);
         }
@@ -21,6 +21,7 @@ impl<S: Service> Connection<S> {
             // All of it is written: now the end says so.
             self.source.socket().abort_on_close(false);
         }
+        let has_all = came_whole && !self.source.readiness().contains(Readiness::READABLE);
         let lingers = must_linger(reason, self.eof, has_all);
         if !lingers || self.source.shut_write().is_err() {
             return self.end(reason, cx);

@@ -97,9 +97,9 @@ struct Unsent {
 struct Behind {
     held: Held,
     work: Option<Work>,
-    /// What is answered came whole, by one read that left nothing in the kernel, and nothing came
-    /// with it. False where that is not known.
-    has_all: bool,
+    /// What is answered came whole, by one read, and nothing came with it. False where that is not
+    /// known.
+    came_whole: bool,
 }
 
 /// What a connection may still do in the present resume.
@@ -277,11 +277,12 @@ impl<S: Service> Connection<S> {
         });
         let consumed = all.len() - rest.len();
         let held = left_over(held, input, consumed);
-        let readiness = self.source.readiness();
-        let had_finished = readiness.contains(Readiness::READ_CLOSED);
-        let work = pending.map(|pending| Work { pending, had_finished });
-        let has_all = came_whole && held.is_none() && !readiness.contains(Readiness::READABLE);
-        self.deliver(want, Behind { held, work, has_all }, progress, cx)
+        let work = pending.map(|pending| {
+            let had_finished = self.source.readiness().contains(Readiness::READ_CLOSED);
+            Work { pending, had_finished }
+        });
+        let came_whole = came_whole && held.is_none();
+        self.deliver(want, Behind { held, work, came_whole }, progress, cx)
     }
 
     /// Writes the output buffer, then does what the exchange wants: flush before want.
@@ -318,13 +319,13 @@ impl<S: Service> Connection<S> {
             self.source.want(Readiness::WRITABLE);
             return Next::Yield(Flow::Wait);
         }
-        let behind = Behind { held: unsent.held, work: unsent.work, has_all: false };
+        let behind = Behind { held: unsent.held, work: unsent.work, came_whole: false };
         self.act(unsent.then, behind, 0, cx)
     }
 
     /// Everything is written: does what the exchange wants.
     fn act(&mut self, want: Want, behind: Behind, progress: u32, cx: &Context<'_>) -> Next {
-        let Behind { held, work, has_all } = behind;
+        let Behind { held, work, came_whole } = behind;
         match want {
             Want::Read => {
                 debug_assert!(!self.eof, "after the end there is nothing to read");
@@ -346,7 +347,7 @@ impl<S: Service> Connection<S> {
                 }
                 None => self.end(Reason::ServicePanicked, cx),
             },
-            Want::Close(reason) => self.close(reason, has_all, cx),
+            Want::Close(reason) => self.close(reason, came_whole, cx),
         }
     }
 

@@ -47,7 +47,7 @@ impl<S: Service> Connection<S> {
         };
         let want = self.take_part(part, cx);
         let work = (want == Want::Service).then_some(work);
-        self.deliver(want, Behind { held, work, has_all: false }, 0, cx)
+        self.deliver(want, Behind { held, work, came_whole: false }, 0, cx)
     }
 
     fn take_part(&mut self, part: Part, cx: &mut Context<'_>) -> Want {
