@@ -193,7 +193,7 @@ fn is_ip_literal(address: &[u8]) -> bool {
 }
 
 fn split_query(text: &str) -> (&str, Option<&str>) {
-    match memchr::memchr(b'?', text.as_bytes()) {
+    match text.bytes().position(|byte| byte == b'?') {
         Some(at) => (&text[..at], Some(&text[at + 1..])),
         None => (text, None),
     }

@@ -75,11 +75,7 @@ fn main() -> ExitCode {
 
 /// Gives the number of bugs that nobody noticed.
 fn run(root: &Path, words: &[String]) -> io::Result<usize> {
-    let bugs = read_list(&fs::read_to_string(root.join("tests/mutations/list.md"))?)?;
-    for bug in &bugs {
-        let text = fs::read_to_string(root.join(&bug.path))?;
-        bug.plant(&text)?;
-    }
+    let bugs = plantable(root)?;
     let work = root.join("target/mutations");
     let tree = work.join("tree");
     if tree.exists() {
@@ -118,6 +114,15 @@ fn run(root: &Path, words: &[String]) -> io::Result<usize> {
 }
 
 /// Reads the sections of the list.
+/// The bugs of the list; all of them can be planted.
+fn plantable(root: &Path) -> io::Result<Vec<Bug>> {
+    let bugs = read_list(&fs::read_to_string(root.join("tests/mutations/list.md"))?)?;
+    for bug in &bugs {
+        bug.plant(&fs::read_to_string(root.join(&bug.path))?)?;
+    }
+    Ok(bugs)
+}
+
 fn read_list(text: &str) -> io::Result<Vec<Bug>> {
     text.split("\n## ").skip(1).map(read_bug).collect()
 }
@@ -345,4 +350,12 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         copy(&entry.path(), &to.join(entry.file_name()))?;
     }
     Ok(())
+}
+
+/// A change of the sources has changed the list, too.
+#[test]
+fn every_bug_can_be_planted() {
+    let bugs =
+        plantable(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap_or_else(|error| panic!("{error}"));
+    assert!(bugs.len() >= 20, "{} bugs", bugs.len());
 }
