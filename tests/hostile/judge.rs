@@ -39,8 +39,11 @@ struct Facts {
     closed: Option<Time>,
     /// When it was answered.
     answered: Vec<Time>,
-    /// When something was written to it.
-    wrote: Vec<Time>,
+    /// When something was last written to it.
+    wrote: Time,
+    /// The same, before each answer: until then those before it, or what of them did not fit, were
+    /// on their way.
+    wrote_before: Vec<Time>,
 }
 
 fn facts_of(record: &Record) -> HashMap<SourceId, Facts> {
@@ -56,7 +59,7 @@ fn facts_of(record: &Record) -> HashMap<SourceId, Facts> {
                 facts.entry(source).or_default().shut = Some(*at);
             }
             Event::Closed { source } => facts.entry(source).or_default().closed = Some(*at),
-            Event::Wrote { source, .. } => facts.entry(source).or_default().wrote.push(*at),
+            Event::Wrote { source, .. } => facts.entry(source).or_default().wrote = *at,
             Event::Ending { task, why } => {
                 if let Some(facts) = sources.get(&task).and_then(|source| facts.get_mut(source)) {
                     facts.ending = Some((why, *at));
@@ -65,6 +68,7 @@ fn facts_of(record: &Record) -> HashMap<SourceId, Facts> {
             Event::Response { task, .. } => {
                 if let Some(facts) = sources.get(&task).and_then(|source| facts.get_mut(source)) {
                     facts.answered.push(*at);
+                    facts.wrote_before.push(facts.wrote);
                 }
             }
             _ => {}
@@ -196,9 +200,8 @@ impl Case<'_> {
             return Ok(());
         };
         let before = number.checked_sub(1).map(|number| facts.answered[number]);
-        let wrote = facts.wrote[..facts.wrote.partition_point(|at| *at < answered)].last();
         let began = sent.max(facts.opened).max(before.unwrap_or_default());
-        let began = began.max(wrote.copied().unwrap_or_default());
+        let began = began.max(facts.wrote_before[number]);
         let is_prompt = answered <= began + PROMPT || self.plan.jumps();
         demand("an answer comes at once", is_prompt, || {
             format!("answer {number} came at {answered}, although nothing happened since {began}")
