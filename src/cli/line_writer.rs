@@ -48,7 +48,7 @@ pub(crate) struct LineWriter {
 #[derive(Debug)]
 struct Shared {
     /// What the threads are called.
-    name: String,
+    name: &'static str,
     losses: Losses,
     idle_timeout: Duration,
     queue: Mutex<Queue>,
@@ -94,7 +94,7 @@ impl LineWriter {
     /// # Errors
     /// When the system refuses a thread.
     pub(crate) fn spawn(
-        name: &str,
+        name: &'static str,
         losses: Losses,
         out: impl Write + Send + 'static,
     ) -> io::Result<LineWriter> {
@@ -102,14 +102,13 @@ impl LineWriter {
     }
 
     fn with_idle_timeout(
-        name: &str,
+        name: &'static str,
         losses: Losses,
         out: impl Write + Send + 'static,
         idle_timeout: Duration,
     ) -> io::Result<LineWriter> {
         let (queue, work, done) = Default::default();
         let output = Mutex::new(Output { to: Box::new(out), batch: Batch::default() });
-        let name = name.into();
         let shared = Shared { name, losses, idle_timeout, queue, output, work, done };
         let writer = LineWriter { shared: Arc::new(shared) };
         writer.start_thread(&mut writer.shared.queue())?;
@@ -119,7 +118,7 @@ impl LineWriter {
     /// Starts the thread that looks into `queue`, which is ours.
     fn start_thread(&self, queue: &mut Queue) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
-        thread::Builder::new().name(shared.name.clone()).spawn(move || shared.write_out())?;
+        thread::Builder::new().name(shared.name.into()).spawn(move || shared.write_out())?;
         queue.has_thread = true;
         Ok(())
     }

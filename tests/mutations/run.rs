@@ -113,7 +113,6 @@ fn run(root: &Path, words: &[String]) -> io::Result<usize> {
     Ok(rows.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Nobody)).count())
 }
 
-/// Reads the sections of the list.
 /// The bugs of the list; all of them can be planted.
 fn plantable(root: &Path) -> io::Result<Vec<Bug>> {
     let bugs = read_list(&fs::read_to_string(root.join("tests/mutations/list.md"))?)?;
@@ -123,6 +122,7 @@ fn plantable(root: &Path) -> io::Result<Vec<Bug>> {
     Ok(bugs)
 }
 
+/// Reads the sections of the list.
 fn read_list(text: &str) -> io::Result<Vec<Bug>> {
     text.split("\n## ").skip(1).map(read_bug).collect()
 }

@@ -21,8 +21,7 @@ impl<S: Service> Connection<S> {
             // All of it is written: now the end says so.
             self.source.socket().abort_on_close(false);
         }
-        let has_all = came_whole && !self.source.readiness().contains(Readiness::READABLE);
-        let lingers = must_linger(reason, self.eof, has_all);
+        let lingers = must_linger(reason, self.eof, came_whole, self.source.readiness());
         if !lingers || self.source.shut_write().is_err() {
             return self.end(reason, cx);
         }
@@ -72,11 +71,17 @@ impl<S: Service> Connection<S> {
     }
 }
 
-/// Whether unread input could turn into a reset. Where a peer of which all was read (`has_all`) said
+/// Whether unread input could turn into a reset. `came_whole`: see [`Behind`](super::Behind). Where a peer of which all was read said
 /// itself that this was its last request, nothing is left that could, and a close at once saves two
 /// system calls of seven, and a turn. Who sends more after such words, which RFC 9112 section 9.6
 /// forbids, is reset.
-pub(super) fn must_linger(reason: Reason, eof: bool, has_all: bool) -> bool {
+pub(super) fn must_linger(
+    reason: Reason,
+    eof: bool,
+    came_whole: bool,
+    readiness: Readiness,
+) -> bool {
+    let has_all = came_whole && !readiness.contains(Readiness::READABLE);
     reason.lingers() && !eof && !(has_all && reason.is_peers_wish())
 }
 

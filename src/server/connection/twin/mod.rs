@@ -37,7 +37,7 @@ async fn converse<S: Service>(line: Rc<Line<S>>) -> Said<Infallible> {
             Heard::NothingInTime(error) => line.refuse(error),
         };
         loop {
-            step.has_all &= line.flush().await? == Flushed::AtOnce;
+            step.came_whole &= line.flush().await? == Flushed::AtOnce;
             step = match step.want {
                 Want::Read => break line.rest(),
                 Want::Flush => {
@@ -45,7 +45,7 @@ async fn converse<S: Service>(line: Rc<Line<S>>) -> Said<Infallible> {
                     line.advance(&mut held, 0)
                 }
                 Want::Service => line.next_part(step.work).await?,
-                Want::Close(reason) => line.close(reason, step.has_all).await?,
+                Want::Close(reason) => line.close(reason, step.came_whole).await?,
             };
         }
     }
@@ -76,7 +76,7 @@ struct Step {
     /// The answer that is on its way, if there is one.
     work: Option<Work>,
     /// See [`Behind`](super::Behind).
-    has_all: bool,
+    came_whole: bool,
 }
 
 /// What the conversation consists of.
@@ -140,11 +140,11 @@ impl<S: Service> Line<S> {
         });
         let consumed = all.len() - rest.len();
         *held = left_over(before, input, consumed);
-        let readiness = self.source.borrow().readiness();
-        let had_finished = readiness.contains(Readiness::READ_CLOSED);
-        let work = pending.map(|pending| Work { pending, had_finished });
-        let has_all = came_whole && held.is_none() && !readiness.contains(Readiness::READABLE);
-        Step { want, work, has_all }
+        let work = pending.map(|pending| {
+            let had_finished = self.source.borrow().readiness().contains(Readiness::READ_CLOSED);
+            Work { pending, had_finished }
+        });
+        Step { want, work, came_whole: came_whole && held.is_none() }
     }
 
     fn refuse(&self, error: Error) -> Step {
@@ -154,7 +154,7 @@ impl<S: Service> Line<S> {
         let (want, _) = self
             .shared
             .with_bridge(who, |bridge, response| exchange.refuse(error, output, response, bridge));
-        Step { want, work: None, has_all: false }
+        Step { want, work: None, came_whole: false }
     }
 
     /// Writes all that is in the output buffer: flush before want.
@@ -223,7 +223,7 @@ impl<S: Service> Line<S> {
                 let source = self.source.borrow();
                 let want = take_part(exchange, part, output, &self.shared, who, source.socket());
                 let work = (want == Want::Service).then_some(work);
-                return Ok(Step { want, work, has_all: false });
+                return Ok(Step { want, work, came_whole: false });
             }
             // Not to read, but to be told when the peer goes away.
             self.source.borrow().want(Readiness::READABLE);
@@ -240,7 +240,7 @@ impl<S: Service> Line<S> {
     }
 
     /// An orderly end: half-close, then read until the peer has closed too.
-    async fn close(&self, reason: Reason, has_all: bool) -> Said<Step> {
+    async fn close(&self, reason: Reason, came_whole: bool) -> Said<Step> {
         if self.exchange.borrow().is_broken_off() {
             return Err(self.end(reason));
         }
@@ -248,7 +248,8 @@ impl<S: Service> Line<S> {
             // All of it is written: now the end says so.
             self.source.borrow().socket().abort_on_close(false);
         }
-        let lingers = must_linger(reason, self.eof.get(), has_all);
+        let readiness = self.source.borrow().readiness();
+        let lingers = must_linger(reason, self.eof.get(), came_whole, readiness);
         if !lingers || self.source.borrow_mut().shut_write().is_err() {
             return Err(self.end(reason));
         }
