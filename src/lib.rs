@@ -65,6 +65,7 @@ pub mod greeting;
 pub mod signals;
 pub mod limits;
 mod id;
+mod panics;
 
 pub use id::{NotAnId, SourceId, TaskId};
 

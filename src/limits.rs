@@ -75,6 +75,17 @@ pub const INPUT_BUFFER_BYTES: usize = 64 * 1024;
 /// Zero turns the report off, and saves one reading of the clock per resume.
 pub const SLOW_CALLBACK: Duration = Duration::from_millis(100);
 
+/// Entries of a list of the loop (tasks that are ready, tasks that were woken) whose memory is kept when the
+/// list is empty. What a longer burst took is given back.
+pub const BURST_KEPT: usize = 4096;
+
+/// Tasks that are dropped because they were given to a loop that is gone, for one call. A destructor that
+/// gives the loop another such task could go on for ever; what is left after so many is leaked, and told.
+pub const REFUSED_TASKS_DROPPED_MAX: usize = 1024;
+
+/// Tasks that a report of a loop on which nothing can happen names.
+pub const DEADLOCK_TASKS_NAMED_MAX: usize = 10;
+
 /// Length of the kernel's accept queue that is asked for (the kernel caps it at
 /// `net.core.somaxconn`).
 pub const LISTEN_BACKLOG: i32 = 4096;

@@ -14,7 +14,8 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{self, available_parallelism};
 
 use super::spawn::JoinError;
-use crate::event_loop::{Handle, panic_text};
+use crate::event_loop::Handle;
+use crate::panics::panic_text;
 
 /// Helper threads of one loop: as many as asyncio's default executor has at most.
 fn threads_max() -> usize {

@@ -9,8 +9,9 @@ use std::rc::Rc;
 use std::task::{Context as PollContext, Poll, Waker, ready};
 
 use super::slot::{Slot, Value};
-use crate::event_loop::{Cause, Context, Flow, Handle, Lent, Task, panic_text};
+use crate::event_loop::{Cause, Context, Flow, Handle, Lent, Task};
 use crate::id::TaskId;
+use crate::panics::panic_text;
 
 /// Why a task has no value.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //! touches it, one short borrow at a time.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{RawWakerVTable, Waker};
 
@@ -33,6 +34,18 @@ pub(super) struct Core {
     pub(super) coroutines: u64,
     /// One value of each type, for what is built on the loop; see [`Handle::local`](super::Handle).
     pub(super) locals: Vec<Rc<dyn Any>>,
+    /// Sources of which something is wanted: without one, the world can resume nobody.
+    pub(super) wanted_sources: usize,
+    /// Since the loop is being dropped, or is gone: what was given to it after that, until it is dropped.
+    pub(super) refused: Option<Refused>,
+}
+
+/// Tasks that came too late.
+#[derive(Default)]
+pub(super) struct Refused {
+    pub(super) tasks: VecDeque<(TaskId, Box<dyn Task>)>,
+    /// Somebody further down the stack drops them, one after the other.
+    pub(super) is_being_emptied: bool,
 }
 
 pub(super) struct TaskSlot {
@@ -114,6 +127,8 @@ impl Core {
             stalls: 0,
             coroutines: 0,
             locals: Vec::new(),
+            wanted_sources: 0,
+            refused: None,
         }
     }
 

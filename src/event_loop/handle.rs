@@ -18,6 +18,7 @@ use super::task::{Cause, Task};
 use super::timers::TimerId;
 use super::wake::{Lent, Remote, Wakes};
 use crate::id::{SourceId, TaskId};
+use crate::limits::BURST_KEPT;
 use crate::observe::{Event, Watch};
 use crate::world::{Listener, LoopClock, Pollable, Readiness, Stream, Time};
 
@@ -37,6 +38,8 @@ pub(super) struct Shared {
     pub(super) wakes: Arc<Wakes>,
     /// For the next resume that needs a waker.
     pub(super) spare_waker: Cell<Option<Lent>>,
+    /// Empty: memory for the next list of woken tasks.
+    pub(super) spare_list: Cell<Vec<TaskId>>,
 }
 
 /// A slot that is given back unless its task is made: the maker may fail, or panic.
@@ -81,6 +84,8 @@ impl Handle {
 
     /// Gives the loop a task; it is resumed for the first time in the next turn. `make` is told the
     /// task's id, so that it can register sources and set timers for it.
+    ///
+    /// A loop that is gone, or going, drops the task at once; a coroutine then counts as cancelled.
     pub fn spawn_task(&self, make: impl FnOnce(TaskId) -> Box<dyn Task>) -> TaskId {
         let made: Result<TaskId, Infallible> = self.try_spawn_task(|task| Ok(make(task)));
         let Ok(task) = made;
@@ -119,11 +124,8 @@ impl Handle {
             let boxed = core.tasks.get_mut(task).and_then(|slot| slot.boxed.take());
             boxed.inspect(|_| drop(core.tasks.remove(task)))
         };
-        // Not under the borrow: its drop may ask for things.
         if let Some(boxed) = boxed {
-            let kind = boxed.kind();
-            drop(boxed);
-            self.watch().tell(|| Event::Finished { task, kind });
+            self.drop_task(task, boxed);
         }
     }
 
@@ -132,6 +134,11 @@ impl Handle {
         // Not under a borrow: making a task may register its sources.
         let boxed = make(reserved.task)?;
         let (task, kind) = (reserved.task, boxed.kind());
+        if self.shared.core.borrow().refused.is_some() {
+            drop(reserved);
+            self.refuse(task, boxed);
+            return Ok(task);
+        }
         std::mem::forget(reserved);
         if let Some(slot) = self.shared.core.borrow_mut().tasks.get_mut(task) {
             slot.boxed = Some(boxed);
@@ -175,7 +182,14 @@ impl Handle {
 
     /// Sets a timer: `task` is resumed with `Cause::TIMER` once the clock has reached `deadline`.
     pub fn at(&self, deadline: Time, task: TaskId) -> TimerId {
-        let id = self.shared.core.borrow_mut().timers.set(deadline, task);
+        let id = {
+            let core = &mut *self.shared.core.borrow_mut();
+            // A loop that is gone fires nothing, and stores nothing.
+            if core.refused.is_some() {
+                return TimerId::FIRED;
+            }
+            core.timers.set(deadline, task)
+        };
         self.watch().tell(|| Event::TimerSet { task, deadline });
         id
     }
@@ -233,12 +247,17 @@ impl Handle {
 impl Handle {
     /// The loop's one value of type `T`; made when it is first asked for, dropped with the loop.
     /// This is what others use globals and thread-locals for.
+    ///
+    /// A loop that is gone keeps nothing: each call makes a value that is the caller's alone.
     pub(crate) fn local<T: 'static>(&self, make: impl FnOnce() -> T) -> Rc<T> {
         let find = |core: &Core| core.locals.iter().find_map(|any| Rc::clone(any).downcast().ok());
         let found = find(&self.shared.core.borrow());
         found.unwrap_or_else(|| {
             let made = Rc::new(make());
-            self.shared.core.borrow_mut().locals.push(Rc::clone(&made) as Rc<dyn Any>);
+            let core = &mut *self.shared.core.borrow_mut();
+            if core.refused.is_none() {
+                core.locals.push(Rc::clone(&made) as Rc<dyn Any>);
+            }
             made
         })
     }
@@ -341,9 +360,11 @@ impl Handle {
 
     /// Gives a source to another task, which has not yet said what it waits for.
     pub(super) fn set_owner(&self, source: SourceId, owner: TaskId) {
-        if let Some(slot) = self.shared.core.borrow_mut().sources.get_mut(source)
+        let core = &mut *self.shared.core.borrow_mut();
+        if let Some(slot) = core.sources.get_mut(source)
             && slot.owner != owner
         {
+            core.wanted_sources -= usize::from(!slot.interest.is_empty());
             (slot.owner, slot.interest) = (owner, Readiness::empty());
         }
     }
@@ -352,12 +373,14 @@ impl Handle {
     /// readiness is lost, whenever it came.
     pub(super) fn set_interest(&self, source: SourceId, interest: Readiness) {
         let (owner, cause) = {
-            let mut core = self.shared.core.borrow_mut();
+            let core = &mut *self.shared.core.borrow_mut();
             let Some(slot) = core.sources.get_mut(source) else { return };
             if slot.interest == interest {
                 // It was queued when this interest was set, or when the readiness came.
                 return;
             }
+            core.wanted_sources += usize::from(!interest.is_empty());
+            core.wanted_sources -= usize::from(!slot.interest.is_empty());
             slot.interest = interest;
             (slot.owner, slot.cause())
         };
@@ -367,7 +390,11 @@ impl Handle {
     }
 
     pub(super) fn close(&self, source: SourceId) {
-        self.shared.core.borrow_mut().sources.remove(source);
+        {
+            let core = &mut *self.shared.core.borrow_mut();
+            let wanted = core.sources.remove(source).is_some_and(|slot| !slot.interest.is_empty());
+            core.wanted_sources -= usize::from(wanted);
+        }
         self.watch().tell(|| Event::Closed { source });
     }
 }
@@ -382,7 +409,24 @@ impl Handle {
 
     pub(super) fn queue_wakes(&self) {
         if self.shared.wakes.pending() {
-            self.shared.wakes.drain(|task| self.queue_one(task, Cause::WOKEN));
+            self.queue_woken();
+        }
+    }
+
+    fn queue_woken(&self) {
+        let mut woken = self.shared.spare_list.take();
+        self.shared.wakes.take(&mut woken);
+        // All are queued before the observer hears of the first: it may queue tasks itself, and those
+        // come after what was woken before.
+        {
+            let core = &mut *self.shared.core.borrow_mut();
+            woken.retain(|task| core.queue(*task, Cause::WOKEN));
+        }
+        for task in woken.drain(..) {
+            self.watch().tell(|| Event::Queued { task, cause: Cause::WOKEN });
+        }
+        if woken.capacity() <= BURST_KEPT {
+            self.shared.spare_list.set(woken);
         }
     }
 

@@ -12,22 +12,22 @@
 //!
 //! Nothing else anywhere calls a task.
 
-use std::any::Any;
 use std::cell::OnceCell;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::id::{SourceId, TaskId};
 use crate::limits::{INPUT_BUFFER_BYTES, SLOW_CALLBACK};
-use crate::observe::{Event, Observer};
+use crate::observe::{Event, Observer, Timeout};
+use crate::panics::caught;
 use crate::world::os::Os;
 use crate::world::{Readiness, Time, World};
 
 mod callback;
 mod core;
+mod deadlock;
 mod gate;
 mod handle;
 mod ready;
@@ -85,6 +85,8 @@ pub struct EventLoop {
     resumes: Resumes,
     /// Who may hold the loop.
     gate: Option<Box<dyn Gate>>,
+    /// That nothing can ever happen again is said once.
+    said_deadlock: bool,
     /// What the last wait reported; empty between turns, kept for its memory.
     arrived: Vec<(SourceId, Readiness)>,
     /// Made when a host program first asks for it.
@@ -108,6 +110,7 @@ impl EventLoop {
             slow_callback: SLOW_CALLBACK,
             resumes: Resumes::default(),
             gate: None,
+            said_deadlock: false,
             arrived: Vec::new(),
             descriptor: OnceCell::new(),
         }
@@ -200,6 +203,10 @@ impl EventLoop {
 
         // Phase 1: work out the timeout.
         let timeout = self.handle.begin_turn(limit);
+        if timeout == Timeout::Forever && !self.said_deadlock && self.handle.is_deadlocked() {
+            self.said_deadlock = true;
+            self.handle.report_deadlock();
+        }
 
         // Phase 2: ask the world, then read the clock, once.
         self.handle.wait_for_world(timeout, &mut self.arrived)?;
@@ -236,14 +243,14 @@ impl EventLoop {
             cause: resume.cause,
             scratch: &mut self.scratch,
         };
-        let flow = catch_unwind(AssertUnwindSafe(|| resume.boxed.resume(&mut cx)));
+        let flow = caught(|| resume.boxed.resume(&mut cx));
         // What a task left in the output buffer is not the next task's to send.
         self.scratch.output.clear();
         let ended = self.notice_slow(&resume, began);
         match flow {
             Ok(Flow::Done) => self.finish(resume.task, resume.boxed),
             Ok(flow) => self.handle.put_back(resume.task, resume.boxed, flow),
-            Err(panic) => self.bury(resume.task, resume.boxed, panic.as_ref()),
+            Err(words) => self.bury(resume.task, resume.boxed, &words),
         }
         ended
     }
@@ -253,18 +260,18 @@ impl EventLoop {
     fn pass_gate(&mut self, moment: impl FnOnce(&Handle) -> Option<Moment>) {
         let (Some(moment), Some(gate)) = (moment(&self.handle), &mut self.gate) else { return };
         let handle = &self.handle;
-        let passed = catch_unwind(AssertUnwindSafe(|| {
+        let passed = caught(|| {
             if !gate.lets_pass(moment, handle) {
                 handle.stop_clock();
                 gate.hold(moment, handle);
             }
-        }));
+        });
         handle.let_clock_go_on();
         if passed.is_err() {
             log::error!("the gate panicked before {moment}; it was removed");
             let gate = self.gate.take();
             // Its drop may panic as well.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(gate)));
+            let _ = caught(|| drop(gate));
         }
     }
 
@@ -293,30 +300,17 @@ impl EventLoop {
 
     /// Removes a task. Its drop closes its sources, and may ask the handle for things.
     fn finish(&self, task: TaskId, boxed: Box<dyn Task>) {
-        let kind = boxed.kind();
         self.handle.forget(task);
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(boxed))) {
-            log::error!(
-                "task {task} ({kind}) panicked while it was dropped: {}",
-                panic_text(&*panic)
-            );
-        }
-        self.handle.watch().tell(|| Event::Finished { task, kind });
+        self.handle.drop_task(task, boxed);
         self.handle.queue_wakes();
     }
 
-    fn bury(&self, task: TaskId, boxed: Box<dyn Task>, panic: &(dyn Any + Send)) {
+    fn bury(&self, task: TaskId, boxed: Box<dyn Task>, words: &str) {
         let kind = boxed.kind();
-        log::error!("task {task} ({kind}) panicked and was removed: {}", panic_text(panic));
+        log::error!("task {task} ({kind}) panicked and was removed: {words}");
         self.handle.watch().tell(|| Event::Panicked { task, kind });
         self.finish(task, boxed);
     }
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&'static str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words")
 }
 
 /// The descriptor becomes readable when a turn would find something to do. It is the poller itself
@@ -334,8 +328,11 @@ impl AsFd for EventLoop {
 impl Drop for EventLoop {
     /// Tasks hold handles, and the loop behind the handles holds the tasks: take them out.
     fn drop(&mut self) {
-        while let Some((task, boxed)) = self.handle.take_any_task() {
-            self.finish(task, boxed);
+        for task in self.handle.close_loop() {
+            // Another task's destructor may have discarded it.
+            if let Some(boxed) = self.handle.take_task(task) {
+                self.finish(task, boxed);
+            }
         }
         self.handle.drop_locals();
     }

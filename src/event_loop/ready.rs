@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::id::TaskId;
+use crate::limits::BURST_KEPT;
 
 /// First in, first out. A task is in it at most once: exactly while its slot has a cause.
 #[derive(Debug, Default)]
@@ -19,6 +20,13 @@ impl ReadyQueue {
         self.queue.pop_front()
     }
 
+    /// Gives back what a burst took. Called between turns, when the queue is as short as it gets.
+    pub(super) fn give_back(&mut self) {
+        if self.queue.capacity() > BURST_KEPT && self.queue.len() <= BURST_KEPT / 2 {
+            self.queue.shrink_to(BURST_KEPT);
+        }
+    }
+
     /// First come first.
     pub(super) fn iter(&self) -> impl Iterator<Item = TaskId> {
         self.queue.iter().copied()
@@ -30,6 +38,11 @@ impl ReadyQueue {
 
     pub(super) fn len(&self) -> usize {
         self.queue.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.queue.capacity()
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 
 use super::Handle;
 use super::task::{Cause, Described, Task};
 use crate::id::{SourceId, TaskId};
+use crate::panics::caught;
 use crate::world::{Readiness, Time};
 
 /// What is on a loop at one moment. Displayed, it is a page for people: who is alive, as a tree.
@@ -132,7 +133,7 @@ impl Handle {
             core.tasks.get_mut(id).and_then(|slot| slot.boxed.take())
         };
         let Some(boxed) = boxed else { return view };
-        let asked = catch_unwind(AssertUnwindSafe(|| view.ask(boxed.as_ref())));
+        let asked = caught(|| view.ask(boxed.as_ref()));
         if asked.is_err() {
             log::error!("task {id} ({}) panicked while it described itself", view.kind);
         }
@@ -231,9 +232,9 @@ impl fmt::Display for Snapshot {
 }
 
 /// A status as of a moment.
-struct Doing {
-    status: Status,
-    now: Time,
+pub(super) struct Doing {
+    pub(super) status: Status,
+    pub(super) now: Time,
 }
 
 impl fmt::Display for Doing {

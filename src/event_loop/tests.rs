@@ -5,10 +5,13 @@ use crate::world::Stream;
 use crate::world::sim::{Net, PIPE_BYTES, Sim};
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::task::Waker;
 use std::thread;
+
+mod ends;
 
 /// A task made of a closure.
 struct Script<F>(F);

@@ -10,12 +10,14 @@ use std::time::Duration;
 use slotmap::Key;
 
 use super::Handle;
-use super::core::Core;
+use super::core::{Core, Refused};
 use super::handle::Shared;
 use super::task::{Cause, Flow, Task};
 use super::wake::Wakes;
 use crate::id::{SourceId, TaskId};
+use crate::limits::REFUSED_TASKS_DROPPED_MAX;
 use crate::observe::{Event, Timeout, Watch};
+use crate::panics::caught;
 use crate::world::{LoopClock, Readiness, Time, World};
 
 /// What [`Handle::take_next`] gives: all that is needed to resume a task.
@@ -35,6 +37,7 @@ impl Handle {
             clock,
             wakes: Wakes::new(alarm),
             spare_waker: Cell::default(),
+            spare_list: Cell::default(),
         };
         Handle { shared: Rc::new(shared) }
     }
@@ -162,7 +165,9 @@ impl Handle {
         self.shared.wakes.set_resuming(false);
         // Those rang no alarm while the flag was set.
         self.queue_wakes();
-        debug_assert!(self.shared.core.borrow().current.is_null());
+        let core = &mut *self.shared.core.borrow_mut();
+        core.ready.give_back();
+        debug_assert!(core.current.is_null());
     }
 
     /// The task that [`take_next`](Handle::take_next) would take, and its kind.
@@ -213,17 +218,73 @@ impl Handle {
         core.tasks.remove(task);
     }
 
-    pub(super) fn take_any_task(&self) -> Option<(TaskId, Box<dyn Task>)> {
+    /// The tasks that are on the loop, when nothing can be added any more.
+    ///
+    /// All of them at once: looking for the next one from the beginning each time would be quadratic.
+    pub(super) fn close_loop(&self) -> Vec<TaskId> {
+        self.shared.wakes.close();
         let core = &mut *self.shared.core.borrow_mut();
-        let task = core.tasks.keys().next()?;
-        let boxed = core.tasks.remove(task)?.boxed?;
-        Some((task, boxed))
+        core.refused = Some(Refused::default());
+        core.tasks.keys().collect()
+    }
+
+    pub(super) fn take_task(&self, task: TaskId) -> Option<Box<dyn Task>> {
+        self.shared.core.borrow_mut().tasks.get_mut(task)?.boxed.take()
+    }
+
+    /// Drops a task that is on the loop no more. Not under a borrow: its destructor may ask for things.
+    /// If it panics, that is no fault of whoever drops it.
+    pub(super) fn drop_task(&self, task: TaskId, boxed: Box<dyn Task>) {
+        let kind = boxed.kind();
+        if let Err(words) = caught(|| drop(boxed)) {
+            log::error!("task {task} ({kind}) panicked while it was dropped: {words}");
+        }
+        self.watch().tell(|| Event::Finished { task, kind });
+    }
+
+    /// Drops a task that was given to a loop that is gone. Its destructor may give the loop another one,
+    /// which is dropped when this one is done (and not further down the stack), and so on.
+    pub(super) fn refuse(&self, task: TaskId, boxed: Box<dyn Task>) {
+        let next = |handle: &Handle| {
+            let core = &mut *handle.shared.core.borrow_mut();
+            let refused = core.refused.as_mut()?;
+            let next = refused.tasks.pop_front();
+            refused.is_being_emptied = next.is_some();
+            next
+        };
+        {
+            let core = &mut *self.shared.core.borrow_mut();
+            let Some(refused) = &mut core.refused else { return };
+            refused.tasks.push_back((task, boxed));
+            if refused.is_being_emptied {
+                return;
+            }
+        }
+        for _ in 0..REFUSED_TASKS_DROPPED_MAX {
+            let Some((task, boxed)) = next(self) else { return };
+            self.drop_task(task, boxed);
+        }
+        let mut leaked = 0;
+        while let Some((_, boxed)) = next(self) {
+            leaked += 1;
+            std::mem::forget(boxed);
+        }
+        if leaked > 0 {
+            log::error!(
+                "destructors of tasks go on giving tasks to a loop that is gone: after \
+                 {REFUSED_TASKS_DROPPED_MAX}, {leaked} are leaked"
+            );
+        }
     }
 
     /// Not under the borrow: what they hold may hold handles.
     pub(super) fn drop_locals(&self) {
         let locals = std::mem::take(&mut self.shared.core.borrow_mut().locals);
-        drop(locals);
+        for local in locals {
+            if let Err(words) = caught(|| drop(local)) {
+                log::error!("a value of the loop panicked while it was dropped: {words}");
+            }
+        }
     }
 
     pub(super) fn descriptor(&self) -> io::Result<OwnedFd> {

@@ -4,6 +4,7 @@
 //! behind a mutex. The loop empties it into the ready queue in phase 3, and, so that wakes and
 //! direct queueing keep their order, whenever a task is queued and whenever a resume ends.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,13 +12,14 @@ use std::task::{Wake, Waker};
 use std::thread::{self, ThreadId};
 
 use crate::id::TaskId;
+use crate::limits::BURST_KEPT;
 
 /// The list of woken tasks.
 ///
 /// Invariant: while the loop may be waiting (that is, outside phase 4), a list that is not empty
 /// has rung the alarm.
 pub(super) struct Wakes {
-    list: Mutex<Vec<TaskId>>,
+    list: Mutex<List>,
     /// True if the list may have something in it; lets the loop look without locking.
     pending: AtomicBool,
     /// The loop is asked to stop.
@@ -30,10 +32,21 @@ pub(super) struct Wakes {
     alarm: Arc<dyn Fn() + Send + Sync>,
 }
 
+#[derive(Default)]
+struct List {
+    /// In the order of waking, each task once: a thread that wakes one task a million times while
+    /// the loop is busy must not cost a million entries.
+    tasks: Vec<TaskId>,
+    /// Those of `tasks`.
+    members: HashSet<TaskId>,
+    /// The loop is gone, and wakers that outlive it store nothing.
+    closed: bool,
+}
+
 impl Wakes {
     pub(super) fn new(alarm: Arc<dyn Fn() + Send + Sync>) -> Arc<Wakes> {
         Arc::new(Wakes {
-            list: Mutex::new(Vec::new()),
+            list: Mutex::default(),
             pending: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             resuming: AtomicBool::new(false),
@@ -45,9 +58,12 @@ impl Wakes {
     pub(super) fn push(&self, task: TaskId) {
         let first = {
             let mut list = self.list();
-            list.push(task);
+            if list.closed || !list.members.insert(task) {
+                return;
+            }
+            list.tasks.push(task);
             self.pending.store(true, Ordering::Release);
-            list.len() == 1
+            list.tasks.len() == 1
         };
         if first && !self.in_resume() {
             (self.alarm)();
@@ -58,11 +74,32 @@ impl Wakes {
         self.pending.load(Ordering::Acquire)
     }
 
-    /// Hands the woken tasks to `queue`, in the order of waking.
-    pub(super) fn drain(&self, mut queue: impl FnMut(TaskId)) {
+    /// Exchanges the woken tasks, in the order of waking, for `empty`, which brings its memory. The
+    /// mutex is free again when the caller queues them: that emits events, and an observer may wake a
+    /// task.
+    pub(super) fn take(&self, empty: &mut Vec<TaskId>) {
+        debug_assert!(empty.is_empty());
         let mut list = self.list();
         self.pending.store(false, Ordering::Release);
-        list.drain(..).for_each(&mut queue);
+        std::mem::swap(&mut list.tasks, empty);
+        // Clearing a table takes as long as it is large.
+        if list.members.capacity() > BURST_KEPT {
+            list.members = HashSet::new();
+        } else {
+            list.members.clear();
+        }
+    }
+
+    /// The loop ends: from now on, a wake stores nothing.
+    pub(super) fn close(&self) {
+        let mut list = self.list();
+        *list = List { closed: true, ..List::default() };
+        self.pending.store(false, Ordering::Release);
+    }
+
+    /// True if nobody but the loop can wake a task: `own` references are the loop's.
+    pub(super) fn are_unreachable(self: &Arc<Self>, own: usize) -> bool {
+        Arc::strong_count(self) == own
     }
 
     pub(super) fn set_resuming(&self, resuming: bool) {
@@ -91,7 +128,7 @@ impl Wakes {
     }
 
     /// Nobody panics while holding the lock; and a list of ids is valid whatever happened.
-    fn list(&self) -> MutexGuard<'_, Vec<TaskId>> {
+    fn list(&self) -> MutexGuard<'_, List> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -205,7 +242,7 @@ mod tests {
 
     fn drained(wakes: &Wakes) -> Vec<TaskId> {
         let mut tasks = Vec::new();
-        wakes.drain(|task| tasks.push(task));
+        wakes.take(&mut tasks);
         tasks
     }
 
@@ -252,6 +289,52 @@ mod tests {
         lent.assign(other);
         lent.waker().wake_by_ref();
         lent.into_waker().wake();
-        assert_eq!(drained(&wakes), [one, other, other]);
+        assert_eq!(drained(&wakes), [one, other], "a task is in the list once");
+    }
+
+    #[test]
+    fn a_task_has_at_most_one_wake_outstanding() {
+        let (wakes, rings) = counted();
+        let [one, other] = tasks();
+        // By one waker, by others for the same task, and by its id.
+        let waker = Waker::from(TaskWaker::new(one, &wakes));
+        for _ in 0..100_000 {
+            waker.wake_by_ref();
+            wakes.push(one);
+            Waker::from(TaskWaker::new(one, &wakes)).wake();
+        }
+        wakes.push(other);
+        assert_eq!((wakes.list().tasks.capacity() < 100, rings.load(Ordering::Relaxed)), (true, 1));
+        assert_eq!(drained(&wakes), [one, other]);
+        // And again one, once that was taken.
+        wakes.push(one);
+        assert_eq!(drained(&wakes), [one]);
+    }
+
+    #[test]
+    fn the_memory_of_a_burst_is_given_back() {
+        let (wakes, _) = counted();
+        let mut ids = slotmap::SlotMap::with_key();
+        for _ in 0..10 * BURST_KEPT {
+            wakes.push(ids.insert(()));
+        }
+        assert_eq!(drained(&wakes).len(), 10 * BURST_KEPT);
+        let list = wakes.list();
+        assert!(list.tasks.capacity() <= BURST_KEPT && list.members.capacity() <= BURST_KEPT);
+    }
+
+    #[test]
+    fn wakes_of_a_loop_that_is_gone_store_nothing() {
+        let (wakes, rings) = counted();
+        let [one, other] = tasks();
+        wakes.push(one);
+        wakes.close();
+        for _ in 0..1_000 {
+            wakes.push(one);
+            wakes.push(other);
+        }
+        assert_eq!((wakes.pending(), rings.load(Ordering::Relaxed)), (false, 1));
+        let list = wakes.list();
+        assert_eq!((list.tasks.capacity(), list.members.capacity()), (0, 0));
     }
 }

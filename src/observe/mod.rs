@@ -6,11 +6,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::id::{SourceId, TaskId};
+use crate::panics::caught;
 use crate::world::{LoopClock, Readiness, Time};
 
 mod machine;
@@ -255,11 +255,10 @@ impl Watch {
         self.on.set(false);
         let installed = self.installed.get();
         let at = self.clock.now();
-        let told = catch_unwind(AssertUnwindSafe(|| observer.event(at, event)));
-        if told.is_err() {
-            log::error!("the observer panicked at \"{event}\"; it was removed");
+        if let Err(words) = caught(|| observer.event(at, event)) {
+            log::error!("the observer panicked at \"{event}\", and was removed: {words}");
             // Its drop may panic as well.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(observer)));
+            let _ = caught(|| drop(observer));
             return;
         }
         if installed == self.installed.get() {

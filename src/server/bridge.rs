@@ -2,7 +2,6 @@
 
 use std::cell::RefMut;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::{Pending, Service, Shared, Start};
@@ -10,6 +9,7 @@ use crate::http::{Answer, BodyPolicy, DateCache, Handled, Handler, Request, Resp
 use crate::id::TaskId;
 use crate::limits::Limits;
 use crate::observe::{Event, Excerpt};
+use crate::panics::caught;
 use crate::world::Time;
 
 /// One answer, for an access log.
@@ -70,8 +70,7 @@ impl<S: Service> Shared<S> {
 impl<S: Service> Bridge<'_, S> {
     fn call_service(&mut self, request: &Request<'_>, response: &mut Response) -> Handled {
         let Shared { service, status, .. } = self.shared;
-        let start = AssertUnwindSafe(|| service.start(request, response, &status.handle));
-        match catch_unwind(start) {
+        match caught(|| service.start(request, response, &status.handle)) {
             Ok(Start::Done) => Handled::Done,
             Ok(Start::Later(pending)) => {
                 self.pending = Some(pending);
@@ -110,9 +109,8 @@ impl<S: Service> Handler for Bridge<'_, S> {
     }
 
     fn body_policy(&mut self, head: &Request<'_>) -> BodyPolicy {
-        let ask = AssertUnwindSafe(|| self.shared.service.body_policy(head));
         // The panic itself was printed; the service will be asked for the answer, too.
-        catch_unwind(ask).unwrap_or(BodyPolicy::Discard)
+        caught(|| self.shared.service.body_policy(head)).unwrap_or(BodyPolicy::Discard)
     }
 
     fn respond(&mut self, request: &Request<'_>, response: &mut Response) -> Handled {

@@ -19,7 +19,6 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -28,6 +27,7 @@ use crate::event_loop::{EventLoop, Handle};
 use crate::http::{BodyPolicy, DateCache, Request, Response};
 use crate::limits::{DESCRIPTORS_RESERVED, LimitError, Limits};
 use crate::observe::Machine;
+use crate::panics::caught;
 use crate::world::{Listener, os};
 
 mod acceptor;
@@ -256,7 +256,11 @@ impl Server {
     /// [`Running::join`].
     pub fn spawn(self, service: impl Service + Send + 'static) -> io::Result<Running> {
         let (handle, local_addrs) = (self.handle(), self.local_addrs());
-        let serve = move || self.serve(service);
+        let serve = move || {
+            caught(|| self.serve(service)).unwrap_or_else(|words| {
+                Err(io::Error::other(format!("the server's thread panicked: {words}")))
+            })
+        };
         let thread = thread::Builder::new().name("helloop".into()).spawn(serve)?;
         Ok(Running { handle, local_addrs, thread })
     }
@@ -301,8 +305,7 @@ impl Running {
     /// # Errors
     /// See [`Server::serve`]. A panic of the thread becomes an error too.
     pub fn join(self) -> io::Result<Report> {
-        let panicked = |_| Err(io::Error::other("the server's thread panicked"));
-        self.thread.join().unwrap_or_else(panicked)
+        self.thread.join().expect("the thread catches its panics")
     }
 }
 
@@ -422,10 +425,13 @@ impl<S> Shared<S> {
     fn log(&self, access: &Access<'_>) {
         let mut place = self.access_log.borrow_mut();
         let Some(log) = &mut *place else { return };
-        if catch_unwind(AssertUnwindSafe(|| log(access))).is_err() {
-            log::error!("the access log panicked; it was removed");
+        if let Err(words) = caught(|| log(access)) {
+            log::error!("the access log panicked, and was removed: {words}");
             self.is_logged.set(false);
-            *place = None;
+            let log = place.take();
+            drop(place);
+            // Its drop may panic as well.
+            let _ = caught(|| drop(log));
         }
     }
 }
