@@ -1,6 +1,7 @@
 //! Addresses to listen on, and the URLs that lead to them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ffi::OsString;
+use std::net::SocketAddr;
 
 /// Where to listen if nobody says anything.
 pub(crate) const DEFAULT: &str = "localhost:8080";
@@ -8,10 +9,16 @@ pub(crate) const DEFAULT: &str = "localhost:8080";
 /// The variable that platforms set to the port which a program must listen on.
 pub(crate) const PORT: &str = "PORT";
 
+/// The value of an environment variable. An empty one counts as unset: that is what templates make of
+/// a value which nobody gave.
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
 /// Where to listen if only `PORT` may say something: on every address of the machine, IPv4
 /// included, because a platform's proxy comes from outside.
 pub(crate) fn from_environment() -> Result<String, String> {
-    match std::env::var_os(PORT) {
+    match variable(PORT) {
         None => Ok(DEFAULT.into()),
         Some(port) => from_port(&port.to_string_lossy()),
     }
@@ -28,17 +35,18 @@ fn from_port(port: &str) -> Result<String, String> {
     }
 }
 
-/// The URLs under which a person finds the server: one for each, in order.
+/// What is listened on, as URLs: one for each, in order. Both loopback addresses are `localhost` where
+/// that was asked for; every other address stands for itself, because a name would promise
+/// something else than was bound: `[::]` is every address of the machine.
 ///
 /// `listen` is what was asked for, `bound` what came of it.
 pub(crate) fn urls(listen: &[&str], bound: &[SocketAddr]) -> Vec<String> {
-    let asked_for_localhost = listen.iter().any(|text| {
-        let host = text.rsplit_once(':').map_or(*text, |(host, _)| host);
-        host.eq_ignore_ascii_case("localhost")
-    });
     let mut urls = Vec::new();
     for address in bound {
-        let url = url(*address, asked_for_localhost);
+        let url = match is_localhost(listen, *address) {
+            true => format!("http://localhost:{}/", address.port()),
+            false => format!("http://{address}/"),
+        };
         if !urls.contains(&url) {
             urls.push(url);
         }
@@ -46,14 +54,30 @@ pub(crate) fn urls(listen: &[&str], bound: &[SocketAddr]) -> Vec<String> {
     urls
 }
 
-/// An unspecified address cannot be visited, but this machine's own name leads to it.
-fn url(address: SocketAddr, asked_for_localhost: bool) -> String {
-    let (ip, port) = (address.ip(), address.port());
-    let is_localhost = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    if ip.is_unspecified() || (asked_for_localhost && is_localhost.contains(&ip)) {
-        return format!("http://localhost:{port}/");
-    }
-    format!("http://{address}/")
+/// Whether `bound` came of asking for `localhost`.
+fn is_localhost(listen: &[&str], bound: SocketAddr) -> bool {
+    let is_meant = |text: &&str| match text.rsplit_once(':') {
+        Some((host, port)) => {
+            let port: Option<u16> = port.parse().ok();
+            host.eq_ignore_ascii_case("localhost")
+                && (port == Some(bound.port()) || port == Some(0))
+        }
+        None => false,
+    };
+    let itself = bound.to_string();
+    bound.ip().is_loopback() && listen.iter().any(is_meant) && !listen.contains(&&*itself)
+}
+
+/// What to say to somebody whose program is the first process of its machine, which is to say, of a
+/// container: others cannot reach a loopback address in there.
+pub(crate) fn advice_for_a_container(bound: &[SocketAddr]) -> Option<String> {
+    let port = bound.first()?.port();
+    bound.iter().all(|address| address.ip().is_loopback()).then(|| {
+        format!(
+            "this is the first process here, as in a container, and listens on a loopback address: \
+             nobody outside can connect. Listen on [::]:{port}, or set {PORT}={port}"
+        )
+    })
 }
 
 #[cfg(test)]
@@ -79,10 +103,36 @@ mod tests {
     }
 
     #[test]
-    fn an_unspecified_address_is_shown_as_one_to_visit() {
-        let any = ["0.0.0.0:80", "[::]:80", "[::]:81"];
-        let expected = ["http://localhost:80/", "http://localhost:81/"];
-        assert_eq!(urls_of(&["0.0.0.0:80", "[::]:80", "[::]:81"], &any), expected);
+    fn an_unspecified_address_is_not_localhost() {
+        let any = ["0.0.0.0:80", "[::]:80"];
+        assert_eq!(urls_of(&any, &any), ["http://0.0.0.0:80/", "http://[::]:80/"]);
+        assert_eq!(urls_of(&["[::]:0", "localhost:81"], &any[1..]), ["http://[::]:80/"]);
+    }
+
+    #[test]
+    fn localhost_is_only_what_was_asked_for_by_that_name() {
+        let asked = ["localhost:80", "127.0.0.1:81"];
+        let bound = ["127.0.0.1:80", "[::1]:80", "127.0.0.1:81"];
+        let expected = ["http://localhost:80/", "http://127.0.0.1:81/"];
+        assert_eq!(urls_of(&asked, &bound), expected);
+        assert_eq!(urls_of(&["localhost:0", "127.0.0.1:81"], &bound), expected);
+        assert_eq!(
+            urls_of(&["localhost:80", "10.0.0.1:80"], &["10.0.0.1:80"]),
+            ["http://10.0.0.1:80/"]
+        );
+    }
+
+    #[test]
+    fn who_is_first_in_a_container_is_told_that_nobody_can_come() {
+        let advice = |bound: &[&str]| {
+            let bound: Vec<SocketAddr> = bound.iter().map(|text| text.parse().unwrap()).collect();
+            advice_for_a_container(&bound)
+        };
+        let said = advice(&["127.0.0.1:8080", "[::1]:8080"]).unwrap();
+        assert!(said.contains("[::]:8080") && said.contains("PORT=8080"), "{said}");
+        assert_eq!(advice(&["[::]:8080"]), None);
+        assert_eq!(advice(&["127.0.0.1:8080", "10.0.0.1:8080"]), None);
+        assert_eq!(advice(&[]), None);
     }
 
     #[test]

@@ -11,16 +11,24 @@ use helloop::server::Server;
 use crate::addresses;
 use crate::loops::LOOPS_MAX;
 use crate::run::{Plan, complain, run};
+use crate::stderr::StandardError;
+
+mod logger;
 
 const HELP: &str = "\
 Greets over HTTP: GET /World is answered `Hello, World!`.
+
+Usage: helloop [serve]
 
 This helloop was built without its command line (`--no-default-features`). Environment:
   HELLOOP_LISTEN  addresses to listen on, HOST:PORT, separated by commas
   PORT            without HELLOOP_LISTEN: listens on [::]:PORT
   HELLOOP_LOOPS   event loops, each on a thread of its own, 1 to 256; without it 1
-Without both it listens on localhost:8080. SIGINT and SIGTERM end it gracefully, within 25 s; a
-second one ends it now.
+  RUST_LOG        what is logged: off, error, warn, info, debug or trace; without it info
+A variable that is empty counts as unset. Without the first two it listens on localhost:8080.
+
+SIGTERM, SIGINT, SIGQUIT and SIGHUP end it gracefully, within 25 s; SIGINT ends it at once while it
+does that. The exit codes are those of the full `helloop serve`.
 ";
 
 /// The variable that says how many loops there are.
@@ -43,22 +51,31 @@ pub(crate) fn main() -> ExitCode {
         Asked::Help => say(HELP),
         Asked::Version => say(concat!("helloop ", env!("CARGO_PKG_VERSION"), "\n")),
         Asked::Unknown(argument) => usage(&format!(
-            "{argument:?} is not understood: this helloop was built without its command line and \
-             is told everything by environment variables, see --help"
+            "{argument:?} is not understood: this helloop was built without its command line. Its \
+             only argument is `serve`, which may be left out, and it is told everything else by \
+             environment variables, see --help"
         )),
     }
 }
 
-fn asked(mut arguments: impl Iterator<Item = OsString>) -> Asked {
-    let Some(argument) = arguments.next() else { return Asked::Serve };
-    match argument.to_str() {
-        Some("--help" | "-h") => Asked::Help,
-        Some("--version" | "-V") => Asked::Version,
-        _ => Asked::Unknown(argument.to_string_lossy().into_owned()),
+/// `serve` may stand here because it must stand in the full command, which this one can take the place
+/// of.
+fn asked(arguments: impl Iterator<Item = OsString>) -> Asked {
+    let arguments: Vec<String> =
+        arguments.map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let options = words.strip_prefix(&["serve"]).unwrap_or(&words);
+    match options {
+        [] => Asked::Serve,
+        ["--help" | "-h"] => Asked::Help,
+        ["--version" | "-V"] => Asked::Version,
+        [first @ .., last] => Asked::Unknown(first.first().unwrap_or(last).to_string()),
     }
 }
 
 fn serve() -> ExitCode {
+    let stderr = StandardError::start();
+    logger::install(stderr.out());
     match listen().and_then(|addresses| Ok((addresses, loops()?))) {
         Ok((addresses, loops)) => run(Plan {
             addresses,
@@ -69,22 +86,22 @@ fn serve() -> ExitCode {
             run_for: None,
             observers: Vec::new(),
             companion: None,
-            stderr: &|| Box::new(io::stderr()),
+            stderr: &|| stderr.out(),
         })
-        .conclude(io::stderr()),
+        .conclude(stderr.out()),
         Err(error) => usage(&error),
     }
 }
 
 fn listen() -> Result<Vec<String>, String> {
-    match std::env::var_os("HELLOOP_LISTEN") {
+    match addresses::variable("HELLOOP_LISTEN") {
         Some(list) => Ok(list.to_string_lossy().split(',').map(str::to_owned).collect()),
         None => addresses::from_environment().map(|address| vec![address]),
     }
 }
 
 fn loops() -> Result<NonZeroUsize, String> {
-    std::env::var_os(LOOPS)
+    addresses::variable(LOOPS)
         .map_or(Ok(NonZeroUsize::MIN), |text| loops_from(&text.to_string_lossy()))
 }
 
@@ -111,12 +128,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_help_and_version_are_understood() {
+    fn only_serve_help_and_version_are_understood() {
         let of = |arguments: &[&str]| asked(arguments.iter().map(OsString::from));
         assert_eq!(of(&[]), Asked::Serve);
         assert_eq!(of(&["--help"]), Asked::Help);
         assert_eq!(of(&["--version"]), Asked::Version);
-        assert_eq!(of(&["serve"]), Asked::Unknown("serve".into()));
+        assert_eq!(of(&["serve", "--version"]), Asked::Version);
+        assert_eq!(of(&["serve"]), Asked::Serve);
+        for (arguments, unknown) in [
+            (&["fetch"][..], "fetch"),
+            (&["serve", "--loops", "2"], "--loops"),
+            (&["serve", "serve"], "serve"),
+            (&["--help", "serve"], "--help"),
+            (&[""], ""),
+        ] {
+            assert_eq!(of(arguments), Asked::Unknown(unknown.into()));
+        }
     }
 
     #[test]

@@ -15,6 +15,9 @@ mod bare;
 mod run;
 mod loops;
 mod addresses;
+mod stderr;
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "some of it is for the access log"))]
+mod line_writer;
 
 fn main() -> ExitCode {
     command::main()

@@ -13,15 +13,17 @@ use helloop::greeting::Greeting;
 use helloop::limits::Limits;
 use helloop::observe::Observer;
 use helloop::server::{Attached, BindError, Builder, Report, Server, Service};
-use helloop::signals::{SIGINT, SIGTERM, on_signal};
+use helloop::signals::{SIGINT, on_signals};
 
 use crate::addresses;
 use crate::loops::{Everybody, Others, divide, log_report};
 
 #[cfg_attr(not(feature = "cli"), path = "run/no_inquiry.rs")]
 mod inquiry;
+mod signals;
 
 use inquiry::Inquiry;
+pub(crate) use signals::signals_that_drain;
 
 /// What is to be run.
 pub(crate) struct Plan<'a> {
@@ -55,7 +57,7 @@ pub(crate) enum Outcome {
     Drained,
     /// The drain's deadline came, and so many connections were still busy.
     Cut { connections: u64, drain_timeout: Duration },
-    /// A second signal came during the drain, when so many connections were still busy.
+    /// SIGINT came during the drain, when so many connections were still busy.
     Forced { connections: u64 },
     /// It could not begin: none of the addresses is listened on.
     CannotBind(BindError),
@@ -92,19 +94,34 @@ impl fmt::Display for Outcome {
             Outcome::Drained => write!(f, "drained"),
             Outcome::Cut { connections, drain_timeout } => {
                 let were = were_cut(*connections);
-                write!(f, "the drain took longer than {drain_timeout:?}: {were}")
+                write!(f, "the drain took longer than {}: {were}", Shown(*drain_timeout))
             }
             Outcome::Forced { connections } => {
-                write!(f, "a second signal ended the drain: {}", were_cut(*connections))
+                write!(f, "SIGINT ended the drain: {}", were_cut(*connections))
             }
             Outcome::CannotBind(error) if error.is_in_use() => write!(
                 f,
                 "{error}\nEnd that program, or listen on another port; port 0 lets the system \
                  choose a free one."
             ),
+            Outcome::CannotBind(error) if error.is_privileged() => write!(
+                f,
+                "{error}\nPorts below 1024 are for the superuser: listen on another one, for example \
+                 8080. Linux can allow them: `setcap cap_net_bind_service=+ep` for this program, \
+                 `sysctl net.ipv4.ip_unprivileged_port_start=0` for all."
+            ),
             Outcome::CannotBind(error) => write!(f, "{error}"),
             Outcome::Failed(error) => write!(f, "{error}"),
         }
+    }
+}
+
+/// A duration in a sentence. `Debug` has "0ns" for nothing.
+struct Shown(Duration);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_zero() { f.write_str("0s") } else { write!(f, "{:?}", self.0) }
     }
 }
 
@@ -131,6 +148,9 @@ pub(crate) fn run(plan: Plan<'_>) -> Outcome {
 
 /// As [`run`], with something else than greetings on the first loop.
 pub(crate) fn run_service(plan: Plan<'_>, service: impl Service + 'static) -> Outcome {
+    if let Err(error) = signals::outlive_user_signals() {
+        return Outcome::Failed(error);
+    }
     let descriptors = raise_descriptor_limit();
     serve(plan, descriptors, service).unwrap_or_else(|outcome| outcome)
 }
@@ -199,47 +219,61 @@ fn announce(listen: &[&str], attached: &Attached, stderr: &mut dyn Write) {
         // Whole lines, for whoever reads them while others write.
         let _ = stderr.write_all(format!("Server started at {url}\n").as_bytes());
     }
+    if std::process::id() == 1
+        && let Some(advice) = addresses::advice_for_a_container(attached.local_addrs())
+    {
+        log::warn!("{advice}");
+    }
 }
 
 /// How the servers come to their end.
 struct Ending {
     everybody: Everybody,
     drain_timeout: Duration,
-    /// SIGINTs and SIGTERMs so far: the first drains, another one stops.
-    signals: Cell<u32>,
+    is_draining: Cell<bool>,
+    /// SIGINT came while it drained.
+    is_forced: Cell<bool>,
 }
 
 impl Ending {
     fn new(everybody: Everybody, drain_timeout: Duration) -> Rc<Ending> {
-        Rc::new(Ending { everybody, drain_timeout, signals: Cell::new(0) })
+        let (is_draining, is_forced) = Default::default();
+        Rc::new(Ending { everybody, drain_timeout, is_draining, is_forced })
     }
 
     /// From now on signals, and the time, end the servers.
     fn arrange(self: &Rc<Self>, handle: &Handle, run_for: Option<Duration>) -> io::Result<()> {
-        for (signal, name) in [(SIGINT, "SIGINT"), (SIGTERM, "SIGTERM")] {
-            let ending = Rc::clone(self);
-            on_signal(handle, signal, move || ending.signal(name))?;
-        }
+        let ending = Rc::clone(self);
+        on_signals(handle, &signals_that_drain(), move |signal| ending.signal(signal))?;
         if let Some(run_for) = run_for {
             let ending = Rc::clone(self);
-            let why = format!("the time to run ({run_for:?}) is over");
+            let why = format!("the time to run ({}) is over", Shown(run_for));
             handle.call_later(run_for, move |_| ending.drain(&why));
         }
         Ok(())
     }
 
-    fn signal(&self, name: &str) {
-        self.signals.set(self.signals.get().saturating_add(1));
-        if self.signals.get() == 1 {
+    /// The first one drains. Later ones change nothing, because supervisors repeat themselves
+    /// (timeout(1) sends SIGTERM to the process and then to its group); but who presses Ctrl-C while
+    /// it drains wants no drain.
+    fn signal(&self, signal: i32) {
+        let name = signals::name(signal);
+        if !self.is_draining.get() {
             self.drain(name);
-        } else {
-            log::warn!("{name} again: stopping now");
+        } else if signal == SIGINT {
+            log::warn!("{name}, and it drains already: stopping now");
+            self.is_forced.set(true);
             self.everybody.shutdown();
+        } else {
+            log::info!("{name}, and it drains already: that goes on; SIGINT would stop it now");
         }
     }
 
     fn drain(&self, why: &str) {
-        log::info!("{why}: draining for at most {:?}", self.drain_timeout);
+        if self.is_draining.replace(true) {
+            return;
+        }
+        log::info!("{why}: draining for at most {}", Shown(self.drain_timeout));
         self.everybody.drain(self.drain_timeout);
     }
 
@@ -247,7 +281,7 @@ impl Ending {
         let (requests, connections) = (report.requests, report.connections);
         log::info!("requests answered: {requests}, connections: {connections}");
         match report.cut {
-            connections if self.signals.get() > 1 => Outcome::Forced { connections },
+            connections if self.is_forced.get() => Outcome::Forced { connections },
             0 => Outcome::Drained,
             connections => Outcome::Cut { connections, drain_timeout: self.drain_timeout },
         }

@@ -17,10 +17,10 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 
-use signal_hook::SigId;
-use signal_hook::low_level::{pipe, unregister};
+use signal_hook::iterator::backend::SignalDelivery;
+use signal_hook::iterator::exfiltrator::WithRawSiginfo;
 
-pub use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+pub use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use crate::event_loop::{Context, Flow, Handle, Source, Task};
 use crate::id::TaskId;
@@ -29,10 +29,7 @@ use crate::world::{Readiness, Stream, os};
 /// Calls `action` on the loop's thread whenever the process is sent `signal`, in place of what the
 /// signal would do by default. Returns the task that waits for it.
 ///
-/// Signals of one kind that arrive before the kernel delivers the first are one signal, as always.
-/// Several loops, and other code that uses `signal-hook`, may wait for the same signal. Once the
-/// task is gone (with its loop) nothing is called any more, but the default action does not come
-/// back: the signal is then ignored.
+/// [`on_signals`] is the same for several signals, and says more.
 ///
 /// # Errors
 /// When the process has no descriptors left, or the kernel knows no such signal.
@@ -42,43 +39,76 @@ use crate::world::{Readiness, Stream, os};
 pub fn on_signal(
     handle: &Handle,
     signal: i32,
-    action: impl FnMut() + 'static,
+    mut action: impl FnMut() + 'static,
 ) -> io::Result<TaskId> {
-    let (to_loop, from_handler) = UnixStream::pair()?;
+    on_signals(handle, &[signal], move |_| action())
+}
+
+/// Calls `action` with the number of the signal whenever the process is sent one of `signals`, in
+/// place of what the signal would do by default. One task waits for all of them, and three
+/// descriptors are open for it, however many they are. Returns that task.
+///
+/// Signals of one kind that arrive before the kernel delivers the first are one signal, as always;
+/// of those that were delivered, up to five of a kind are kept until the loop turns. Several
+/// kinds that arrived in one turn come in the order of their numbers. Several loops, and other code
+/// that uses `signal-hook`, may wait for the same signal. Once the task is gone (with its loop)
+/// nothing is called any more, but the default action does not come back: the signal is then
+/// ignored.
+///
+/// # Errors
+/// When the process has no descriptors left, or the kernel knows no such signal.
+///
+/// # Panics
+/// For signals that cannot or must not be caught: SIGKILL, SIGSTOP, SIGILL, SIGFPE, SIGSEGV.
+pub fn on_signals(
+    handle: &Handle,
+    signals: &[i32],
+    action: impl FnMut(i32) + 'static,
+) -> io::Result<TaskId> {
+    // `signal-hook` has places for this many, and panics beyond them.
+    if signals.iter().any(|signal| !(1..128).contains(signal)) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no such signal"));
+    }
+    let (from_handler, to_loop) = UnixStream::pair()?;
     from_handler.set_nonblocking(true)?;
-    let registration = Registration(pipe::register(signal, to_loop)?);
+    let deliveries =
+        SignalDelivery::with_pipe(from_handler.try_clone()?, to_loop, WithRawSiginfo, signals)?;
     handle.try_spawn_task(|task| {
         let stream = Stream::Unix(os::UnixStream::from_std(from_handler));
         let source = Source::stream(handle, stream, task)?;
-        Ok(Box::new(Signal { source, action, _registration: registration }) as Box<dyn Task>)
+        Ok(Box::new(Signals { source, deliveries, action }) as Box<dyn Task>)
     })
 }
 
 /// The task at the reading end of the self-pipe. It waits for as long as its loop lives.
-struct Signal<A> {
-    /// One byte for each delivery.
+struct Signals<A> {
+    /// At least one byte after deliveries.
     source: Source<Stream>,
+    /// Which signals they were. Its handlers go when it is dropped.
+    deliveries: SignalDelivery<UnixStream, WithRawSiginfo>,
     action: A,
-    _registration: Registration,
 }
 
-impl<A: FnMut()> Task for Signal<A> {
+impl<A: FnMut(i32)> Task for Signals<A> {
     fn resume(&mut self, cx: &mut Context<'_>) -> Flow {
         // Until it would block: readiness is sticky, and signals are few.
-        loop {
+        let flow = loop {
             match self.source.read(&mut cx.scratch.input) {
-                Ok(0) => return Flow::Done,
-                Ok(deliveries) => (0..deliveries).for_each(|_| (self.action)()),
+                Ok(0) => break Flow::Done,
+                Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.source.want(Readiness::READABLE);
-                    return Flow::Wait;
+                    break Flow::Wait;
                 }
                 Err(error) => {
                     log::error!("cannot read from the self-pipe of a signal: {error}");
-                    return Flow::Done;
+                    break Flow::Done;
                 }
             }
-        }
+        };
+        // After the bytes: a handler notes the signal first, and then writes.
+        self.deliveries.pending().for_each(|delivery| (self.action)(delivery.si_signo));
+        flow
     }
 
     fn kind(&self) -> &'static str {
@@ -86,21 +116,13 @@ impl<A: FnMut()> Task for Signal<A> {
     }
 }
 
-/// The handler's entry in the process-wide table, taken out when the task is dropped.
-struct Registration(SigId);
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        unregister(self.0);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event_loop::EventLoop;
+    use signal_hook::consts::{SIGCHLD, SIGWINCH};
     use signal_hook::low_level::raise;
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
     use std::rc::Rc;
 
     #[test]
@@ -117,6 +139,21 @@ mod tests {
     }
 
     #[test]
+    fn one_task_waits_for_several_signals_and_counts_them() {
+        let mut event_loop = EventLoop::new().unwrap();
+        let heard = Rc::new(RefCell::new(Vec::new()));
+        let hears = Rc::clone(&heard);
+        let heard_by_task = move |signal| hears.borrow_mut().push(signal);
+        on_signals(event_loop.handle(), &[SIGWINCH, SIGCHLD], heard_by_task).unwrap();
+        assert_eq!(event_loop.handle().task_count(), 1);
+        for signal in [SIGWINCH, SIGCHLD, SIGWINCH] {
+            raise(signal).unwrap();
+        }
+        assert!(event_loop.run_until(|| heard.borrow().len() == 3).unwrap());
+        assert_eq!(*heard.borrow(), [SIGCHLD, SIGWINCH, SIGWINCH]);
+    }
+
+    #[test]
     fn a_signal_without_its_loop_is_ignored() {
         let event_loop = EventLoop::new().unwrap();
         on_signal(event_loop.handle(), SIGUSR2, || unreachable!()).unwrap();
@@ -127,7 +164,9 @@ mod tests {
     #[test]
     fn an_unknown_signal_is_an_error() {
         let event_loop = EventLoop::new().unwrap();
-        assert!(on_signal(event_loop.handle(), 4711, || {}).is_err());
+        for signal in [4711, 127, 0, -1] {
+            assert!(on_signal(event_loop.handle(), signal, || {}).is_err(), "{signal}");
+        }
         assert_eq!(event_loop.handle().task_count(), 0);
     }
 }

@@ -5,8 +5,9 @@
 
 use std::process::ExitCode;
 
+use clap::builder::Resettable;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 mod serve;
 mod fetch;
@@ -16,8 +17,6 @@ mod limits;
 mod units;
 mod access_log;
 mod json;
-mod line_writer;
-mod stderr;
 mod explain;
 mod compare;
 mod trace;
@@ -45,7 +44,7 @@ enum Command {
 
 /// Runs the command.
 pub(crate) fn main() -> ExitCode {
-    let done = Cli::try_parse().and_then(|cli| match cli.command {
+    let done = parse().and_then(|cli| match cli.command {
         Command::Serve(arguments) => serve::main(&arguments),
         Command::Fetch(arguments) => fetch::main(&arguments),
         Command::Explain(arguments) => explain::main(&arguments),
@@ -58,6 +57,21 @@ pub(crate) fn main() -> ExitCode {
         let _ = error.print();
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
     })
+}
+
+fn parse() -> Result<Cli, clap::Error> {
+    let command = Cli::command().mut_subcommands(|command| command.mut_args(unset_if_empty));
+    let typed = command.try_get_matches()?;
+    Cli::from_arg_matches(&typed).map_err(|error| error.format(&mut Cli::command()))
+}
+
+/// A variable that is empty counts as unset: that is what templates make of a value which nobody gave.
+fn unset_if_empty(argument: Arg) -> Arg {
+    let is_empty = argument.get_env().is_some_and(|name| {
+        let value = std::env::var_os(name);
+        value.is_some_and(|value| value.is_empty())
+    });
+    if is_empty { argument.env(Resettable::Reset) } else { argument }
 }
 
 /// A usage error of the subcommand `name` that clap could not see.

@@ -15,17 +15,18 @@ use jiff::Timestamp;
 use super::access_log::{Entry, Format};
 use super::lab::{CannotBegin, Lab, Options};
 use super::limits::LimitArguments;
-use super::line_writer::{LineWriter, Losses, standard_output};
-use super::stderr::StandardError;
 use super::tracing::Tracing;
 use super::units::{Size, Span};
 use super::{explain, logging, usage};
 use crate::addresses;
+use crate::line_writer::{LineWriter, Losses, standard_output};
 use crate::loops::LOOPS_MAX;
 use crate::run::{Outcome, Plan, run};
+use crate::stderr::StandardError;
 
 const AFTER_HELP: &str = "\
-Each option but -v can be set by its environment variable, too; the command line wins.
+Each option but -v can be set by its environment variable, too; the command line wins. A variable
+that is empty counts as unset.
 Durations and sizes have a unit: 25s, 500ms, 1h 30m; 512B, 16KiB, 1MB.
 The limit of open descriptors is raised as far as the system allows.
 
@@ -44,12 +45,12 @@ Exit codes:
   2  usage
   3  cannot listen
   4  the drain took longer than --drain-timeout, and busy connections were cut
-  5  a second SIGINT or SIGTERM ended the drain";
+  5  SIGINT came while it drained, and ended it at once";
 
 /// Greet over HTTP: GET /World is answered `Hello, World!`
 ///
-/// SIGINT and SIGTERM drain: nothing new is accepted, what was asked is answered, then it ends. A
-/// second one ends it at once.
+/// SIGTERM, SIGINT, SIGQUIT and SIGHUP drain: nothing new is accepted, what was asked is answered,
+/// then it ends. SIGINT while it drains ends it at once; the others change nothing then.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {

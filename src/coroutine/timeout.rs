@@ -18,6 +18,9 @@ pub struct Elapsed {
 
 impl fmt::Display for Elapsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.after.is_zero() {
+            return f.write_str("no result at once");
+        }
         write!(f, "no result after {:?}", self.after)
     }
 }

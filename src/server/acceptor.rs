@@ -170,8 +170,7 @@ impl<S: Service + 'static> Acceptor<S> {
     fn warn(&mut self, why: fmt::Arguments<'_>, cx: &Context<'_>) {
         if self.logged.is_none_or(|logged| cx.now().since(logged) >= ACCEPT_LOG_INTERVAL) {
             self.logged = Some(cx.now());
-            let open = self.status().open.get();
-            log::warn!("{why}; {open} connections are open, others wait");
+            log::warn!("{why}; {}, others wait", self.status().how_many_are_open());
         }
     }
 

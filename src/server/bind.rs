@@ -33,6 +33,14 @@ impl BindError {
         matches!(&self.cause, Cause::Refused(error) if error.kind() == io::ErrorKind::AddrInUse)
     }
 
+    /// True if the port is below 1024, and the program may not listen there.
+    pub fn is_privileged(&self) -> bool {
+        let port = self.address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+        let is_denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+        matches!(&self.cause, Cause::Refused(error) if is_denied(error))
+            && port.is_some_and(|port| port < 1024)
+    }
+
     /// True if the text was not an address at all: `HOST:PORT` was expected.
     pub fn is_not_an_address(&self) -> bool {
         matches!(self.cause, Cause::NotAnAddress)
@@ -212,6 +220,17 @@ mod tests {
         let expected = format!("cannot listen on {address}: the port is in use by another program");
         assert_eq!(error.to_string(), expected);
         assert!(std::error::Error::source(&error).is_some(), "what the system said");
+    }
+
+    #[test]
+    fn a_port_of_the_superuser_is_told_from_others() {
+        let refused = |address: &str, errno| {
+            let cause = Cause::Refused(io::Error::from_raw_os_error(errno));
+            BindError { address: address.to_owned(), cause }.is_privileged()
+        };
+        let (eacces, eaddrinuse) = (13, 98);
+        assert!(refused("[::]:80", eacces) && refused("127.0.0.1:1023", eacces));
+        assert!(!refused("[::]:1024", eacces) && !refused("[::]:80", eaddrinuse));
     }
 
     #[test]

@@ -138,7 +138,7 @@ impl Drainer {
         let before = self.status.phase.replace(phase);
         let (task, from, to) = (cx.task(), before.state().name, phase.state().name);
         cx.handle().tell(|| Event::State { task, from, to });
-        log::debug!("server: {from} -> {to}, {} connections open", self.status.open.get());
+        log::debug!("server: {from} -> {to}, {}", self.status.how_many_are_open());
         // Also those of another server on this loop, which find nothing to do.
         cx.handle().wake_kind(ACCEPTOR);
         cx.handle().wake_kind(CONNECTION);

@@ -87,6 +87,14 @@ impl Status {
         self.open.get() < self.connections_max
     }
 
+    /// For a line of the log.
+    pub(super) fn how_many_are_open(&self) -> String {
+        match self.open.get() {
+            1 => "1 connection is open".into(),
+            open => format!("{open} connections are open"),
+        }
+    }
+
     /// Wakes `acceptor` when a connection has ended.
     pub(super) fn wait_for_room(&self, acceptor: TaskId) {
         let mut waiting = self.waiting_for_room.borrow_mut();
@@ -126,5 +134,21 @@ impl Status {
         if self.is_draining() && self.is_empty() {
             self.handle.wake(self.drainer.get());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_loop::EventLoop;
+
+    #[test]
+    fn one_connection_is_open_and_two_are() {
+        let status = Status::new(EventLoop::new().unwrap().handle().clone(), 2);
+        assert_eq!(status.how_many_are_open(), "0 connections are open");
+        status.connection_opened();
+        assert_eq!(status.how_many_are_open(), "1 connection is open");
+        status.connection_opened();
+        assert_eq!(status.how_many_are_open(), "2 connections are open");
     }
 }

@@ -64,6 +64,15 @@ fn the_time_to_run_is_limited() {
 }
 
 #[test]
+fn no_time_is_0s() {
+    let flags = ["--run-for", "0s", "--drain-timeout", "0s"];
+    let mut program = serve(&flags);
+    assert_eq!(program.end().0, Some(0));
+    let why = "the time to run (0s) is over: draining for at most 0s";
+    assert!(program.said.join("\n").contains(why), "{:?}", program.said);
+}
+
+#[test]
 fn a_drain_that_takes_too_long_cuts_and_counts() {
     let (mut program, _stream) = serve_half_a_head(&["--drain-timeout", "50ms"]);
     program.signal("TERM");
@@ -73,14 +82,14 @@ fn a_drain_that_takes_too_long_cuts_and_counts() {
 }
 
 #[test]
-fn a_second_signal_stops_at_once() {
+fn an_interrupt_in_a_drain_stops_at_once() {
     let (mut program, _stream) = serve_half_a_head(&["--drain-timeout", "1h"]);
     program.signal("TERM");
     program.wait_for("goes from serving to draining");
     program.signal("INT");
     assert_eq!(program.end().0, Some(5));
     let last = program.said.last().unwrap();
-    assert_eq!(last, "helloop: a second signal ended the drain: 1 busy connection was cut");
+    assert_eq!(last, "helloop: SIGINT ended the drain: 1 busy connection was cut");
 }
 
 #[test]

@@ -81,14 +81,14 @@ fn connections_that_are_cut_are_counted_over_all_loops() {
 }
 
 #[test]
-fn a_second_signal_stops_all_loops() {
+fn an_interrupt_in_a_drain_stops_all_loops() {
     let mut program = serve(&["--drain-timeout", "1h"]);
     let _crowd = half_heads(&program);
     program.signal("TERM");
     program.wait_for("SIGTERM: draining");
     program.signal("INT");
     assert_eq!(program.end().0, Some(5));
-    let expected = "helloop: a second signal ended the drain: 64 busy connections were cut";
+    let expected = "helloop: SIGINT ended the drain: 64 busy connections were cut";
     assert_eq!(program.said.last().unwrap(), expected);
 }
 

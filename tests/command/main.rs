@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod catalogue;
+mod listening;
+mod signals;
 #[allow(dead_code, reason = "shared with the tests of the examples")]
 mod program;
 #[path = "../it/text.rs"]

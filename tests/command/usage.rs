@@ -38,6 +38,23 @@ fn a_mistake_in_the_environment_names_its_variable() {
     assert!(code == Some(2) && said.contains("PORT is \"http\""), "{said}");
     let (code, _, said) = run(command(&["serve"]).env("HELLOOP_RUN_FOR", "1"));
     assert!(code == Some(2) && said.contains("--run-for") && said.contains("1s"), "{said}");
+    let (code, _, said) = run(&mut command(&["serve", "--listen", ""]));
+    assert!(code == Some(2) && said.contains("`` is not an address"), "{said}");
+}
+
+/// All of them: a template may leave any.
+#[test]
+fn an_empty_variable_says_nothing() {
+    let (_, help, _) = run(&mut command(&["serve", "--help"]));
+    let names: Vec<&str> =
+        help.split("[env: ").skip(1).map(|rest| rest.split_once('=').unwrap().0).collect();
+    assert!(names.len() > 15 && names.contains(&"HELLOOP_TRACE"), "{names:?}");
+    let mut all_empty = command(&["serve"]);
+    all_empty.envs(names.iter().map(|name| (name, ""))).env("PORT", "0");
+    let mut program = Program::start(&mut all_empty);
+    program.greet();
+    program.signal("TERM");
+    assert_eq!(program.end().0, Some(0));
 }
 
 #[test]

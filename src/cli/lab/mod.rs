@@ -31,10 +31,10 @@ use helloop::event_loop::EventLoop;
 use helloop::limits::{DRAIN_TIMEOUT, Limits};
 use helloop::server::{Attached, Server};
 
-use super::stderr::StandardError;
 use super::{logging, usage};
 use crate::addresses;
 use crate::run::{Companion, Outcome, Plan, run_service};
+use crate::stderr::StandardError;
 use lessons::Lessons;
 use link::Link;
 use server::{Facts, Running};
@@ -42,8 +42,8 @@ use server::{Facts, Running};
 const AFTER_HELP: &str = "\
 The page is for this machine alone, and its address has a secret part. A pause lasts until it is
 ended; if the last page is closed meanwhile, the loop goes on after 30 seconds. While the loop is
-held its clock stands still: no timer fires, and no limit of a client comes nearer. SIGINT and
-SIGTERM drain, also a loop that is held.
+held its clock stands still: no timer fires, and no limit of a client comes nearer. A signal
+that drains also drains a loop that is held.
 
 Examples:
   helloop lab                        greet on http://localhost:8080/, and print the page's address

@@ -17,7 +17,7 @@ use helloop::limits::Limits;
 use helloop::server::{
     Attached, BindError, OwnedRequest, PieceSender, Reply, Server, ServerHandle, coroutines, pieces,
 };
-use helloop::signals::{SIGINT, SIGTERM, on_signal};
+use helloop::signals::on_signals;
 use serde_json::{Value, json};
 
 use super::access;
@@ -27,6 +27,7 @@ use super::message;
 use super::page::PAGE;
 use super::pages::{Message, Open, Pages};
 use super::traffic::Traffic;
+use crate::run::signals_that_drain;
 
 /// Time between two batches of news for the pages.
 const NEWS_INTERVAL: Duration = Duration::from_millis(40);
@@ -140,11 +141,9 @@ fn prepare(server: Server, link: &Arc<Link>, facts: Facts) -> io::Result<(EventL
     let answers = Rc::clone(&lab);
     let service = coroutines(move |request| answer(Rc::clone(&answers), request));
     let attached = server.attach(&handle, service)?;
-    for signal in [SIGINT, SIGTERM] {
-        // The watched loop has the same signal in a socket of its own, and reads it when it turns.
-        let link = Arc::clone(link);
-        on_signal(&handle, signal, move || link.open_for_good())?;
-    }
+    // The watched loop has the same signals in a socket of its own, and reads them when it turns.
+    let opens = Arc::clone(link);
+    on_signals(&handle, &signals_that_drain(), move |_| opens.open_for_good())?;
     drop(handle.spawn_named("news", news(Rc::clone(&lab))));
     drop(handle.spawn_named("traffic notes", traffic_notes(lab)));
     Ok((event_loop, attached))

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 use std::thread;
 
-use super::line_writer::{LineWriter, Losses};
+use crate::line_writer::{LineWriter, Losses};
 
 /// Standard error. Dropping it writes what is left, also when the program panics.
 pub(crate) struct StandardError {
