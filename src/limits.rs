@@ -114,8 +114,9 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 /// cost its memory for ever.
 pub const BUFFER_BYTES_KEPT_MAX: usize = 64 * 1024;
 
-/// Time for looking a name up. At the limit: the fetch fails. A resolver asks each of its servers
-/// for 5 s; who has not found anything by then has been asked twice.
+/// Time for looking a name up, from the moment at which the look-up begins: a queue of other names
+/// takes none of it. At the limit: the fetch fails. A resolver asks each of its servers for 5 s; who
+/// has not found anything by then has been asked twice.
 pub const FETCH_RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time for connecting, over all addresses of a name. At the limit: the fetch fails, and says which
@@ -162,8 +163,22 @@ pub const REQUEST_BODY_INLINE_BYTES_MAX: usize = 16 * 1024;
 /// [`Resolver`]: crate::coroutine::Resolver
 pub const RESOLVED_KEPT: Duration = Duration::from_secs(10);
 
-/// Names that one resolver remembers. At the limit it forgets all of them: they are asked again.
+/// Names that one resolver remembers. At the limit it forgets the oldest, which is asked for again.
 pub const RESOLVED_NAMES_MAX: usize = 1024;
+
+/// Names that one resolver looks up at a time, as long as somebody waits for them. At the limit: names
+/// wait in order. Each takes a thread, and name servers take only so many questions at once. A client
+/// needs no more than it has connections.
+pub const LOOK_UPS_MAX: usize = 256;
+
+/// Look-ups of one resolver that run on although nobody waits for them any more. At the limit: names
+/// wait until a look-up ends. A thread that asks a dead name server cannot be called back; it hangs
+/// for 30 s as a rule, three times as long as a fetch waits.
+pub const LOOK_UPS_GIVEN_UP_MAX: usize = 512;
+
+/// Time without a look-up after which a thread for look-ups ends. To start one takes some 50 us, and
+/// as long as there is one, the other threads' system calls are dearer.
+pub const LOOK_UP_THREAD_IDLE: Duration = Duration::from_secs(1);
 
 /// Bytes of the head of a reply, the empty line included. At the limit: the exchange fails, the
 /// connection is closed. Four times what a server takes, because of servers that set many cookies.
@@ -193,6 +208,7 @@ const _: () = assert!(INPUT_BUFFER_BYTES >= HEAD_BYTES_MAX);
 const _: () = assert!(READ_BYTES_PER_RESUME_MAX >= INPUT_BUFFER_BYTES);
 const _: () = assert!(REPLY_FIELDS_MAX <= FIELDS_MAX_CEILING);
 const _: () = assert!(INPUT_BUFFER_BYTES >= REPLY_HEAD_BYTES_MAX);
+const _: () = assert!(LOOK_UPS_GIVEN_UP_MAX >= 2 * LOOK_UPS_MAX);
 
 /// The limits of one server. `Limits::default()` holds the constants of this module.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -110,8 +110,15 @@ impl Opener {
         if let Some(known) = self.resolver.known(host) {
             return Ok(known);
         }
+        let asked = self.resolver.ask(host);
+        if !asked.has_begun() {
+            // What others' names take is none of the time for ours.
+            patience.watch.enter(Phase::Queue);
+            let begun = patience.limit(asked.begun()).await;
+            begun.map_err(|timed_out| timed_out.waiting_for(host))?;
+        }
         patience.watch.enter(Phase::Resolve);
-        let answer = patience.limit(self.resolver.resolve(host)).await;
+        let answer = patience.limit(asked.answer()).await;
         let answer = answer.map_err(|timed_out| timed_out.waiting_for(host))?;
         answer.map_err(|error| {
             let message = format!("cannot resolve {host}: {error}");

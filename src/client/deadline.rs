@@ -18,7 +18,7 @@ use crate::world::Time;
 /// [`limits`](crate::limits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Looking the name up; see [`FETCH_RESOLVE_TIMEOUT`].
+    /// Looking the name up, from the beginning of the look-up; see [`FETCH_RESOLVE_TIMEOUT`].
     pub resolve: Duration,
     /// Connecting, over all addresses of the name; see [`FETCH_CONNECT_TIMEOUT`].
     pub connect: Duration,
@@ -29,8 +29,8 @@ pub struct Timeouts {
     pub head: Duration,
     /// Between two pieces of the body; see [`FETCH_BODY_PROGRESS_TIMEOUT`].
     pub body_progress: Duration,
-    /// From `send` to the last byte of the body, redirects and waiting for a free connection
-    /// included; see [`FETCH_WHOLE_TIMEOUT`]. `None`: no limit.
+    /// From `send` to the last byte of the body, redirects and waiting for a free connection or
+    /// look-up included; see [`FETCH_WHOLE_TIMEOUT`]. `None`: no limit.
     pub whole: Option<Duration>,
 }
 
@@ -65,7 +65,7 @@ impl Timeouts {
 /// and a retry are added up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timings {
-    /// Waiting because of the limits of connections.
+    /// Waiting because of the limits of connections and look-ups.
     pub queued: Duration,
     /// Looking the name up; zero if it was known, or a connection was there.
     pub resolve: Duration,

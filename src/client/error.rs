@@ -53,7 +53,7 @@ pub enum ErrorKind {
 /// How far a fetch has come. Each phase has its limit in [`Timeouts`](super::Timeouts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// Waiting because of the limits of connections.
+    /// Waiting because of the limits of connections and look-ups.
     Queue,
     /// Looking the name up.
     Resolve,
@@ -88,7 +88,7 @@ impl Error {
 
     pub(super) fn timeout(phase: Phase, host: &str, limit: Duration, is_whole: bool) -> Error {
         let text = match phase {
-            Phase::Queue => "no connection was free for",
+            Phase::Queue => "no connection or look-up was free for",
             Phase::Resolve => "no address was found for",
             Phase::Connect => "no connection to",
             Phase::Tls => "no TLS handshake with",

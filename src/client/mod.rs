@@ -28,7 +28,7 @@ use crate::coroutine::Resolver;
 use crate::event_loop::Handle;
 use crate::http::AskFields;
 use crate::limits::{
-    FETCH_CONNECTIONS_MAX, INPUT_BUFFER_BYTES, REDIRECTS_MAX, REPLY_BODY_BYTES_MAX,
+    FETCH_CONNECTIONS_MAX, INPUT_BUFFER_BYTES, LOOK_UPS_MAX, REDIRECTS_MAX, REPLY_BODY_BYTES_MAX,
 };
 
 mod request;
@@ -108,6 +108,7 @@ impl Client {
     pub fn builder(handle: &Handle) -> ClientBuilder {
         ClientBuilder {
             handle: handle.clone(),
+            resolver: None,
             timeouts: Timeouts::default(),
             connections_max: FETCH_CONNECTIONS_MAX,
             connections_per_host_max: None,
@@ -150,6 +151,7 @@ impl Client {
 #[derive(Debug)]
 pub struct ClientBuilder {
     handle: Handle,
+    resolver: Option<Resolver>,
     timeouts: Timeouts,
     connections_max: usize,
     connections_per_host_max: Option<usize>,
@@ -164,6 +166,13 @@ impl ClientBuilder {
     /// How long things may take.
     pub fn timeouts(mut self, timeouts: Timeouts) -> ClientBuilder {
         self.timeouts = timeouts;
+        self
+    }
+
+    /// Who knows the addresses of names. The default is a resolver of the client's own, which asks the
+    /// system for as many names at a time as there may be connections, but at most [`LOOK_UPS_MAX`].
+    pub fn resolver(mut self, resolver: Resolver) -> ClientBuilder {
+        self.resolver = Some(resolver);
         self
     }
 
@@ -228,10 +237,15 @@ impl ClientBuilder {
         let (headers, fields) = self.all_headers()?;
         let per_host_max = self.connections_per_host_max.unwrap_or(usize::MAX);
         let handle = self.handle;
+        let resolver = self.resolver.unwrap_or_else(|| {
+            let resolver = Resolver::with_defaults(&handle);
+            resolver.set_look_ups_max(self.connections_max.min(LOOK_UPS_MAX));
+            resolver
+        });
         let shared = Shared {
             opener: Opener {
                 handle: handle.clone(),
-                resolver: Resolver::with_defaults(&handle),
+                resolver,
                 connector: Connector::new(&handle, self.tls),
             },
             pool: Pool::new(&handle, self.connections_max, per_host_max),

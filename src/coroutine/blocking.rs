@@ -25,8 +25,8 @@ fn threads_max() -> usize {
 impl Handle {
     /// Runs `work` on a helper thread of the loop; the value comes back through the waker. There are
     /// at most `min(32, cores + 4)` such threads, made when they are needed; more work waits. They
-    /// are waited for when the loop is dropped. Names are looked up on them, too; work that may take
-    /// very long belongs on an [`Executor`] of its own.
+    /// are waited for when the loop is dropped. Work that may take very long belongs on an
+    /// [`Executor`] of its own.
     ///
     /// A thread cannot be cancelled: when the returned future is dropped, the work runs on, and its
     /// value is lost. In a simulated world, which knows no threads, nobody waits for the value.
@@ -65,30 +65,17 @@ impl Executor {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        let slot = Arc::new(Mutex::new(Slot { result: None, waker: None }));
-        let place = Arc::clone(&slot);
-        let job = Box::new(move || {
-            let result = catch_unwind(AssertUnwindSafe(work));
-            let result =
-                result.map_err(|panic| JoinError::Panicked(panic_text(&*panic).to_owned()));
-            let waker = {
-                let mut slot = lock(&place);
-                slot.result = Some(result);
-                slot.waker.take()
-            };
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        });
+        let (job, blocking) = Blocking::new(work);
         if let Err(error) = self.pool.submit(job) {
             log::error!("cannot start a helper thread: {error}");
-            lock(&slot).result = Some(Err(JoinError::Cancelled));
+            lock(&blocking.slot).result = Some(Err(JoinError::Cancelled));
         }
-        Blocking { slot }
+        blocking
     }
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+/// Work for another thread. It catches its panics.
+pub(super) type Job = Box<dyn FnOnce() + Send>;
 
 #[derive(Debug)]
 struct Pool {
@@ -158,7 +145,7 @@ impl Drop for Pool {
 }
 
 /// A panic while holding one of these locks leaves nothing half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -171,6 +158,28 @@ struct Slot<T> {
 #[must_use = "the value comes to whoever awaits this"]
 pub struct Blocking<T> {
     slot: Arc<Mutex<Slot<T>>>,
+}
+
+impl<T: Send + 'static> Blocking<T> {
+    /// `work` as a job for any thread, and the place to which its value comes.
+    pub(super) fn new(work: impl FnOnce() -> T + Send + 'static) -> (Job, Blocking<T>) {
+        let slot = Arc::new(Mutex::new(Slot { result: None, waker: None }));
+        let place = Arc::clone(&slot);
+        let job = Box::new(move || {
+            let result = catch_unwind(AssertUnwindSafe(work));
+            let result =
+                result.map_err(|panic| JoinError::Panicked(panic_text(&*panic).to_owned()));
+            let waker = {
+                let mut slot = lock(&place);
+                slot.result = Some(result);
+                slot.waker.take()
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        });
+        (job, Blocking { slot })
+    }
 }
 
 impl<T> Future for Blocking<T> {

@@ -39,6 +39,7 @@ mod blocking;
 mod gather;
 mod group;
 mod listener;
+mod lookers;
 mod promise;
 mod slot;
 mod queue;
@@ -70,7 +71,8 @@ pub use timeout::{Elapsed, Timeout};
 pub use wait::{AsCompleted, ReturnWhen, as_completed};
 
 /// Runs a coroutine on a loop of its own, to its end: asyncio's `run`. What it leaves behind is
-/// cancelled then, in no particular order; helper threads are waited for.
+/// cancelled then, in no particular order; helper threads are waited for, except those that look
+/// names up.
 ///
 /// ```
 /// use std::time::Duration;

@@ -1,10 +1,14 @@
 //! The client in a simulated world: no threads, a clock that jumps, and a rough network.
 
-use std::future::Future;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::{Future, pending};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use helloop::client::{Client, ErrorKind, Phase, Timeouts};
+use helloop::coroutine::Resolver;
 use helloop::event_loop::{EventLoop, Handle};
 use helloop::greeting::Greeting;
 use helloop::server::{Attached, Builder};
@@ -83,6 +87,105 @@ fn every_phase_ends_at_its_limit_and_not_earlier() {
         assert_eq!((error.kind(), error.phase()), (ErrorKind::Timeout, Phase::Resolve), "{error}");
         assert!(error.to_string().contains("name.example within 10s"), "{error}");
         assert!(handle.now().since(began) >= Duration::from_secs(10));
+    });
+}
+
+/// How often each name was asked for.
+type Asked = Rc<RefCell<BTreeMap<String, u32>>>;
+
+/// A name server that knows all names, and takes as long as `takes` says; `None`: it never answers.
+fn name_server(
+    handle: &Handle,
+    takes: impl Fn(&str) -> Option<Duration> + 'static,
+) -> (Resolver, Asked) {
+    let asked = Asked::default();
+    let (clock, counts) = (handle.clone(), Rc::clone(&asked));
+    let look_up = move |name: String| {
+        let (clock, takes) = (clock.clone(), takes(&name));
+        *counts.borrow_mut().entry(name).or_default() += 1;
+        async move {
+            match takes {
+                Some(takes) => clock.sleep(takes).await,
+                None => pending().await,
+            }
+            Ok(vec![address()])
+        }
+    };
+    (Resolver::with_look_up(handle, Duration::from_secs(10), look_up), asked)
+}
+
+/// Fetches all at once, and counts those that were answered.
+async fn fetch_all(handle: &Handle, client: &Client, urls: Vec<String>) -> usize {
+    let fetch = |url: String| {
+        let request = client.get(&url);
+        async move { request.send().await?.text().await }
+    };
+    let results = handle.gather(urls.into_iter().map(fetch)).await;
+    results.iter().filter(|result| matches!(result, Ok(Ok(_)))).count()
+}
+
+#[test]
+fn slow_names_are_looked_up_at_the_same_time_and_once() {
+    simulate(1, Faults::NONE, |handle, _net, _attached| async move {
+        let second = Duration::from_secs(1);
+        let (resolver, asked) = name_server(&handle, move |_| Some(second));
+        let client = Client::builder(&handle).resolver(resolver).build().unwrap();
+        let began = handle.now();
+        let urls = (0..300).map(|number| format!("http://h{}.example/{number}", number % 100));
+        assert_eq!(fetch_all(&handle, &client, urls.collect()).await, 300);
+        let took = handle.now().since(began);
+        assert!(took < 2 * second, "{took:?}");
+        assert_eq!((asked.borrow().len(), asked.borrow().values().max()), (100, Some(&1)));
+    });
+}
+
+#[test]
+fn the_limit_of_a_look_up_begins_when_it_does() {
+    simulate(1, Faults::NONE, |handle, _net, _attached| async move {
+        let eight = Duration::from_secs(8);
+        let (resolver, _) = name_server(&handle, move |_| Some(eight));
+        resolver.set_look_ups_max(2);
+        let timeouts = Timeouts { whole: None, ..Timeouts::default() };
+        let client = Client::builder(&handle).timeouts(timeouts).resolver(resolver);
+        let client = client.connections_max(1000).build().unwrap();
+        let began = handle.now();
+        let urls = (0..100).map(|number| format!("http://h{number}.example/"));
+        // The last of them waits for 392 s, and is allowed 10 s.
+        assert_eq!(fetch_all(&handle, &client, urls.collect()).await, 100);
+        assert_eq!(handle.now().since(began).as_secs(), 400);
+    });
+}
+
+#[test]
+fn a_dead_name_costs_only_those_who_ask_for_it() {
+    simulate(1, Faults::NONE, |handle, _net, _attached| async move {
+        let takes = |name: &str| (!name.starts_with("dead")).then_some(Duration::ZERO);
+        let (resolver, asked) = name_server(&handle, takes);
+        let (limit, good_took) = (Duration::from_secs(10), Rc::new(Cell::new(None)));
+        let client = Client::builder(&handle).resolver(resolver.clone()).build().unwrap();
+        let began = handle.now();
+        let (fetch, clock, took) = (client.clone(), handle.clone(), Rc::clone(&good_took));
+        let good = async move {
+            clock.sleep(Duration::from_millis(1)).await;
+            let reply = fetch.get("http://good.example/").send().await;
+            took.set(Some(clock.now().since(began)));
+            reply.map(drop)
+        };
+        let good = handle.spawn(good);
+        let urls = (0..19).map(|number| format!("http://dead{number}.example/"));
+        assert_eq!(fetch_all(&handle, &client, urls.collect()).await, 0);
+        assert_eq!(handle.now().since(began).as_secs(), limit.as_secs());
+        assert_eq!(good.await, Ok(Ok(())));
+        assert!(good_took.get().unwrap() < Duration::from_secs(1), "{good_took:?}");
+
+        // Even where all of the room is theirs, they have it for as long as somebody waits for them.
+        resolver.set_look_ups_max(2);
+        let began = handle.now();
+        let dead = ["http://dead.example/", "http://deader.example/", "http://dead.example/again"];
+        let urls = dead.into_iter().chain(["http://behind.example/"]);
+        assert_eq!(fetch_all(&handle, &client, urls.map(Into::into).collect()).await, 1);
+        assert_eq!(handle.now().since(began).as_secs(), limit.as_secs());
+        assert!(asked.borrow().values().all(|times| *times == 1), "{asked:?}");
     });
 }
 

@@ -17,7 +17,6 @@ mod worker;
 
 use std::fs;
 use std::io;
-use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::process::{ExitCode, exit};
 use std::time::Duration;
@@ -209,8 +208,7 @@ impl Arguments {
         let may_show_progress = !self.no_progress && !self.explain;
         let output = Output::new(may_show_progress)
             .map_err(|error| (CANNOT_WRITE, format!("no standard output: {error}")))?;
-        // Not dropped: a name that is being looked up on a helper thread may keep that for a minute.
-        let mut event_loop = ManuallyDrop::new(EventLoop::new().map_err(failed)?);
+        let mut event_loop = EventLoop::new().map_err(failed)?;
         if self.verbose == 0 {
             // Whoever fetches cannot help it: what runs here is ours, or the machine is busy.
             event_loop.set_slow_callback(Duration::ZERO);
