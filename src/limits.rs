@@ -198,6 +198,14 @@ pub const INTERIM_REPLIES_MAX: u32 = 16;
 /// that collects them may have to keep; one that writes them to disk may raise it.
 pub const REPLY_BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// Codings of the content of one reply that a client takes off. At the limit: the exchange fails. One
+/// is usual, two are a mistake, and each multiplies what a few bytes may come to. curl's number.
+pub const CONTENT_CODINGS_MAX: usize = 5;
+
+/// Bytes that a client decodes in one resume, counted before and after. At the limit: to the back of
+/// the ready queue. It takes a few milliseconds.
+pub const DECODED_BYTES_PER_RESUME_MAX: usize = 1024 * 1024;
+
 /// Bytes of a trace on disk, the older file and the present one together. At the limit: the older half
 /// is given up. A keep-alive request leaves some 60 bytes, so this holds a million of them.
 pub const TRACE_BYTES_MAX: u64 = 64 * 1024 * 1024;

@@ -197,6 +197,16 @@ impl Watch {
         Ok(())
     }
 
+    /// Asked by who is busy for long, and does not wait: looks whether the limit of the whole is over.
+    pub(super) fn check_whole(&self) -> Result<(), TimedOut> {
+        match self.timeouts.whole {
+            Some(limit) if self.handle.now() >= self.whole_end => {
+                Err(TimedOut { phase: self.phase, limit, is_whole: true })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Who waits in a queue will, as a rule, need an earlier timer when its turn has come. One that
     /// is early from the beginning need not be taken back then.
     fn no_later_than_the_next_phase(&self, now: Time) -> Time {

@@ -29,7 +29,7 @@ pub(super) struct Message {
 
 /// One request and its reply.
 pub(super) struct Exchange {
-    handle: Handle,
+    pub(super) handle: Handle,
     scratch: Scratch,
     pub(super) peer: SocketAddr,
     /// `None` when it was given back.
@@ -153,11 +153,6 @@ impl Exchange {
     /// True when the end of the body was read, although some of it may not have been taken.
     pub(super) fn is_complete(&self) -> bool {
         matches!(self.outcome, Some(Ok(())))
-    }
-
-    /// Bytes of the body so far, without chunks.
-    pub(super) fn body_bytes(&self) -> u64 {
-        self.machine.body_bytes()
     }
 
     /// For a retry.

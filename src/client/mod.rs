@@ -45,8 +45,7 @@ mod pool;
 mod keeper;
 mod redirect;
 mod origin;
-#[cfg_attr(not(feature = "gzip"), path = "no_gzip.rs")]
-mod gzip;
+mod content;
 mod text;
 mod deadline;
 mod error;
@@ -86,6 +85,8 @@ struct Shared {
     headers: Vec<(String, String)>,
     /// The same as bytes, for requests without headers of their own.
     fields: AskFields,
+    /// The codings of bodies come off: the client itself says which it accepts.
+    takes_codings_off: bool,
     redirects_max: u32,
     body_bytes_max: u64,
 }
@@ -201,7 +202,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Appends a header field to every request that does not have it.
+    /// Appends a header field to every request that does not have it. With an `Accept-Encoding` of your
+    /// own, here or with a request, bodies come in the coding in which they are sent.
     ///
     /// # Errors
     /// When it cannot be sent; see [`RequestBuilder::header`].
@@ -212,7 +214,7 @@ impl ClientBuilder {
         Ok(self)
     }
 
-    /// Bytes of a body, before and after gzip is taken off; see [`REPLY_BODY_BYTES_MAX`]. At the
+    /// Bytes of a body, before and after each of its codings is taken off; see [`REPLY_BODY_BYTES_MAX`]. At the
     /// limit: the fetch fails, also where the body is taken piece by piece.
     pub fn body_bytes_max(mut self, bytes: u64) -> ClientBuilder {
         self.body_bytes_max = bytes;
@@ -252,6 +254,7 @@ impl ClientBuilder {
             scratch: handle.local(scratch).0.clone(),
             last_origin: LastOrigin::default(),
             timeouts: Rc::new(self.timeouts),
+            takes_codings_off: !has_field(&self.headers, ACCEPT_ENCODING),
             headers,
             fields,
             redirects_max: self.redirects_max,
@@ -261,16 +264,13 @@ impl ClientBuilder {
     }
 
     fn all_headers(&self) -> Result<(Vec<(String, String)>, AskFields), Error> {
-        let given = |name: &str| self.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
+        let accepted = content::accept_encoding();
         let mut all = Vec::new();
         let agent = Some(self.user_agent.as_str()).filter(|agent| !agent.is_empty());
-        let own = [
-            ("User-Agent", agent),
-            ("Accept", Some("*/*")),
-            ("Accept-Encoding", gzip::ACCEPT_ENCODING),
-        ];
+        let own =
+            [("User-Agent", agent), ("Accept", Some("*/*")), (ACCEPT_ENCODING, Some(&*accepted))];
         for (name, value) in own {
-            if let Some(value) = value.filter(|_| !given(name)) {
+            if let Some(value) = value.filter(|_| !has_field(&self.headers, name)) {
                 all.push((name.to_owned(), value.to_owned()));
             }
         }
@@ -281,6 +281,13 @@ impl ClientBuilder {
         }
         Ok((all, fields))
     }
+}
+
+/// What a request says about the codings that its sender can take off.
+const ACCEPT_ENCODING: &str = "Accept-Encoding";
+
+fn has_field(headers: &[(String, String)], name: &str) -> bool {
+    headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
 }
 
 /// The loop's one buffer for all its clients.

@@ -7,12 +7,14 @@ use std::net::SocketAddr;
 use url::Url;
 
 use super::connect::{Patience, authority};
+use super::content::{self, Decoder, Progress};
 use super::deadline::Timings;
 use super::error::{Error, Phase};
 use super::exchange::Exchange;
-use super::gzip::Decoder;
 use super::text;
+use crate::coroutine::yield_now;
 use crate::http::{ReplyHead, Version};
+use crate::limits::DECODED_BYTES_PER_RESUME_MAX;
 
 /// A reply whose head is here, and whose body comes when it is asked for.
 ///
@@ -25,8 +27,11 @@ struct Inner {
     head: ReplyHead,
     exchange: Exchange,
     patience: Patience,
+    /// `None`: the body is given as it comes.
     decoder: Option<Box<Decoder>>,
-    /// The end of the body was given.
+    /// The turn in which was decoded last, and how much in that turn.
+    work: (u64, usize),
+    /// The end of the body was read.
     is_over: bool,
     /// Bytes of the body so far, decoded; at most `body_bytes_max`.
     body_bytes: u64,
@@ -43,16 +48,15 @@ impl Reply {
         body_bytes_max: u64,
     ) -> Reply {
         patience.watch.enter(Phase::Body);
-        let is_gzip = head.text("Content-Encoding").is_some_and(|coding| {
-            coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip")
-        });
-        let decoder = if is_gzip && is_decoded { Decoder::new().map(Box::new) } else { None };
+        let decoder =
+            if is_decoded { Decoder::new(&head, exchange.peer, body_bytes_max) } else { None };
         let mut inner = Inner {
             url,
             head,
             exchange,
             patience,
-            decoder,
+            decoder: decoder.map(Box::new),
+            work: (0, 0),
             is_over: false,
             body_bytes: 0,
             body_bytes_max,
@@ -89,6 +93,15 @@ impl Reply {
         text::encoding(self.0.head.get("Content-Type")).name()
     }
 
+    /// The codings that are on the body still, in the order in which they were put on: `gzip`. Only where
+    /// the request said by itself what it accepts (a header `Accept-Encoding`); all others come off.
+    pub fn codings(&self) -> Vec<String> {
+        match self.0.decoder {
+            Some(_) => Vec::new(),
+            None => content::codings(&self.0.head).map(|c| c.escape_ascii().to_string()).collect(),
+        }
+    }
+
     /// The address that answered.
     pub fn peer(&self) -> SocketAddr {
         self.0.exchange.peer
@@ -99,24 +112,19 @@ impl Reply {
         self.0.patience.watch.timings()
     }
 
-    /// The next piece of the body, chunked and gzip coding taken off; never empty. `None`: the body
-    /// was complete.
+    /// The next piece of the body, its codings taken off (chunked, and those of `Content-Encoding`);
+    /// never empty. `None`: the body was complete.
     ///
     /// # Errors
     /// When the connection breaks or ends early, makes no progress, or says what is wrong; when the
-    /// body is longer than the client takes. The pieces before it are what they are.
+    /// body has a coding that is not known, is not what its coding says, or is longer than the client
+    /// takes. The pieces before it are what they are.
     pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
-        loop {
-            let piece = self.0.raw_chunk().await?;
-            let is_last = piece.is_none();
-            let piece = self.0.decode(piece)?;
-            if !piece.is_empty() {
-                return self.0.count(piece).map(Some);
-            }
-            if is_last {
-                return Ok(None);
-            }
-        }
+        let piece = match self.0.decoder {
+            None => self.0.raw_chunk().await?,
+            Some(_) => self.0.decoded_chunk().await?,
+        };
+        piece.map(|piece| self.0.count(piece)).transpose()
     }
 
     /// The whole body.
@@ -157,8 +165,8 @@ impl Reply {
 impl Inner {
     /// The next piece as it is on the wire, without chunks. `None`: that was all.
     async fn raw_chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
-        if self.is_over || self.decoder.as_ref().is_some_and(|decoder| decoder.has_more()) {
-            return Ok(if self.is_over { None } else { Some(Vec::new()) });
+        if self.is_over {
+            return Ok(None);
         }
         let Inner { exchange, patience, .. } = self;
         let more = poll_fn(|cx| patience.exchange(cx, exchange, Exchange::poll_body)).await;
@@ -179,17 +187,42 @@ impl Inner {
         }
     }
 
-    /// Takes the gzip coding off.
-    fn decode(&mut self, piece: Option<Vec<u8>>) -> Result<Vec<u8>, Error> {
-        match (&mut self.decoder, piece) {
-            (None, piece) => Ok(piece.unwrap_or_default()),
-            (Some(decoder), Some(piece)) => decoder.decode(piece),
-            // A reply to HEAD, or without content, has the field but nothing to take off.
-            (Some(_), None) if self.body_bytes == 0 && self.exchange.body_bytes() == 0 => {
-                Ok(Vec::new())
+    /// The next piece behind the codings. `None`: that was all.
+    async fn decoded_chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        loop {
+            let decoder = self.decoder.as_mut().expect("there is something to take off");
+            match decoder.advance()? {
+                Progress::Plain(piece) => {
+                    self.breathe().await?;
+                    return Ok(Some(piece));
+                }
+                Progress::Busy => self.breathe().await?,
+                Progress::Read => {
+                    let piece = self.raw_chunk().await?;
+                    let decoder = self.decoder.as_mut().expect("it is still there");
+                    match piece {
+                        Some(piece) => decoder.push(piece),
+                        None => decoder.end(),
+                    }
+                }
+                Progress::End => return Ok(None),
             }
-            (Some(decoder), None) => decoder.finish(),
         }
+    }
+
+    /// So that a body that comes to much has neither the loop to itself nor all the time in the world:
+    /// what is here already needs no wait in which others run, and in which limits are looked at.
+    async fn breathe(&mut self) -> Result<(), Error> {
+        let turn = self.exchange.handle.turns();
+        let before = if self.work.0 == turn { self.work.1 } else { 0 };
+        let work = self.decoder.as_mut().map_or(0, |decoder| decoder.take_work());
+        self.work = (turn, before + work);
+        if self.work.1 >= DECODED_BYTES_PER_RESUME_MAX {
+            yield_now().await;
+            let late = self.patience.watch.check_whole();
+            late.map_err(|timed_out| timed_out.waiting_for(authority(&self.url)))?;
+        }
+        Ok(())
     }
 
     fn count(&mut self, piece: Vec<u8>) -> Result<Vec<u8>, Error> {

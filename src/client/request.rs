@@ -13,12 +13,11 @@ use super::connection::Connection;
 use super::deadline::Watch;
 use super::error::{Error, ErrorKind, Phase};
 use super::exchange::{Exchange, Message};
-use super::gzip::ACCEPT_ENCODING;
 use super::origin::LastOrigin;
 use super::pool::Lease;
 use super::redirect;
 use super::reply::Reply;
-use super::{Client, Shared};
+use super::{ACCEPT_ENCODING, Client, Shared, has_field};
 use crate::coroutine::Relay;
 use crate::http::{Ask, Reply as Machine, ReplyHead};
 use crate::limits::{REQUEST_BODY_INLINE_BYTES_MAX, ReplyLimits};
@@ -209,13 +208,13 @@ impl Job {
     }
 
     fn has_header(&self, name: &str) -> bool {
-        self.headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
+        has_field(&self.headers, name)
     }
 
     fn reply(self, head: ReplyHead, exchange: Exchange, patience: Patience) -> Reply {
         // Who asks for a coding by hand wants it as it is.
-        let is_decoded = ACCEPT_ENCODING.is_some() && !self.has_header("Accept-Encoding");
-        let body_bytes_max = self.client.shared.body_bytes_max;
+        let Shared { takes_codings_off, body_bytes_max, .. } = *self.client.shared;
+        let is_decoded = takes_codings_off && !self.has_header(ACCEPT_ENCODING);
         Reply::new(self.url, head, exchange, patience, is_decoded, body_bytes_max)
     }
 

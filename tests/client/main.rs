@@ -12,4 +12,4 @@ mod authority;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "gzip")]
-mod gzip;
+mod codings;

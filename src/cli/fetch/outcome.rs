@@ -5,6 +5,7 @@ use std::fmt;
 use helloop::client::{Error, Timings};
 use helloop::http::Status;
 
+use super::characters::Count;
 use crate::cli::json::Object;
 
 /// What became of one URL.
@@ -33,7 +34,10 @@ pub(super) struct ReplyFacts {
 pub(super) struct Body {
     /// After codings were taken off.
     pub(super) bytes: u64,
-    pub(super) characters: u64,
+    /// `None`: it is no text, because it is still coded.
+    pub(super) count: Option<Count>,
+    /// The codings that it has still, because a header field of the user's asked for them.
+    pub(super) codings: Vec<String>,
     /// The file into which it went.
     pub(super) file: Option<String>,
 }
@@ -68,7 +72,11 @@ impl Outcome {
         object.text("final_url", reply.map(|reply| &*reply.url));
         object.number("status", reply.map(|reply| reply.status.into()));
         object.number("bytes", body.map(|body| body.bytes));
-        object.number("characters", body.map(|body| body.characters));
+        let count = body.and_then(|body| body.count);
+        object.number("characters", count.map(|count| count.characters));
+        object.number("undecodable", count.map(|count| count.undecodable));
+        let codings = body.map(|body| body.codings.join(", "));
+        object.text("content_encoding", codings.as_deref().filter(|codings| !codings.is_empty()));
         object.text("file", body.and_then(|body| body.file.as_deref()));
         object.number("attempts", Some(self.attempts.into()));
         object.object("timings_us", reply.map(|reply| timings(&reply.timings)));
@@ -82,9 +90,12 @@ impl Outcome {
     pub(super) fn text(&self) -> String {
         let url = printable(&self.url);
         match &self.result {
-            Ok(body) => {
-                let characters = body.characters;
+            Ok(Body { count: Some(Count { characters, .. }), .. }) => {
                 format!("Successfully fetched {url}: {characters} characters")
+            }
+            Ok(Body { bytes, codings, .. }) => {
+                let codings = codings.join(", ");
+                format!("Successfully fetched {url}: {bytes} bytes, coded as {codings}")
             }
             Err(failure) => format!("Error fetching {url}: {failure}"),
         }
@@ -154,7 +165,8 @@ mod tests {
         let ms = Duration::from_millis;
         let timings = Timings { head: ms(2), body: Some(ms(1)), ..Timings::default() };
         let reply = ReplyFacts { url: "http://a/b".into(), status: 200, timings };
-        let body = Body { bytes: 15, characters: 14, file: Some("a_b".into()) };
+        let count = Some(Count { characters: 14, undecodable: 1 });
+        let body = Body { bytes: 15, count, file: Some("a_b".into()), ..Body::default() };
         Outcome { url: "http://a".into(), attempts: 2, reply: Some(reply), result: Ok(body) }
     }
 
@@ -164,15 +176,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_still_coded_is_no_text() {
+        let body = Body { bytes: 9, codings: vec!["a".into(), "b".into()], ..Body::default() };
+        let coded = Outcome { result: Ok(body), ..good() };
+        assert_eq!(coded.text(), "Successfully fetched http://a: 9 bytes, coded as a, b");
+        let object = coded.json();
+        let members = r#""bytes":9,"characters":null,"undecodable":null,"content_encoding":"a, b""#;
+        assert!(object.contains(members), "{object}");
+    }
+
+    #[test]
     fn a_line_of_json_has_always_the_same_members() {
         assert_eq!(
             good().json(),
-            r#"{"url":"http://a","final_url":"http://a/b","status":200,"bytes":15,"characters":14,"file":"a_b","attempts":2,"timings_us":{"queued":0,"resolve":0,"connect":0,"tls":0,"head":2000,"body":1000,"total":3000},"error":null,"phase":null,"message":null}"#
+            r#"{"url":"http://a","final_url":"http://a/b","status":200,"bytes":15,"characters":14,"undecodable":1,"content_encoding":null,"file":"a_b","attempts":2,"timings_us":{"queued":0,"resolve":0,"connect":0,"tls":0,"head":2000,"body":1000,"total":3000},"error":null,"phase":null,"message":null}"#
         );
         let failure = Failure::Input("the line is not UTF-8".into());
         assert_eq!(
             Outcome::untried("\u{1b}[31mü".into(), failure).json(),
-            r#"{"url":"\u001b[31m\u00fc","final_url":null,"status":null,"bytes":null,"characters":null,"file":null,"attempts":0,"timings_us":null,"error":"input","phase":null,"message":"the line is not UTF-8"}"#
+            r#"{"url":"\u001b[31m\u00fc","final_url":null,"status":null,"bytes":null,"characters":null,"undecodable":null,"content_encoding":null,"file":null,"attempts":0,"timings_us":null,"error":"input","phase":null,"message":"the line is not UTF-8"}"#
         );
     }
 

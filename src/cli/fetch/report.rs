@@ -122,6 +122,7 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
+    use super::super::characters::Count;
     use super::super::outcome::Body;
     use super::*;
 
@@ -130,7 +131,8 @@ mod tests {
     }
 
     fn good(characters: u64) -> Outcome {
-        outcome(Ok(Body { characters, ..Body::default() }))
+        let count = Some(Count { characters, undecodable: 0 });
+        outcome(Ok(Body { count, ..Body::default() }))
     }
 
     fn line(characters: u64) -> Line {

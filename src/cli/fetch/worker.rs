@@ -92,11 +92,14 @@ impl Worker {
     async fn body(&self, job: &Job, reply: &mut Reply) -> Result<Body, Failure> {
         let file = job.file.as_deref();
         let mut part = self.store.as_ref().zip(file).map(|(store, file)| store.part(file));
-        let mut characters = Characters::new(reply.charset());
+        let codings = reply.codings();
+        let mut characters = codings.is_empty().then(|| Characters::new(reply.charset()));
         let mut bytes = 0;
         while let Some(piece) = reply.chunk().await.map_err(Failure::Fetch)? {
             bytes += piece.len() as u64;
-            characters.push(&piece);
+            if let Some(characters) = &mut characters {
+                characters.push(&piece);
+            }
             if let Some(part) = &mut part {
                 part.write(&piece).await.map_err(|error| cannot_write(job, &error))?;
             }
@@ -105,7 +108,7 @@ impl Worker {
             part.finish().await.map_err(|error| cannot_write(job, &error))?;
         }
         let file = self.store.as_ref().and(job.file.clone());
-        Ok(Body { bytes, characters: characters.finish(), file })
+        Ok(Body { bytes, count: characters.map(Characters::finish), codings, file })
     }
 }
 

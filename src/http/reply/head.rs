@@ -7,7 +7,7 @@ use std::iter;
 
 use memchr::memchr;
 
-use super::super::grammar::{is_field_value_byte, trim};
+use super::super::grammar::{elements, is_field_value_byte, trim};
 use super::super::head::{LineEnd, line_end, parse_fields, position, scan_field_lines};
 use super::super::{Error, Status, Version};
 use super::ReplyError;
@@ -79,6 +79,12 @@ impl ReplyHead {
         fields(&self.lines)
             .filter(move |(other, _)| other.eq_ignore_ascii_case(name.as_bytes()))
             .map(|(_, value)| value)
+    }
+
+    /// The elements of the comma-separated lists that all fields with this name hold, in order, without
+    /// white space around them and without empty ones (RFC 9110 section 5.6.1).
+    pub fn list<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.all(name).flat_map(elements)
     }
 
     /// Names (as sent) and values of all fields, in order.
