@@ -351,10 +351,10 @@ impl Handle {
         }
     }
 
-    /// Nothing is known to be ready; the world will report it.
+    /// Nothing is known to be ready; the world will report it. That there was urgent data stays true.
     pub(super) fn forget_readiness(&self, source: SourceId) {
         if let Some(slot) = self.shared.core.borrow_mut().sources.get_mut(source) {
-            slot.readiness = Readiness::empty();
+            slot.readiness &= Readiness::PRIORITY;
         }
     }
 

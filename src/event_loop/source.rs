@@ -1,10 +1,26 @@
 //! A registered socket: reading and writing that keep the sticky readiness true.
 //!
 //! **Readiness is sticky.** The world sets a bit when a direction becomes ready; only an operation
-//! that would have blocked clears it. A read or write that came back short counts as such: on an
-//! edge-triggered poller the kernel reports the next byte by itself. A bit that nobody is
-//! interested in stays; [`Source::want`] finds it later. The two bits for a closed direction are
-//! never cleared: what is closed stays closed.
+//! that would have blocked clears it. A bit that nobody is interested in stays; [`Source::want`]
+//! finds it later. The two bits for a closed direction are never cleared: what is closed stays
+//! closed.
+//!
+//! **A short read or write clears the bit, too.** A read that did not fill its buffer has emptied
+//! the kernel's, so whatever comes next is a change, and an edge-triggered poller reports changes
+//! by itself. Asking once more, only to be told `WouldBlock`, would be one system call in two for a
+//! server whose requests come in one piece.
+//!
+//! The argument holds as long as *short* means *empty*, and there it ends. recv(2) stops at the mark
+//! of urgent data (`MSG_OOB`, tcp(7)) although more is behind it; that came together with what was
+//! read, so no edge will tell. A read of a datagram is as short as the datagram. And a descriptor
+//! that others read as well, or whose poller reports a level only once, may hold bytes of which
+//! nobody hears. A world in which a source can be like that must say so, with
+//! [`Readiness::PRIORITY`], no later than it reports those bytes. The bit is never cleared, and from
+//! then on that source is read until it would block: it pays one more call for each batch, and the
+//! others pay nothing.
+//!
+//! The end of a stream needs no such care, although it may be reported together with the last bytes:
+//! it has a bit of its own.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -103,7 +119,8 @@ impl Source<Stream> {
     /// # Errors
     /// `WouldBlock`, or what recv(2) says.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if !self.readiness().is_readable() {
+        let readiness = self.readiness();
+        if !readiness.is_readable() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let source = self.id;
@@ -113,7 +130,8 @@ impl Source<Stream> {
                 Ok(0)
             }
             Ok(bytes) => {
-                if bytes < buffer.len() {
+                // Once there was urgent data, short does not mean empty: see above.
+                if bytes < buffer.len() && !readiness.contains(Readiness::PRIORITY) {
                     self.handle.clear_readiness(source, Readiness::READABLE);
                 }
                 self.handle.tell(|| Event::Read { source, bytes });

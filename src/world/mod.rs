@@ -81,6 +81,9 @@ bitflags! {
         const READ_CLOSED = 4;
         /// Writing is over, or the source failed: writes return an error.
         const WRITE_CLOSED = 8;
+        /// The peer has sent urgent data. A read ends at their mark, although there may be more
+        /// behind it: from now on a read that came back short does not mean that nothing is left.
+        const PRIORITY = 16;
     }
 }
 
@@ -101,6 +104,9 @@ impl Readiness {
 /// Contract of readiness: a registered source is reported when a direction *becomes* ready, and
 /// again whenever more arrives; a world may report too often (spurious), never too rarely. Both
 /// directions are registered once and for all; closing a source ends its registration.
+///
+/// A read that does not fill its buffer has taken all that was there; where that may be untrue, the
+/// world has reported `PRIORITY` before, or together with what is read.
 pub trait World {
     /// Waits until something is ready, for at most `timeout` (`None`: for ever, zero: not at all),
     /// and appends what is ready to `arrived`. May return early with nothing.

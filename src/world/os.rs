@@ -92,10 +92,9 @@ impl World for Os {
     fn register(&mut self, pollable: Pollable<'_>, id: SourceId) -> io::Result<()> {
         let registry = self.poll.registry();
         let token = Token(usize::try_from(id.to_bits()).expect("usize has 64 bits, see above"));
-        let both = Interest::READABLE | Interest::WRITABLE;
         match pollable {
-            Pollable::Stream(Stream::Tcp(stream)) => registry.register(stream, token, both),
-            Pollable::Stream(Stream::Unix(stream)) => registry.register(stream, token, both),
+            Pollable::Stream(Stream::Tcp(stream)) => registry.register(stream, token, OF_STREAMS),
+            Pollable::Stream(Stream::Unix(stream)) => registry.register(stream, token, OF_STREAMS),
             Pollable::Listener(Listener::Tcp(listener)) => {
                 registry.register(listener, token, Interest::READABLE)
             }
@@ -110,8 +109,23 @@ impl World for Os {
     }
 }
 
+/// What is reported of a stream. Urgent data wakes who waits for ordinary data, too, so asking for it
+/// as well (EPOLLPRI) makes the kernel report nothing more often: it adds a bit to the reports of
+/// those sources that have some.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const OF_STREAMS: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const OF_STREAMS: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
 fn readiness_of(event: &mio::event::Event) -> Readiness {
     let mut readiness = Readiness::empty();
+    // A poller that does not say whether there is urgent data cannot promise that there is none.
+    let has_priority = if cfg!(any(target_os = "linux", target_os = "android")) {
+        event.is_priority()
+    } else {
+        event.is_readable()
+    };
+    readiness.set(Readiness::PRIORITY, has_priority);
     readiness.set(Readiness::READABLE, event.is_readable());
     readiness.set(Readiness::WRITABLE, event.is_writable());
     // After an error both directions return at once, with that error.
@@ -225,6 +239,45 @@ mod tests {
         world.wait(None, &mut arrived).unwrap();
         assert_eq!(arrived, []);
         waker.join().unwrap();
+    }
+
+    /// Everything that is reported until nothing more is.
+    fn reports(world: &mut Os) -> Vec<Readiness> {
+        let mut arrived = Vec::new();
+        while arrived.is_empty() {
+            world.wait(None, &mut arrived).unwrap();
+        }
+        world.wait(Some(Duration::ZERO), &mut arrived).unwrap();
+        arrived.into_iter().map(|(_, readiness)| readiness).collect()
+    }
+
+    /// On Linux; elsewhere it cannot be known, and every report says so.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[test]
+    fn urgent_data_is_reported_and_nothing_is_reported_more_often_for_it() {
+        let mut world = Os::new().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        accepted.set_nonblocking(true).unwrap();
+        let mut stream = Stream::Tcp(TcpStream::from_std(accepted));
+        world.register(Pollable::Stream(&mut stream), SourceId::from_bits(1 << 32 | 1)).unwrap();
+        assert_eq!(reports(&mut world), [Readiness::WRITABLE]);
+        let ordinary = Readiness::READABLE | Readiness::WRITABLE;
+        let mut buffer = [0; 8];
+        for _ in 0..100 {
+            client.write_all(b"abc").unwrap();
+            assert_eq!(reports(&mut world), [ordinary], "one report for each piece");
+            assert_eq!(stream.read(&mut buffer).unwrap(), 3);
+        }
+        client.write_all(b"abc").unwrap();
+        SockRef::from(&client).send_out_of_band(b"!").unwrap();
+        client.write_all(b"def").unwrap();
+        let all = reports(&mut world).into_iter().collect::<Readiness>();
+        assert_eq!(all, ordinary | Readiness::PRIORITY);
+        assert_eq!(stream.read(&mut buffer).unwrap(), 3, "it stops at the mark");
+        assert_eq!(stream.read(&mut buffer).unwrap(), 3, "and goes on behind it");
+        assert_eq!(&buffer[..3], b"def");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod redirects;
 mod refusals;
 mod server;
 mod simulated;
+mod urgent;
 #[cfg(feature = "tls")]
 mod authority;
 #[cfg(feature = "tls")]

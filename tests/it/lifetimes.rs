@@ -5,6 +5,8 @@
 mod timeouts;
 /// Readiness that comes later than a deadline, though the bytes were in time.
 mod late;
+/// Urgent data, which stops a read before the end of what is there.
+mod urgent;
 /// How connections end: lingering, half-closes, limits, panics.
 mod endings;
 /// Drains and shutdowns.

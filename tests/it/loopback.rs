@@ -14,6 +14,8 @@ use helloop::server::{OwnedRequest, Reply, Report, Running, Server, coroutines, 
 
 /// The loop in the hands of a program with a loop of its own.
 mod hosted;
+/// Requests with urgent data among them.
+mod urgent;
 /// What curl, which somebody else wrote, makes of the server.
 mod curl;
 

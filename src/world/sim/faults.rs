@@ -71,6 +71,10 @@ pub struct Faults {
     pub clock_jump_percent: u8,
     /// The wall clock is set during a wait, forward or back, by up to [`WALL_JUMP_MAX`].
     pub wall_jump_percent: u8,
+
+    /// There is an urgent byte somewhere among bytes that arrive: the read that comes to it stops
+    /// there, and what is behind it was reported before.
+    pub urgent_percent: u8,
 }
 
 impl Faults {
@@ -92,6 +96,7 @@ impl Faults {
         unanswered_percent: 0,
         clock_jump_percent: 0,
         wall_jump_percent: 0,
+        urgent_percent: 0,
     };
 
     /// A rough network: whatever does not lose anything and takes no time happens often.
@@ -102,6 +107,7 @@ impl Faults {
         spurious_percent: 20,
         stale_percent: 20,
         shuffled_percent: 100,
+        urgent_percent: 20,
         ..Faults::NONE
     };
 
@@ -128,11 +134,12 @@ impl Faults {
             unanswered_percent: up_to(10),
             clock_jump_percent: up_to(2),
             wall_jump_percent: up_to(20),
+            urgent_percent: up_to(20),
         }
     }
 
     /// The faults by name, for reports and for whoever takes them away one by one.
-    pub fn by_name(&mut self) -> [(&'static str, &mut u8); 16] {
+    pub fn by_name(&mut self) -> [(&'static str, &mut u8); 17] {
         [
             ("short", &mut self.short_percent),
             ("would block", &mut self.would_block_percent),
@@ -150,6 +157,7 @@ impl Faults {
             ("unanswered", &mut self.unanswered_percent),
             ("clock jump", &mut self.clock_jump_percent),
             ("wall jump", &mut self.wall_jump_percent),
+            ("urgent", &mut self.urgent_percent),
         ]
     }
 }
@@ -200,8 +208,8 @@ mod tests {
     #[test]
     fn faults_follow_from_their_seed_and_all_of_them_occur() {
         assert_eq!(Faults::drawn(7), Faults::drawn(7));
-        let mut sums = [0_u64; 16];
-        let mut absent = [0_u64; 16];
+        let mut sums = [0_u64; 17];
+        let mut absent = [0_u64; 17];
         for seed in 0..200 {
             for (index, (_, percent)) in Faults::drawn(seed).by_name().into_iter().enumerate() {
                 assert!(*percent <= 100);

@@ -14,6 +14,9 @@ use crate::world::{Readiness, Time};
 pub(super) struct End {
     /// Bytes that have arrived at this end, in order.
     pub(super) inbox: VecDeque<u8>,
+    /// The mark of urgent data, behind so many bytes of `inbox`: at most all of them. There is only
+    /// one; as in TCP, a later one takes its place.
+    pub(super) mark: Option<usize>,
     /// Bytes on their way to this end.
     pub(super) in_flight_bytes: usize,
     /// Packets on their way to this end: the next one must not overtake them.
@@ -55,12 +58,17 @@ pub(super) struct End {
     is_told: bool,
 }
 
+/// What is reported when something has arrived that is not the end.
+const ARRIVAL: Readiness = Readiness::READABLE.union(Readiness::PRIORITY);
+
 /// Somebody outside who looks after an end.
 pub(super) type Watcher = Rc<dyn Fn(&Net)>;
 
 /// What travels.
 pub(super) enum Packet {
     Bytes(Vec<u8>),
+    /// An urgent byte. It takes no room, and no read returns it.
+    Urgent,
     /// The sender has shut its write side.
     Finish,
     Reset,
@@ -70,6 +78,7 @@ impl End {
     fn new(address: SocketAddr, line: Line) -> End {
         End {
             inbox: VecDeque::new(),
+            mark: None,
             in_flight_bytes: 0,
             packets: 0,
             arrives: Time::ZERO,
@@ -107,7 +116,9 @@ impl End {
     pub(super) fn readiness(&self) -> Readiness {
         let mut readiness = Readiness::empty();
         readiness.set(Readiness::WRITABLE, !self.connecting);
-        readiness.set(Readiness::READABLE, !self.inbox.is_empty() || self.finished);
+        let has_mark = self.mark.is_some();
+        readiness.set(Readiness::READABLE, !self.inbox.is_empty() || self.finished || has_mark);
+        readiness.set(Readiness::PRIORITY, has_mark);
         readiness.set(Readiness::READ_CLOSED, self.finished || self.reset);
         readiness.set(Readiness::WRITE_CLOSED, self.reset);
         readiness
@@ -177,6 +188,12 @@ impl State {
         end.packets -= 1;
         match packet {
             Packet::Bytes(bytes) => self.deliver_bytes(to, &bytes),
+            Packet::Urgent if end.reset || end.closed => {}
+            Packet::Urgent => {
+                end.mark = Some(end.inbox.len());
+                let (source, readiness) = (end.source, end.readiness());
+                self.report(source, readiness & ARRIVAL);
+            }
             Packet::Finish => {
                 end.finished = true;
                 let source = end.source;
@@ -204,9 +221,12 @@ impl State {
             }
             *left -= bytes.len();
         }
+        if strikes(&mut self.random, self.faults.urgent_percent) {
+            end.mark = Some(end.inbox.len() + self.random.usize(0..=bytes.len()));
+        }
         end.inbox.extend(bytes);
-        let source = end.source;
-        self.report(source, Readiness::READABLE);
+        let (source, readiness) = (end.source, end.readiness());
+        self.report(source, readiness & ARRIVAL);
         self.tell_watcher(to);
     }
 

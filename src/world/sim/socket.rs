@@ -76,10 +76,17 @@ impl SimStream {
         if end.reset {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
+        // The outside knows no urgent data.
+        let is_watched = end.source.is_some();
+        // A read that begins at the mark goes on behind it; any other one ends there.
+        end.mark.take_if(|mark| *mark == 0);
         if end.inbox.is_empty() && !end.finished {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let mut wanted = end.inbox.len().min(buffer.len());
+        if let Some(mark) = end.mark.filter(|_| is_watched) {
+            wanted = wanted.min(mark);
+        }
         if let Some(source) = end.source {
             let may = allowed(random, faults, wanted, SHORT_READ_BYTES_MAX);
             if !matches!(may, Ok(bytes) if bytes == wanted) {
@@ -88,6 +95,7 @@ impl SimStream {
             }
             wanted = may?;
         }
+        end.mark = end.mark.and_then(|mark| mark.checked_sub(wanted));
         let moved = end.inbox.drain(..wanted);
         for (place, byte) in buffer.iter_mut().zip(moved) {
             *place = byte;
@@ -292,6 +300,14 @@ impl Peer {
             // A kernel answers bytes for a socket that is gone with a reset.
             None => state.reset(self.stream.end),
         }
+    }
+
+    /// Sends an urgent byte (`MSG_OOB`): a read at the program's end stops before it, and it is no
+    /// part of what the program reads.
+    pub fn send_urgent(&self) {
+        let mut state = self.stream.net.state.borrow_mut();
+        let other = state.ends[self.stream.end].other;
+        state.transmit(other, Packet::Urgent);
     }
 
     /// Takes everything that has arrived.

@@ -66,6 +66,71 @@ fn a_tiny_pipe_holds_a_few_bytes_and_tells_when_there_is_room() {
     assert_eq!(stream.write(&[0; 1000]).unwrap(), 1);
 }
 
+/// All that can be read at once, read by read.
+fn reads(stream: &mut Stream) -> Vec<Vec<u8>> {
+    let mut reads = Vec::new();
+    let mut buffer = [0; 8];
+    while let Ok(bytes @ 1..) = stream.read(&mut buffer) {
+        reads.push(buffer[..bytes].to_vec());
+    }
+    reads
+}
+
+#[test]
+fn a_read_ends_at_the_mark_of_urgent_data() {
+    let mut sim = Sim::new(3);
+    let net = sim.net();
+    let listener = sim.listen(address()).unwrap();
+    let peer = net.connect(address());
+    peer.send(b"ab");
+    peer.send_urgent();
+    let (mut stream, _) = listener.accept().unwrap();
+    let id = ids(1)[0];
+    sim.register(Pollable::Stream(&mut stream), id).unwrap();
+    let urgent = Readiness::READABLE | Readiness::PRIORITY;
+    assert_eq!(wait(&mut sim, Duration::ZERO), [(id, urgent | Readiness::WRITABLE)]);
+    peer.send(b"cd");
+    assert_eq!(wait(&mut sim, Duration::ZERO), [(id, urgent)]);
+    assert_eq!(reads(&mut stream), [b"ab", b"cd"]);
+    peer.send(b"ef");
+    assert_eq!(wait(&mut sim, Duration::ZERO), [(id, Readiness::READABLE)]);
+    // With nothing around it, it is reported, and is nothing to read.
+    assert_eq!(reads(&mut stream), [b"ef"]);
+    peer.send_urgent();
+    assert_eq!(wait(&mut sim, Duration::ZERO), [(id, urgent)]);
+    assert_eq!(stream.read(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    // A later one takes the place of one that was not read.
+    peer.send_urgent();
+    peer.send(b"gh");
+    peer.send_urgent();
+    peer.send(b"i");
+    assert_eq!(reads(&mut stream), [b"gh".as_slice(), b"i"]);
+    peer.send_urgent();
+    peer.finish();
+    assert_eq!(stream.read(&mut [0; 8]).unwrap(), 0);
+}
+
+#[test]
+fn urgent_data_strikes_where_chance_has_it_and_loses_nothing() {
+    let mut sim = Sim::with_faults(3, faults(|f| f.urgent_percent = 50));
+    let net = sim.net();
+    let listener = sim.listen(address()).unwrap();
+    let peer = net.connect(address());
+    let (mut stream, _) = listener.accept().unwrap();
+    sim.register(Pollable::Stream(&mut stream), ids(1)[0]).unwrap();
+    wait(&mut sim, Duration::ZERO);
+    let mut of_pieces = [0; 3];
+    for _ in 0..200 {
+        peer.send(b"abcd");
+        let [(_, readiness)] = wait(&mut sim, Duration::ZERO)[..] else { panic!("one report") };
+        let reads = reads(&mut stream);
+        of_pieces[reads.len()] += 1;
+        assert_eq!(reads.concat(), b"abcd");
+        assert!(readiness.contains(Readiness::PRIORITY) || reads.len() == 1);
+    }
+    assert!(of_pieces[1] > 50 && of_pieces[2] > 30, "{of_pieces:?}");
+}
+
 #[test]
 fn a_connection_is_refused_or_never_answered() {
     let mut sim = Sim::with_faults(3, faults(|f| f.refused_percent = 100));

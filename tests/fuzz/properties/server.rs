@@ -61,7 +61,7 @@ struct Scene {
 }
 
 /// The first byte: 1 a rough network; 2 answers that may be large; 4 coroutines; 8 small limits; 16
-/// faults of every kind, each as frequent as the next sixteen bytes say; all of it is the seed.
+/// faults of every kind, each as frequent as the next seventeen bytes say; all of it is the seed.
 /// Operations follow.
 fn hold(data: &[u8]) {
     let (bits, mut rest) = choice(data);
@@ -86,7 +86,7 @@ fn hold(data: &[u8]) {
 }
 
 /// How frequent each fault is at most, in percent. Above, hardly anything would happen any more.
-const FAULTS_MAX: [u8; 16] = [90, 50, 50, 30, 50, 30, 100, 30, 50, 100, 20, 20, 20, 10, 2, 20];
+const FAULTS_MAX: [u8; 17] = [90, 50, 50, 30, 50, 30, 100, 30, 50, 100, 20, 20, 20, 10, 2, 20, 20];
 
 /// Takes them from the front of `rest`; those for which there are no bytes are absent.
 fn next_faults(rest: &mut &[u8]) -> Faults {

@@ -180,8 +180,9 @@ const FOLDS = {
   read(event) {
     const source = operated(event, 'read', `read ${event.bytes}`);
     source.read += event.bytes;
-    // A read that came back short says that there is no more.
-    if (event.bytes < READ_BYTES_MAX) source.readiness.delete('readable');
+    // A read that came back short says that there is no more, unless there was urgent data.
+    const isEmpty = event.bytes < READ_BYTES_MAX && !source.readiness.has('priority');
+    if (isEmpty) source.readiness.delete('readable');
   },
   read_end(event) {
     operated(event, 'read', 'read: end');
