@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +14,7 @@ use std::thread::{self, available_parallelism};
 
 use super::spawn::JoinError;
 use crate::event_loop::Handle;
-use crate::panics::panic_text;
+use crate::panics::caught;
 
 /// Helper threads of one loop: as many as asyncio's default executor has at most.
 fn threads_max() -> usize {
@@ -74,7 +73,7 @@ impl Executor {
     }
 }
 
-/// Work for another thread. It catches its panics.
+/// Work for another thread. It does not panic.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
 
 #[derive(Debug)]
@@ -138,7 +137,7 @@ impl Drop for Pool {
     fn drop(&mut self) {
         self.jobs = None;
         for thread in self.threads.take() {
-            // Jobs catch their panics.
+            // Jobs do not panic.
             let _ = thread.join();
         }
     }
@@ -166,16 +165,19 @@ impl<T: Send + 'static> Blocking<T> {
         let slot = Arc::new(Mutex::new(Slot { result: None, waker: None }));
         let place = Arc::clone(&slot);
         let job = Box::new(move || {
-            let result = catch_unwind(AssertUnwindSafe(work));
-            let result =
-                result.map_err(|panic| JoinError::Panicked(panic_text(&*panic).to_owned()));
+            let result = caught(work).map_err(JoinError::Panicked);
             let waker = {
                 let mut slot = lock(&place);
                 slot.result = Some(result);
                 slot.waker.take()
             };
-            if let Some(waker) = waker {
-                waker.wake();
+            // Foreign code as well: a value that nobody waits for is dropped here.
+            let told = caught(move || {
+                waker.into_iter().for_each(Waker::wake);
+                drop(place);
+            });
+            if let Err(words) = told {
+                log::error!("a panic after the work of a helper thread: {words}");
             }
         });
         (job, Blocking { slot })
@@ -193,6 +195,14 @@ impl<T> Future for Blocking<T> {
         }
         slot.waker = Some(cx.waker().clone());
         Poll::Pending
+    }
+}
+
+impl<T> Drop for Blocking<T> {
+    /// Nobody is to be woken any more.
+    fn drop(&mut self) {
+        let waker = lock(&self.slot).waker.take();
+        drop(waker);
     }
 }
 

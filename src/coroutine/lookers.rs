@@ -93,7 +93,7 @@ impl Shared {
         state.idle += 1;
         let is_without_news = |state: &mut State| state.jobs.is_empty() && !state.is_closed;
         let waited = self.news.wait_timeout_while(state, self.idle_max, is_without_news);
-        // Jobs catch their panics, and nothing else here panics under the lock.
+        // Jobs do not panic, and nothing else here panics under the lock.
         (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.idle -= 1;
         let job = state.jobs.pop_front();

@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::panic::{Location, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context as PollContext, Poll, Waker, ready};
@@ -11,7 +11,7 @@ use std::task::{Context as PollContext, Poll, Waker, ready};
 use super::slot::{Slot, Value};
 use crate::event_loop::{Cause, Context, Flow, Handle, Lent, Task};
 use crate::id::TaskId;
-use crate::panics::panic_text;
+use crate::panics::caught;
 
 /// Why a task has no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,22 +119,37 @@ struct Coroutine<F: Future> {
 }
 
 impl<F: Future> Coroutine<F> {
-    /// Drops the coroutine, then tells who awaits. If a destructor panics, that is the result:
-    /// nobody may wait for ever because of it.
-    fn end(&mut self, result: Result<F::Output, JoinError>) -> Flow {
+    /// Drops the coroutine, then wakes who awaits. If a destructor panics, that is the result:
+    /// nobody may wait for ever because of it. Returns what was said if anything panicked.
+    fn settle(&mut self, result: Result<F::Output, JoinError>) -> Option<String> {
         let future = self.future.take();
-        let dropped = catch_unwind(AssertUnwindSafe(|| drop(future)));
-        let result = match &dropped {
-            Ok(()) => result,
-            Err(panic) => Err(JoinError::Panicked(panic_text(panic.as_ref()).to_owned())),
+        let dropped = caught(|| drop(future));
+        let result = match (result, dropped) {
+            (Err(JoinError::Panicked(first)), _) => Err(JoinError::Panicked(first)),
+            (result, Ok(())) => result,
+            (lost, Err(words)) => {
+                // Its drop may panic as well.
+                let _ = caught(|| drop(lost));
+                Err(JoinError::Panicked(words))
+            }
+        };
+        let words = match &result {
+            Err(JoinError::Panicked(words)) => Some(words.clone()),
+            _ => None,
         };
         // Only a task that has ended sets it, and a task ends once.
         let _ = self.join.result.settle(Value::Set(result));
-        if let Err(panic) = dropped {
-            // The loop logs it.
-            resume_unwind(panic);
+        words
+    }
+
+    /// The last thing that a resume does.
+    fn end(&mut self, result: Result<F::Output, JoinError>) -> Flow {
+        match self.settle(result) {
+            None => Flow::Done,
+            // The loop logs it, and removes the task. It gets the words only, not the payload, whose
+            // drop might panic.
+            Some(words) => resume_unwind(Box::new(words)),
         }
-        Flow::Done
     }
 }
 
@@ -152,18 +167,14 @@ impl<F: Future> Task for Coroutine<F> {
         let waker = waker.expect("it is lent if there is none");
         cx.handle().polls_with(waker);
         let mut poll_context = PollContext::from_waker(waker);
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut poll_context)));
+        let polled = caught(|| future.as_mut().poll(&mut poll_context));
         if let Some(lent) = lent {
             self.waker = cx.handle().take_back(lent);
         }
         match polled {
             Ok(Poll::Pending) => Flow::Wait,
             Ok(Poll::Ready(value)) => self.end(Ok(value)),
-            Err(panic) => {
-                self.end(Err(JoinError::Panicked(panic_text(panic.as_ref()).to_owned())));
-                // The loop logs it, and removes the task.
-                resume_unwind(panic)
-            }
+            Err(words) => self.end(Err(JoinError::Panicked(words))),
         }
     }
 
@@ -190,8 +201,15 @@ impl<F: Future> Task for Coroutine<F> {
 
 impl<F: Future> Drop for Coroutine<F> {
     fn drop(&mut self) {
-        if self.future.is_some() {
-            self.end(Err(JoinError::Cancelled));
+        if self.future.is_none() {
+            return;
+        }
+        // Not a panic again: this may be part of one.
+        if let Some(words) = self.settle(Err(JoinError::Cancelled)) {
+            log::error!(
+                "coroutine {} panicked while it was dropped: {words}",
+                self.join.name.as_str()
+            );
         }
     }
 }

@@ -91,6 +91,64 @@ fn a_clean_up_that_panics_reaches_the_awaiter() {
     });
 }
 
+/// A payload of a panic, or a value, that leaves another one when it is dropped, without an end.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        std::panic::panic_any(Bomb);
+    }
+}
+
+/// Panics when it is polled, and perhaps once more when it is dropped.
+struct Explodes(#[allow(dead_code, reason = "its drop matters")] Option<Bomb>);
+
+impl Future for Explodes {
+    type Output = ();
+
+    fn poll(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<()> {
+        std::panic::panic_any(Bomb);
+    }
+}
+
+#[test]
+fn a_panic_whose_payload_panics_when_dropped_is_an_error_value_as_any_other() {
+    simulated(|handle| async move {
+        let exploded = Err(JoinError::Panicked("no words".into()));
+        assert_eq!(handle.spawn(Explodes(None)).await, exploded);
+        assert_eq!(handle.spawn(Explodes(Some(Bomb))).await, exploded);
+        let ended = handle.spawn(async {
+            let _guard = Bomb;
+        });
+        assert_eq!(ended.await, exploded);
+        let discarded = handle.spawn(async {
+            let _guard = Bomb;
+            std::future::pending::<()>().await;
+        });
+        yield_now().await;
+        handle.discard(discarded.id());
+        assert_eq!(discarded.await, exploded);
+        let results = handle.gather([Explodes(None), Explodes(Some(Bomb))]).await;
+        assert_eq!(results, [exploded.clone(), exploded]);
+        assert_eq!(handle.task_count(), 1);
+    });
+}
+
+#[test]
+fn a_helper_thread_survives_payloads_and_values_that_panic_when_dropped() {
+    run(|_| async move {
+        let executor = Executor::new(1);
+        let exploded = executor.run(|| std::panic::panic_any(Bomb)).await;
+        assert_eq!(exploded.map(|()| 0), Err(JoinError::Panicked("no words".into())));
+        // Dropped on the thread, because nobody is there to take it.
+        let (go, goes) = std::sync::mpsc::channel::<()>();
+        drop(executor.run(move || goes.recv().map(|()| Bomb)));
+        go.send(()).unwrap();
+        assert_eq!(executor.run(|| 1).await, Ok(1));
+    })
+    .unwrap();
+}
+
 #[test]
 fn a_cancelled_waiter_passes_its_permit_on() {
     let order = simulated(|handle| async move {

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::Read;
+use std::panic::panic_any;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -13,9 +14,11 @@ use helloop::coroutine;
 use helloop::event_loop::{EventLoop, Handle};
 use helloop::http::{BodyPolicy, HeaderError, Request, Response, Status};
 use helloop::limits::{Limits, OUTPUT_BYTES_MAX};
+use helloop::observe::Event;
 use helloop::server::{
     OwnedRequest, Reply, Server, ServerHandle, Service, Start, coroutines, pieces,
 };
+use helloop::world::Time;
 use helloop::world::sim::Sim;
 
 use crate::sim::{House, address, echo, get};
@@ -156,6 +159,85 @@ fn a_panic_of_the_body_policy_refuses_the_body() {
     house.settle();
     assert_eq!(client.answer(), (200, "0 bytes\n".into()), "the body was read, and not kept");
     client.assert_quiet();
+}
+
+/// What a panic leaves, and what panics when it is dropped, leaving another one.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic_any(Bomb);
+    }
+}
+
+#[test]
+fn a_panic_whose_payload_panics_when_dropped_costs_one_connection() {
+    struct Explodes;
+
+    impl Service for Explodes {
+        fn call(&self, request: &Request<'_>, response: &mut Response) {
+            if request.path() == "/" {
+                panic_any(Bomb);
+            }
+            response.text("well\n");
+        }
+
+        fn body_policy(&self, _: &Request<'_>) -> BodyPolicy {
+            panic_any(Bomb);
+        }
+    }
+
+    let later = coroutines(|request: OwnedRequest| async move {
+        if request.path() == "/" {
+            panic_any(Bomb);
+        }
+        let mut response = Response::new();
+        response.text("well\n");
+        response
+    });
+    let houses = [House::calm(Limits::default(), Explodes), House::calm(Limits::default(), later)];
+    for mut house in houses {
+        let [bad, good] = [house.connect(), house.connect()];
+        bad.send(&get("/"));
+        good.send("POST /well HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
+        house.settle();
+        assert_eq!(bad.answer().0, 500);
+        bad.assert_end();
+        assert_eq!(good.answer(), (200, "well\n".into()));
+        let late = house.connect();
+        late.send(&get("/well"));
+        house.settle();
+        assert_eq!(late.answer(), (200, "well\n".into()));
+        assert_eq!(house.endings(), ["the service panicked"]);
+    }
+}
+
+#[test]
+fn an_access_log_and_an_observer_may_leave_what_panics_when_dropped() {
+    let world = Sim::new(1);
+    let net = world.net();
+    let mut event_loop = EventLoop::with_world(Box::new(world));
+    let listener = event_loop.handle().listen(address()).unwrap();
+    // Captured: it goes off when the log is removed.
+    let guard = Bomb;
+    let builder = Server::builder().access_log(move |_| {
+        let _held = &guard;
+        panic_any(Bomb);
+    });
+    let server = builder.attach(event_loop.handle(), vec![listener], echo).unwrap();
+    let client = net.connect(address());
+    let mut settle = || while event_loop.turn(Some(Duration::from_nanos(1))).unwrap() > 0 {};
+    client.send([get("/a"), get("/b")].concat().as_bytes());
+    settle();
+    assert_eq!(server.report().requests, 2);
+    let guard = Bomb;
+    event_loop.observe(Some(Box::new(move |_: Time, _: &Event| {
+        let _held = &guard;
+        panic_any(Bomb);
+    })));
+    client.send(get("/c").as_bytes());
+    while event_loop.turn(Some(Duration::from_nanos(1))).unwrap() > 0 {}
+    assert_eq!(server.report().requests, 3);
 }
 
 #[test]
@@ -380,12 +462,17 @@ fn an_answer_in_pieces_that_breaks_off_does_not_look_complete() {
 #[test]
 fn the_table_of_mistakes_names_tests_that_exist() {
     let page = include_str!("../../SECURITY.md");
-    let tests = concat!(include_str!("misuse.rs"), include_str!("lifetimes/endings.rs"));
+    let tests = concat!(
+        include_str!("misuse.rs"),
+        include_str!("lifetimes/endings.rs"),
+        include_str!("../../src/event_loop/tests/ends.rs"),
+        include_str!("../../src/coroutine/tests.rs"),
+    );
     let names = page.lines().filter(|line| line.starts_with("| ")).filter_map(|line| {
         line.trim_end_matches(" |").rsplit_once("| `").map(|(_, name)| name.trim_end_matches('`'))
     });
     let names: Vec<_> = names.filter(|name| !name.contains('/')).collect();
-    assert_eq!(names.len(), 15, "{names:?}");
+    assert!(names.len() >= 20, "{names:?}");
     for name in names {
         assert!(tests.contains(&format!("\nfn {name}()")), "no test is called {name}");
     }
