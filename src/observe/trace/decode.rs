@@ -100,16 +100,19 @@ impl<R: Read> Reader<R> {
         self.words.clear();
         (self.at, self.last) = (0, 0);
         let mut frame = [0; 8];
-        let bytes = fill(&mut self.input, &mut frame).map_err(TraceError::Io)?;
-        if bytes == 0 {
-            return Ok(false);
-        }
-        if bytes < frame.len() {
-            return Err(TraceError::Truncated { offset: self.offset });
-        }
-        if frame == MAGIC {
+        // A loop, not a call of itself: a file may hold nothing but headers, and as many as it likes.
+        loop {
+            let bytes = fill(&mut self.input, &mut frame).map_err(TraceError::Io)?;
+            if bytes == 0 {
+                return Ok(false);
+            }
+            if bytes < frame.len() {
+                return Err(TraceError::Truncated { offset: self.offset });
+            }
+            if frame != MAGIC {
+                break;
+            }
             self.next_header()?;
-            return self.next_block();
         }
         let [a, b, c, d, crc @ ..] = frame;
         self.read_payload(u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes(crc))?;

@@ -107,6 +107,16 @@ fn every_event_survives() {
     assert_eq!(decoded(&twice).0, many[..20]);
 }
 
+/// A reader that calls itself for each header overflows its stack, which no test can catch.
+#[test]
+fn a_file_of_nothing_but_headers_costs_no_stack() {
+    let bytes = header().repeat(500_000);
+    let (read, error) = decoded(&bytes);
+    assert!(read.is_empty() && error.is_none(), "{error:?}");
+    let after = [&bytes, &encoded(&records(1, 3))[..]].concat();
+    assert_eq!(decoded(&after).0, records(1, 3));
+}
+
 #[test]
 fn every_cut_gives_a_prefix_and_says_so() {
     let records = records(7, 300);
