@@ -18,6 +18,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use helloop::Printable;
 use helloop::coroutine::{self, Queue, Semaphore, Stream, yield_now};
 use helloop::event_loop::Handle;
 
@@ -167,8 +168,8 @@ struct Connection {
 }
 
 impl Connection {
-    /// The next line, without its end and without control characters, which a terminal would obey.
-    /// If this is dropped while it waits, nothing is lost.
+    /// The next line, without its end and in characters that no terminal obeys: the others read it on
+    /// theirs. If this is dropped while it waits, nothing is lost.
     async fn line(&mut self) -> Result<String, Leaving> {
         loop {
             let end = self.input.iter().position(|byte| *byte == b'\n');
@@ -178,7 +179,7 @@ impl Connection {
             if let Some(end) = end {
                 let line: Vec<u8> = self.input.drain(..=end).collect();
                 let text = String::from_utf8_lossy(&line);
-                return Ok(text.chars().filter(|char| !char.is_control()).collect());
+                return Ok(Printable(text.trim()).to_string());
             }
             let mut piece = [0; LINE_BYTES_MAX];
             match self.stream.read(&mut piece).await? {

@@ -23,6 +23,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use clap::Parser;
+use helloop::Printable;
 use helloop::client::{self, Client, Timeouts};
 use helloop::coroutine::{self, JoinError, Queue};
 use helloop::event_loop::Handle;
@@ -198,6 +199,7 @@ impl Scraper {
             }
         };
         let number = sum.pages + sum.errors;
+        let (url, words) = (Printable(url), Printable(words));
         Ok(writeln!(io::stdout(), "{number}\t{status}\t{url}\t{words}")?)
     }
 }

@@ -64,10 +64,12 @@ pub mod client;
 pub mod greeting;
 pub mod signals;
 pub mod limits;
+mod printable;
 mod id;
 mod panics;
 
 pub use id::{NotAnId, SourceId, TaskId};
+pub use printable::{Printable, PrintableLines};
 
 /// The README's programs compile.
 #[cfg(all(doctest, feature = "client"))]

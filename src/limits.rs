@@ -210,6 +210,10 @@ pub const DECODED_BYTES_PER_RESUME_MAX: usize = 1024 * 1024;
 /// is given up. A keep-alive request leaves some 60 bytes, so this holds a million of them.
 pub const TRACE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// Levels by which a tree of tasks is indented when it is shown. Deeper ones stand at the last: in a
+/// chain of n tasks that wait for each other, the spaces alone would be n² bytes.
+pub const TREE_DEPTH_SHOWN_MAX: usize = 32;
+
 const _: () = assert!(REQUEST_LINE_BYTES_MAX <= HEAD_BYTES_MAX);
 const _: () = assert!(FIELDS_MAX <= FIELDS_MAX_CEILING);
 const _: () = assert!(INPUT_BUFFER_BYTES >= HEAD_BYTES_MAX);

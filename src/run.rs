@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
+use helloop::PrintableLines;
 use helloop::event_loop::{EventLoop, Handle};
 use helloop::greeting::Greeting;
 use helloop::limits::Limits;
@@ -82,7 +83,7 @@ impl Outcome {
     pub(crate) fn conclude(&self, mut stderr: impl Write) -> ExitCode {
         if !matches!(self, Outcome::Drained) {
             // Where that is closed, nobody is told.
-            let _ = stderr.write_all(format!("helloop: {self}\n").as_bytes());
+            let _ = stderr.write_all(format!("helloop: {}\n", PrintableLines(self)).as_bytes());
         }
         ExitCode::from(self.exit_code())
     }
@@ -133,9 +134,10 @@ fn were_cut(connections: u64) -> String {
     }
 }
 
-/// Writes `helloop: <text>` to standard error; where that is closed, nobody is told.
+/// Writes `helloop: <text>` to standard error; where that is closed, nobody is told. Nothing in it
+/// reaches a terminal that it would obey: the name of a file, and what stands in it, may be foreign.
 pub(crate) fn complain(text: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "helloop: {text}");
+    let _ = writeln!(io::stderr(), "helloop: {}", PrintableLines(text));
 }
 
 /// What Linux gives a process, if it does not tell.

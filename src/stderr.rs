@@ -9,6 +9,8 @@ use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 use std::thread;
 
+use helloop::PrintableLines;
+
 use crate::line_writer::{LineWriter, Losses};
 
 /// Standard error. Dropping it writes what is left, also when the program panics.
@@ -48,12 +50,12 @@ impl Drop for StandardError {
 fn tell_of_panic(info: &PanicHookInfo<'_>, writer: &LineWriter) {
     let thread = thread::current();
     let name = thread.name().unwrap_or("<unnamed>");
-    let backtrace = Backtrace::capture();
+    let (said, backtrace) = (PrintableLines(info), Backtrace::capture());
     let text = match backtrace.status() {
         BacktraceStatus::Captured => {
-            format!("\nthread '{name}' {info}\nstack backtrace:\n{backtrace}\n")
+            format!("\nthread '{name}' {said}\nstack backtrace:\n{backtrace}\n")
         }
-        _ => format!("\nthread '{name}' {info}\n"),
+        _ => format!("\nthread '{name}' {said}\n"),
     };
     writer.put(text.as_bytes());
     writer.flush_patiently();

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use helloop::Printable;
 use helloop::observe::trace::Record;
 use helloop::observe::{Event, Kind, Timeout, Value};
 use helloop::world::Time;
@@ -118,7 +119,7 @@ impl Difference {
             self.before.iter().for_each(|record| text += &sentence(record));
         }
         for (name, after) in names.iter().zip(&self.after) {
-            text += &format!("\nThen, in {name}:\n");
+            text += &format!("\nThen, in {}:\n", Printable(name));
             after.iter().for_each(|record| text += &sentence(record));
             if after.is_empty() {
                 text += "  it ends here\n";

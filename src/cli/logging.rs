@@ -1,8 +1,9 @@
-//! The log: one line a record.
+//! The log: one line a record, and none that a peer could forge.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use env_logger::{Builder, Target, fmt::Formatter};
+use helloop::Printable;
 use jiff::Timestamp;
 use log::{LevelFilter, Record};
 
@@ -25,7 +26,27 @@ pub(crate) fn install(verbosity: u8, out: Box<dyn Write + Send>) {
     let _ = builder.format(write_record).target(Target::Pipe(out)).try_init();
 }
 
-fn write_record(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
-    let (level, target) = (record.level(), record.target());
-    writeln!(out, "{:.3} {level:<5} {target}: {}", Timestamp::now(), record.args())
+fn write_record(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    write_line(out, Timestamp::now(), record)
+}
+
+fn write_line(out: &mut impl Write, at: Timestamp, record: &Record<'_>) -> io::Result<()> {
+    let (level, target, text) = (record.level(), record.target(), Printable(record.args()));
+    writeln!(out, "{at:.3} {level:<5} {target}: {text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_one_line_whatever_is_in_it() {
+        let mut out = Vec::new();
+        let mut record = Record::builder();
+        record.level(log::Level::Info).target("here");
+        let at = "2026-11-21T07:05:41.123456Z".parse().unwrap();
+        write_line(&mut out, at, &record.args(format_args!("\u{1b}[2J\n{}", 7)).build()).unwrap();
+        let expected = "2026-11-21T07:05:41.123Z INFO  here: \\u{1b}[2J\\n7\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
 }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::builder::Resettable;
 use clap::error::ErrorKind;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
+use helloop::PrintableLines;
 
 mod serve;
 mod fetch;
@@ -79,7 +80,7 @@ fn usage(name: &str, text: impl std::fmt::Display) -> clap::Error {
     let mut cli = Cli::command();
     cli.build();
     let command = cli.find_subcommand_mut(name).expect("the caller names itself");
-    command.error(ErrorKind::ValueValidation, text)
+    command.error(ErrorKind::ValueValidation, PrintableLines(text))
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use crate::coroutine::JoinError;
 use crate::http::{HeaderError, ReplyError};
+use crate::printable::Printable;
 
 /// Why a fetch failed. `Display` is one sentence that is never empty: what was tried, with whom, and
-/// what happened; for a timeout the limit, too.
+/// what happened; for a timeout the limit, too. It is [`Printable`], whatever a server has said.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Error(Box<Inner>);
 
@@ -69,7 +70,9 @@ pub enum Phase {
 
 impl Error {
     pub(super) fn new(kind: ErrorKind, phase: Phase, message: impl Into<String>) -> Error {
-        Error(Box::new(Inner { kind, phase, message: message.into() }))
+        // A server, a name server or a certificate may have a word in it.
+        let message = Printable(message.into()).to_string();
+        Error(Box::new(Inner { kind, phase, message }))
     }
 
     /// What was wrong before anything was tried.
@@ -198,5 +201,16 @@ impl std::error::Error for Error {}
 impl From<JoinError> for Error {
     fn from(error: JoinError) -> Error {
         Error::new(ErrorKind::Cancelled, Phase::Queue, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_reaches_no_terminal_raw() {
+        let error = Error::new(ErrorKind::Tls, Phase::Tls, "for \u{1b}]0;x\u{7}\r\n\u{9b}2J");
+        assert_eq!(error.to_string(), "for \\u{1b}]0;x\\u{7}\\r\\n\\u{9b}2J");
     }
 }

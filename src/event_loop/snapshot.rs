@@ -7,7 +7,9 @@ use std::panic::Location;
 use super::Handle;
 use super::task::{Cause, Described, Task};
 use crate::id::{SourceId, TaskId};
+use crate::limits::TREE_DEPTH_SHOWN_MAX;
 use crate::panics::caught;
+use crate::printable::Printable;
 use crate::world::{Readiness, Time};
 
 /// What is on a loop at one moment. Displayed, it is a page for people: who is alive, as a tree.
@@ -223,8 +225,9 @@ impl fmt::Display for Snapshot {
         )?;
         for (depth, task) in self.tree() {
             let age = self.now.since(task.spawned).as_secs_f64();
-            let indent = 2 * depth + 2;
-            write!(f, "{:indent$}task {} ({}), {age:.3} s old: ", "", task.id, task.description)?;
+            let indent = 2 * depth.min(TREE_DEPTH_SHOWN_MAX) + 2;
+            let description = Printable(&task.description);
+            write!(f, "{:indent$}task {} ({description}), {age:.3} s old: ", "", task.id)?;
             writeln!(f, "{}", Doing { status: task.status, now: self.now })?;
         }
         Ok(())
@@ -307,6 +310,18 @@ mod tests {
         assert_eq!(depths(handle), expected);
         handle.discard(child);
         assert_eq!(depths(handle), [(0, root), (1, second), (0, orphan), (0, grandchild)]);
+    }
+
+    #[test]
+    fn a_deep_tree_is_shown_in_a_text_that_is_linear_in_its_tasks() {
+        let bytes = |tasks: u64| {
+            let event_loop = EventLoop::with_world(Box::new(Sim::new(1)));
+            let handle = event_loop.handle();
+            (0..tasks).fold(None, |parent, _| Some(node(handle, parent)));
+            handle.snapshot().to_string().len() as u64
+        };
+        let (few, many) = (bytes(500), bytes(4_000));
+        assert!(many <= 12 * few, "{few} bytes, then {many}");
     }
 
     #[test]

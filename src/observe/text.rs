@@ -4,11 +4,21 @@ use std::fmt::{self, Display};
 
 use super::{Cause, Event, Flow, Operation, Timeout};
 use crate::id::TaskId;
+use crate::printable::Printable;
 use crate::world::{Readiness, Time};
 
+/// One line, which sends nothing to a terminal: the words of an event may come from a file.
 impl Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
+        Printable(Sentence(self)).fmt(f)
+    }
+}
+
+struct Sentence<'a>(&'a Event);
+
+impl Display for Sentence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self.0 {
             Event::TurnBegan { turn, ready, timers } => {
                 let timers = Count(timers, "timer");
                 write!(f, "turn {turn} begins: {} ready, {timers}", Count(ready, "task"))
@@ -188,5 +198,11 @@ mod tests {
         assert_eq!(Cause::empty().to_string(), "nothing");
         let connecting = "source 4 is opened, for a task that is still to come";
         shows(Event::Opened { source, task }, connecting);
+        let why = "\u{1b}]0;title\u{7}\r\n\u{9b}2J";
+        let ending = Event::Ending { task, why }.to_string();
+        assert!(
+            ending.ends_with("its connection: \\u{1b}]0;title\\u{7}\\r\\n\\u{9b}2J"),
+            "{ending}"
+        );
     }
 }

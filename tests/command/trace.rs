@@ -132,6 +132,50 @@ fn a_damaged_trace_is_read_up_to_the_damage() {
     assert!(error.contains("nothing, line 1: it is no object of JSON"), "{error}");
 }
 
+/// A story, a comparison, and what is complained about: none of them sends to a terminal what stands
+/// in a trace, or in the name of one.
+#[test]
+fn what_a_trace_says_is_no_order_to_a_terminal() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, lines: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, lines).unwrap();
+        path
+    };
+    let evil = r"\u001b]0;title\u0007\u001b[2J\r\n\u009b31m\u202etxt";
+    let word = |name: &str| format!(r#"{{"at":1,"event":"{name}","task":"1","kind":"{evil}""#);
+    let lines = [
+        word("spawned") + "}",
+        word("resumed") + r#","cause":[]}"#,
+        word("stall") + r#","took_ns":1,"waiting":0}"#,
+        word("panicked") + "}",
+        format!(r#"{{"at":1,"event":"state","task":"1","from":"{evil}","to":"{evil}"}}"#),
+        format!(r#"{{"at":1,"event":"ending","task":"1","why":"{evil}"}}"#),
+        format!(r#"{{"at":1,"event":"request","task":"1","number":1,"line":"{evil}"}}"#),
+        format!(
+            r#"{{"at":1,"event":"blamed","task":"1","place":"{evil}","longest":"1","waited_ns":1}}"#
+        ),
+        word("finished") + "}",
+    ];
+    let one = file("\u{1b}[31mone", &(lines.join("\n") + "\n"));
+    let two = file("\u{1b}[31mtwo", &(lines[..5].join("\n") + "\n"));
+    let bad = file("\u{1b}[31mbad", &format!("{}\n{{\"event\":\"{evil}\",\"at\":1}}\n", lines[0]));
+    let nothing = directory.path().join("\u{1b}[31mnothing");
+    for (files, code, says) in [
+        (vec![&one], 0, r"its connection: \u{1b}]0;title\u{7}\u{1b}[2J\r\n\u{9b}31m\u{202e}txt"),
+        (vec![&one, &two], 3, r"Then, in "),
+        (vec![&bad], 1, r"there is no event "),
+        (vec![&nothing], 2, r"\u{1b}[31mnothing: "),
+    ] {
+        let (ended, told, said) = run(command(&["explain"]).args(&files));
+        let all = told + &said;
+        assert_eq!(ended, Some(code), "{all}");
+        assert!(all.contains(says), "{says} is not in {all}");
+        let obeyed = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!all.contains(obeyed), "{}", all.escape_debug());
+    }
+}
+
 #[test]
 fn a_trace_comes_from_standard_input_too() {
     let directory = tempfile::tempdir().unwrap();

@@ -74,7 +74,7 @@ fn everybody_reads_the_lines_of_the_others_in_order() {
     }
     bob.say("four \u{1b}[31m\u{7}Jürgen");
     for member in [&mut ann, &mut cid] {
-        member.reads("bob: four [31mJürgen");
+        member.reads("bob: four \\u{1b}[31m\\u{7}Jürgen");
     }
     cid.say("/who");
     cid.reads("* Here: ann, bob, cid");

@@ -9,15 +9,19 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("id", &[]),
     ("limits", &[]),
+    ("printable", &[]),
     ("panics", &[]),
     ("world", &["id", "limits"]),
-    ("observe", &["id", "limits", "panics", "world"]),
-    ("event_loop", &["id", "limits", "panics", "world", "observe"]),
+    ("observe", &["id", "limits", "printable", "panics", "world"]),
+    ("event_loop", &["id", "limits", "printable", "panics", "world", "observe"]),
     // A second root: it knows no socket, no clock and no loop.
     ("http", &["limits"]),
     ("server", &["id", "limits", "panics", "world", "observe", "event_loop", "http", "coroutine"]),
     ("coroutine", &["id", "limits", "panics", "world", "observe", "event_loop"]),
-    ("client", &["id", "limits", "world", "observe", "event_loop", "http", "coroutine"]),
+    (
+        "client",
+        &["id", "limits", "printable", "world", "observe", "event_loop", "http", "coroutine"],
+    ),
     ("signals", &["id", "limits", "world", "observe", "event_loop"]),
     ("greeting", &["http", "server"]),
 ];

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use helloop::Printable;
 use helloop::client::{Error, Timings};
 use helloop::http::Status;
 
@@ -88,16 +89,17 @@ impl Outcome {
 
     /// The line of the documents' program.
     pub(super) fn text(&self) -> String {
-        let url = printable(&self.url);
+        // A line for people, who may read it on a terminal.
+        let url = Printable(&self.url);
         match &self.result {
             Ok(Body { count: Some(Count { characters, .. }), .. }) => {
                 format!("Successfully fetched {url}: {characters} characters")
             }
             Ok(Body { bytes, codings, .. }) => {
                 let codings = codings.join(", ");
-                format!("Successfully fetched {url}: {bytes} bytes, coded as {codings}")
+                format!("Successfully fetched {url}: {bytes} bytes, coded as {}", Printable(codings))
             }
-            Err(failure) => format!("Error fetching {url}: {failure}"),
+            Err(failure) => format!("Error fetching {url}: {}", Printable(failure)),
         }
     }
 }
@@ -150,12 +152,6 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What a file says cannot send escapes to a terminal.
-fn printable(text: &str) -> String {
-    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
-    text.chars().map(escape).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,5 +202,7 @@ mod tests {
             r"Error fetching \u{1b}[31mü\n: the server answered 404 Not Found"
         );
         assert!(text(Failure::Status(799)).ends_with("the server answered 799"));
+        let disk = text(Failure::Disk("cannot write \u{1b}]0;x\u{7}: full".into()));
+        assert!(disk.ends_with(r"cannot write \u{1b}]0;x\u{7}: full"), "{disk}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use helloop::Printable;
 use helloop::client::{Client, Error, Reply};
 use helloop::event_loop::Handle;
 
@@ -53,7 +54,7 @@ impl Worker {
     }
 
     async fn pause(&self, job: &Job, attempts: u32, pause: Duration) {
-        log::debug!("{}: attempt {attempts} failed, the next in {pause:?}", job.url.escape_debug());
+        log::debug!("{}: attempt {attempts} failed, the next in {pause:?}", Printable(&job.url));
         self.handle.sleep(pause).await;
     }
 
