@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::{HEADER_BYTES, header};
@@ -12,9 +13,59 @@ pub(super) trait Output: Send {
     fn block(&mut self, block: &[u8]) -> io::Result<()>;
 }
 
+/// Begins a trace at `path`, in a file that replaces the one that is there, or in what is no file.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(super) fn create(path: &Path, size_max: u64) -> io::Result<Box<dyn Output>> {
+    // Opening a named pipe waits for its reader. The thread may wait for that; who calls may not.
+    if fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+        return Ok(Box::new(Stream { path: path.to_owned(), file: None }));
+    }
+    let mut file = File::create(path)?;
+    file.write_all(&header())?;
+    let path = path.to_owned();
+    if file.metadata()?.is_file() {
+        let written = HEADER_BYTES as u64;
+        return Ok(Box::new(Rotating { path, file, written, full: size_max / 2 }));
+    }
+    // It has no length that could be limited. To rotate it would give a device another name.
+    Ok(Box::new(Stream { path, file: Some(file) }))
+}
+
+/// A named pipe, or a device.
+struct Stream {
+    path: PathBuf,
+    /// `None` until the first block of a reader's: it needs a header before it.
+    file: Option<File>,
+}
+
+impl Output for Stream {
+    fn block(&mut self, block: &[u8]) -> io::Result<()> {
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => {
+                let mut file = File::options().write(true).open(&self.path)?;
+                file.write_all(&header())?;
+                file
+            }
+        };
+        file.write_all(block)?;
+        // Not after a failure: the reader of a pipe has left, and the next one begins anew.
+        self.file = Some(file);
+        Ok(())
+    }
+}
+
+impl Output for Box<dyn Output> {
+    fn block(&mut self, block: &[u8]) -> io::Result<()> {
+        (**self).block(block)
+    }
+}
+
 /// A file of a limited size. When it is full it becomes `FILE.1` (in the place of an older one), and
 /// a new one begins: the newest events are always there.
-pub(super) struct Rotating {
+struct Rotating {
     path: PathBuf,
     file: File,
     /// Bytes of whole blocks in it, the header included.
@@ -24,13 +75,6 @@ pub(super) struct Rotating {
 }
 
 impl Rotating {
-    pub(super) fn create(path: &Path, size_max: u64) -> io::Result<Rotating> {
-        let mut file = File::create(path)?;
-        file.write_all(&header())?;
-        let written = HEADER_BYTES as u64;
-        Ok(Rotating { path: path.to_owned(), file, written, full: size_max / 2 })
-    }
-
     fn rotate(&mut self) -> io::Result<()> {
         let mut old = OsString::from(&self.path);
         old.push(".1");
@@ -60,8 +104,8 @@ impl Output for Rotating {
             Ok(()) => self.written += block.len() as u64,
             // So that what comes next, once there is room again, does not stand behind half a block.
             Err(_) => {
-                self.file.set_len(self.written)?;
-                self.file.seek(SeekFrom::Start(self.written))?;
+                let cut = self.file.set_len(self.written);
+                let _ = cut.and_then(|()| self.file.seek(SeekFrom::Start(self.written)));
             }
         }
         written

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::encode::Block;
-use super::file::{Output, Rotating};
+use super::file::{self, Output};
 use crate::observe::{Event, Observer, Timeout};
 use crate::world::Time;
 
@@ -54,6 +54,8 @@ struct Queue {
     waiting: Vec<(Time, Event)>,
     /// Where among those events are missing, and how many: in order.
     gaps: Vec<(usize, u64)>,
+    /// Events that the thread has taken, and has neither written nor lost.
+    taken: u64,
     written: u64,
     lost: u64,
     is_closed: bool,
@@ -64,10 +66,14 @@ impl Recording {
     /// Records into a new file at `path` (an old one is replaced). The file and its predecessor
     /// `path.1` together take at most `size_max` bytes; then the older half is given up.
     ///
+    /// A named pipe (FIFO) may be without a reader: what happens before one comes waits for it, as far
+    /// as there is room, and so does what happens between two readers. Pipes and devices have no size
+    /// and no predecessor.
+    ///
     /// # Errors
     /// When the file cannot be written, or the system refuses a thread.
     pub fn create(path: impl AsRef<Path>, size_max: u64) -> io::Result<Recording> {
-        Recording::to(Rotating::create(path.as_ref(), size_max)?)
+        Recording::to(file::create(path.as_ref(), size_max)?)
     }
 
     pub(super) fn to(output: impl Output + 'static) -> io::Result<Recording> {
@@ -92,7 +98,9 @@ impl Recording {
         self.shared.work.notify_one();
         let in_time = self.shared.done.wait_timeout_while(queue, FINISH_TIMEOUT, |q| !q.is_done);
         let (queue, _) = in_time.unwrap_or_else(PoisonError::into_inner);
-        Summary { written: queue.written, lost: queue.lost + queue.waiting.len() as u64 }
+        // What the thread still holds, or did not come to, is lost with it.
+        let left = queue.taken + queue.waiting.len() as u64;
+        Summary { written: queue.written, lost: queue.lost + left }
     }
 }
 
@@ -188,6 +196,7 @@ impl Shared {
             let mut queue = self.queue();
             queue.written = scribe.written;
             queue.lost += std::mem::take(&mut scribe.lost);
+            queue.taken = 0;
         }
         self.queue().is_done = true;
         self.done.notify_one();
@@ -206,6 +215,7 @@ impl Shared {
         let (mut queue, _) = gathered.unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut queue.waiting, &mut taken.waiting);
         std::mem::swap(&mut queue.gaps, &mut taken.gaps);
+        queue.taken = taken.waiting.len() as u64;
         !taken.is_empty()
     }
 }

@@ -1,4 +1,4 @@
-use super::file::{Output, Rotating};
+use super::file::{self, Output};
 use super::*;
 use crate::id::{SourceId, TaskId};
 use crate::observe::{Cause, Excerpt, Flow, Kind, Observer, Operation, Timeout, Value};
@@ -232,7 +232,7 @@ fn a_full_file_becomes_the_older_one_and_both_have_a_limit() {
     let path = directory.0.join("trace");
     let older = directory.0.join("trace.1");
     let size_max = 10_000_usize;
-    let mut output = Rotating::create(&path, size_max as u64).unwrap();
+    let mut output = file::create(&path, size_max as u64).unwrap();
     let mut block = Vec::new();
     let one = records(3, 100);
     let whole = encoded(&one);
@@ -249,6 +249,88 @@ fn a_full_file_becomes_the_older_one_and_both_have_a_limit() {
     }
     let both = [std::fs::read(&older).unwrap(), std::fs::read(&path).unwrap()].concat();
     assert_eq!(decoded(&both).0.len(), 2 * fit * one.len());
+}
+
+fn written(path: &std::path::Path, records: &[Record], blocks: usize) {
+    let mut output = file::create(path, 1_000).unwrap();
+    let block = &encoded(records)[HEADER_BYTES..];
+    (0..blocks).for_each(|_| output.block(block).unwrap());
+}
+
+#[test]
+fn a_device_is_written_to_and_never_renamed() {
+    let directory = Directory::new("device");
+    let path = directory.0.join("null");
+    std::os::unix::fs::symlink("/dev/null", &path).unwrap();
+    written(&path, &records(3, 100), 5);
+    assert_eq!(std::fs::read_link(&path).unwrap(), PathBuf::from("/dev/null"));
+    assert_eq!(std::fs::read_dir(&directory.0).unwrap().count(), 1);
+}
+
+/// A named pipe, if there is a program that makes one.
+fn pipe(directory: &Directory) -> PathBuf {
+    let path = directory.0.join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.is_ok_and(|status| status.success()), "mkfifo is needed");
+    path
+}
+
+#[test]
+fn a_pipe_without_a_reader_holds_nobody_up_and_loses_nothing() {
+    let directory = Directory::new("pipe");
+    let path = pipe(&directory);
+    let recording = Recording::create(&path, 1_000).unwrap();
+    let mut observer = recording.observer();
+    let expected: Vec<Record> =
+        (0..1_000).map(|n| Record::Event(Time::from_nanos(n), turn(n))).collect();
+    for n in 0..1_000 {
+        observer.event(Time::from_nanos(n), &turn(n));
+    }
+    drop(observer);
+    // Only now somebody comes to read.
+    let mut file = File::open(path).unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut file, &mut bytes).map(|_| bytes).unwrap()
+    });
+    assert_eq!(recording.finish(), Summary { written: 1_000, lost: 0 });
+    let (read, error) = decoded(&reader.join().unwrap());
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(read, expected);
+}
+
+#[test]
+fn what_a_pipe_that_nobody_reads_was_to_be_told_is_counted() {
+    let directory = Directory::new("unread");
+    let recording = Recording::create(pipe(&directory), 1_000).unwrap();
+    let mut observer = recording.observer();
+    (0..1_000).for_each(|n| observer.event(Time::from_nanos(n), &turn(n)));
+    drop(observer);
+    assert_eq!(recording.finish(), Summary { written: 0, lost: 1_000 });
+}
+
+#[test]
+fn each_reader_of_a_pipe_begins_with_a_header() {
+    let directory = Directory::new("readers");
+    let path = pipe(&directory);
+    let mut output = file::create(&path, 1_000).unwrap();
+    let (first, second) = (records(3, 10), records(4, 10));
+    let block = |records: &[Record]| encoded(records)[HEADER_BYTES..].to_vec();
+    // Reads as much as there is of the first block, and leaves.
+    let bytes = HEADER_BYTES + block(&first).len();
+    let pipe = path.clone();
+    let reader = std::thread::spawn(move || {
+        let mut read = vec![0; bytes];
+        std::io::Read::read_exact(&mut File::open(pipe).unwrap(), &mut read).unwrap();
+        read
+    });
+    output.block(&block(&first)).unwrap();
+    assert_eq!(decoded(&reader.join().unwrap()).0, first);
+    assert_eq!(output.block(&block(&first)).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    let reader = std::thread::spawn(move || std::fs::read(path).unwrap());
+    output.block(&block(&second)).unwrap();
+    drop(output);
+    assert_eq!(decoded(&reader.join().unwrap()).0, second);
 }
 
 /// Asks before it takes a block; keeps what it took.
