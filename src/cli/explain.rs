@@ -1,7 +1,7 @@
 //! `--explain`, and `helloop explain`: the narrator, in colours if that is a terminal.
 
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anstream::stream::RawStream;
@@ -11,6 +11,7 @@ use clap::Args;
 use helloop::observe::trace::Record;
 use helloop::observe::{Narrator, Observer, Palette};
 
+use super::file_id::FileId;
 use super::trace::input::Input;
 use super::{compare, usage};
 use crate::run::complain;
@@ -48,10 +49,19 @@ pub(crate) struct Arguments {
 /// # Errors
 /// When a file cannot be read; everything else is an exit code.
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
-    let open = |path: &PathBuf| Input::open(path).map_err(|text| usage("explain", text));
-    let first = open(&arguments.file)?;
+    let wrong = |text| usage("explain", text);
+    let open = |path: &PathBuf| {
+        let input = Input::open(path)?;
+        input.keep_apart_from(FileId::of(&io::stdout())).map(|()| input)
+    };
+    let is_stdin = |path: &Path| path.as_os_str() == "-";
+    if is_stdin(&arguments.file) && arguments.other.as_deref().is_some_and(is_stdin) {
+        return Err(wrong("standard input (-) can be read only once".to_owned()));
+    }
+    let first = open(&arguments.file).map_err(wrong)?;
     let Some(other) = &arguments.other else { return Ok(tell(first)) };
-    Ok(compare::main(first, open(other)?))
+    let other = open(other).map_err(wrong)?;
+    Ok(compare::main(first, other))
 }
 
 fn tell(mut input: Input) -> ExitCode {

@@ -18,6 +18,7 @@ mod limits;
 mod units;
 mod access_log;
 mod json;
+mod file_id;
 mod explain;
 mod compare;
 mod trace;

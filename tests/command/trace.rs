@@ -217,6 +217,70 @@ fn a_trace_that_cannot_be_written_ends_the_server_at_once() {
 }
 
 #[test]
+fn a_file_is_not_written_over_while_it_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, path) = recorded(&directory);
+    let bytes = fs::read(&path).unwrap();
+    let other = |name: &str| directory.path().join(name);
+    std::os::unix::fs::symlink(&path, other("symbolic")).unwrap();
+    fs::hard_link(&path, other("hard")).unwrap();
+    let indirect = directory.path().join(".").join("loop.trace");
+    let appending = || fs::File::options().append(true).open(&path).unwrap();
+    let (file, dash) = (path.as_os_str(), std::ffi::OsStr::new("-"));
+    let refused = |what: &str, command: &mut Command| {
+        let output = command.stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{what}: {said}");
+        assert!(said.contains(" is read, and "), "{what}: {said}");
+        assert_eq!(fs::read(&path).unwrap(), bytes, "{what}");
+    };
+    for to in ["convert", "perfetto"] {
+        for output in [&path, &indirect, &other("symbolic"), &other("hard")] {
+            let what = format!("{to} to {}", output.display());
+            refused(&what, command(&["trace", to, "-o"]).arg(output).arg(file));
+            let input = fs::File::open(&path).unwrap();
+            refused(&what, command(&["trace", to, "-o"]).arg(output).arg(dash).stdin(input));
+        }
+        refused(to, command(&["trace", to]).arg(file).stdout(appending()));
+    }
+    refused("explain", command(&["explain"]).arg(file).stdout(appending()));
+    // A trace of a fetch would replace what the fetch reads.
+    for reads in ["-i", "--cacert"] {
+        let mut fetch = command(&["fetch", "--trace"]);
+        refused(reads, fetch.arg(other("hard")).arg(reads).arg(file).arg("http://127.0.0.1:1/"));
+    }
+    let mut fetch = command(&["fetch", "-", "--trace"]);
+    refused("standard input", fetch.arg(file).stdin(fs::File::open(&path).unwrap()));
+    let again = other("again.json");
+    let (code, ..) = helloop(&["trace", "convert", "-o", again.to_str().unwrap()], &path);
+    assert_eq!((code, fs::read(&path).unwrap()), (Some(0), bytes));
+}
+
+#[test]
+fn standard_input_is_one_trace() {
+    let (code, _, said) = run(&mut command(&["explain", "-", "-"]));
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("can be read only once"), "{said}");
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_yet_does_not_keep_a_server_from_listening() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut serve = command(&["serve", "--listen", "localhost:0", "--trace"]);
+    let mut program = Program::start(serve.arg(&pipe));
+    program.greet();
+    let reader = std::thread::spawn(move || helloop(&["explain"], &pipe));
+    program.greet();
+    program.signal("TERM");
+    assert_eq!(program.end().0, Some(0));
+    let (code, told, error) = reader.join().unwrap();
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    assert_eq!(told.matches("request 1 is GET /World").count(), 2, "{told}");
+}
+
+#[test]
 fn a_full_disk_is_a_warning_and_the_server_goes_on() {
     if !Path::new("/dev/full").exists() {
         return;

@@ -28,6 +28,7 @@ use helloop::limits::{FETCH_CONNECT_TIMEOUT, FETCH_CONNECTIONS_MAX, FETCH_WHOLE_
 use helloop::limits::{REDIRECTS_MAX, TRACE_BYTES_MAX};
 use helloop::signals::{SIGINT, SIGTERM, on_signal};
 
+use super::file_id::FileId;
 use super::tracing::Tracing;
 use super::units::{PositiveSpan, Size};
 use super::{explain, logging, usage};
@@ -184,6 +185,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
     logging::install(arguments.verbose, Box::new(io::stderr()));
     let wrong = |text: String| usage("fetch", text);
     let input = Input::open(&arguments.urls, &arguments.input).map_err(wrong)?;
+    arguments.keep_inputs_from_trace().map_err(wrong)?;
     let tls = arguments.tls().map_err(wrong)?;
     if arguments.insecure {
         complain(format_args!(
@@ -202,6 +204,23 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
 type Refused = (u8, String);
 
 impl Arguments {
+    /// A trace replaces the file that is there. That must not be one that is read.
+    fn keep_inputs_from_trace(&self) -> Result<(), String> {
+        let Some(trace) = self.trace.as_deref() else { return Ok(()) };
+        let Some(written) = FileId::at(trace) else { return Ok(()) };
+        let file_of = |name: &String| match name.as_str() {
+            "-" => FileId::of(&io::stdin()),
+            path => FileId::at(path.as_ref()),
+        };
+        let standard_input = self.urls.iter().filter(|url| *url == "-");
+        let mut read = self.input.iter().chain(&self.cacert).chain(standard_input);
+        if read.any(|name| file_of(name) == Some(written)) {
+            let trace = trace.display();
+            return Err(format!("{trace} is read, and the trace would be written over it"));
+        }
+        Ok(())
+    }
+
     fn run(&self, input: Input, tls: TlsConfig) -> Result<u8, Refused> {
         let failed = |error: std::io::Error| (SOME_FAILED, error.to_string());
         let store = self.store()?;

@@ -9,6 +9,7 @@ use helloop::observe::Event;
 use helloop::observe::trace::{MAGIC, Reader, Record};
 
 use super::json;
+use crate::cli::file_id::FileId;
 
 /// Bytes of a line of JSON. At the limit: an error. An event has a few hundred.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
@@ -20,6 +21,8 @@ const LOOK_AHEAD: usize = 1000;
 pub(crate) struct Input {
     /// What to call it in errors.
     name: String,
+    /// `None` if it is no regular file.
+    file: Option<FileId>,
     source: Source,
     /// Records that were looked at.
     ahead: VecDeque<Result<Record, String>>,
@@ -45,14 +48,18 @@ impl Input {
     /// A sentence for people.
     pub(crate) fn open(path: &Path) -> Result<Input, String> {
         if path.as_os_str() == "-" {
-            return Input::new("standard input".into(), Box::new(io::stdin()));
+            let file = FileId::of(&io::stdin());
+            return Input::new("standard input".into(), Box::new(io::stdin()))
+                .map(|input| Input { file, ..input });
         }
         let name = path.display().to_string();
         let file = File::open(path).map_err(|error| format!("cannot read {name}: {error}"))?;
-        Input::new(name, Box::new(file))
+        let id = FileId::of(&file);
+        Input::new(name, Box::new(file)).map(|input| Input { file: id, ..input })
     }
 
-    fn new(name: String, mut input: Box<dyn Read>) -> Result<Input, String> {
+    /// A trace from anywhere.
+    pub(crate) fn new(name: String, mut input: Box<dyn Read>) -> Result<Input, String> {
         let mut first = Vec::new();
         let read = input.by_ref().take(1).read_to_end(&mut first);
         read.map_err(|error| format!("cannot read {name}: {error}"))?;
@@ -64,7 +71,21 @@ impl Input {
             let input = BufReader::new(whole);
             Source::Lines(Lines { input, line: String::new(), number: 0, has_ended: false })
         };
-        Ok(Input { name, source, ahead: VecDeque::new() })
+        Ok(Input { name, file: None, source, ahead: VecDeque::new() })
+    }
+
+    /// Refuses to be written over while it is read.
+    ///
+    /// # Errors
+    /// A sentence for people, if `output` is the same file.
+    pub(crate) fn keep_apart_from(&self, output: Option<FileId>) -> Result<(), String> {
+        match output {
+            Some(_) if output == self.file => Err(format!(
+                "{} is read, and would be written over: write to another file",
+                self.name
+            )),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn name(&self) -> &str {

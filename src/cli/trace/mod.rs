@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::file_id::FileId;
 use super::usage;
 use crate::run::complain;
 use input::Input;
@@ -25,7 +26,7 @@ Examples:
 Exit codes:
   0  everything was read and written
   1  the trace is cut off or damaged (what could be read was written), or writing failed
-  2  usage, and a file that cannot be read";
+  2  usage, a file that cannot be read, and one that is input and output at once";
 
 /// Convert a recorded trace of an event loop into other formats
 #[derive(Args, Debug)]
@@ -61,6 +62,11 @@ struct Files {
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
     let (Command::Convert(files) | Command::Perfetto(files)) = &arguments.command;
     let input = Input::open(&files.input).map_err(|text| usage("trace", text))?;
+    let output = match &files.output {
+        Some(path) => FileId::at(path),
+        None => FileId::of(&io::stdout()),
+    };
+    input.keep_apart_from(output).map_err(|text| usage("trace", text))?;
     let makes_binary = matches!(arguments.command, Command::Convert(_)) && !input.is_binary();
     if makes_binary && files.output.is_none() && io::stdout().is_terminal() {
         return Err(usage("trace", "a trace file is not for a terminal: give --output a file"));
