@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use helloop::Printable;
 use helloop::http::DateCache;
 use log::{LevelFilter, Log, Metadata, Record};
 
@@ -32,7 +33,7 @@ impl Log for Logger {
     fn log(&self, record: &Record<'_>) {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (at, level, target) = (timestamp(since_epoch), record.level(), record.target());
-        let line = format!("{at} {level:<5} {target}: {}\n", record.args());
+        let line = format!("{at} {level:<5} {target}: {}\n", Printable(record.args()));
         // Where standard error is closed, nobody wants to know.
         let _ = self.out.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
     }
