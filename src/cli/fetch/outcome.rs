@@ -97,7 +97,10 @@ impl Outcome {
             }
             Ok(Body { bytes, codings, .. }) => {
                 let codings = codings.join(", ");
-                format!("Successfully fetched {url}: {bytes} bytes, coded as {}", Printable(codings))
+                format!(
+                    "Successfully fetched {url}: {bytes} bytes, coded as {}",
+                    Printable(codings)
+                )
             }
             Err(failure) => format!("Error fetching {url}: {}", Printable(failure)),
         }
