@@ -253,6 +253,34 @@ fn servers_that_misbehave_are_told_apart() {
 }
 
 #[test]
+fn each_step_has_a_limit_of_its_own() {
+    let silent = || {
+        Server::start(vec![script(|peer| {
+            peer.wait_for_close();
+        })])
+    };
+    let stalling = Server::start(vec![script(|peer| {
+        peer.request();
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhel");
+        peer.wait_for_close();
+    })]);
+    let (head, tls) = (silent(), silent());
+    for (flag, url, words) in [
+        ("--head-timeout", head.url("/"), "timeout: no reply from"),
+        (
+            "--tls-timeout",
+            tls.url("/").replace("http:", "https:"),
+            "timeout: no TLS handshake with",
+        ),
+        ("--body-timeout", stalling.url("/"), "timeout: no progress of the body from"),
+    ] {
+        let (code, output, said) = run(&mut fetch(&[flag, "300ms", &url]));
+        assert_eq!((code, output.as_str()), (Some(1), ""), "{flag}");
+        assert!(said.contains(words) && said.ends_with("within 300ms\n"), "{flag}: {said}");
+    }
+}
+
+#[test]
 fn requests_are_as_asked_for() {
     let server = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
     let url = server.url("/x");
@@ -297,6 +325,7 @@ fn mistakes_are_explained() {
     refused(&["-j", "many", "http://h/"], &["--concurrency", "for example 20"]);
     refused(&["--timeout", "5", "http://h/"], &["--timeout", "for example 5s"]);
     refused(&["--timeout", "0s", "http://h/"], &["--timeout", "longer than nothing"]);
+    refused(&["--head-timeout", "30", "http://h/"], &["--head-timeout", "for example 30s or 30ms"]);
     refused(&["-H", "no colon", "http://h/"], &["--header", "Name: value"]);
     refused(&["-H", "Bad Name: 1", "http://h/"], &["--header", "not a token"]);
     refused(&["-H", "Host: other", "http://h/"], &["--header"]);
@@ -310,9 +339,22 @@ fn mistakes_are_explained() {
 fn the_help_says_what_the_exit_codes_mean() {
     let (code, help, _) = run(&mut fetch(&["--help"]));
     assert_eq!(code, Some(0));
-    for text in ["Exit codes:", "130", "--retries", "[default: 100]", "[default: 5m]", "Examples:"]
-    {
+    for text in ["Exit codes:", "130", "--retries", "[default: 100]", "Examples:"] {
         assert!(help.contains(text), "{text:?} is not in: {help}");
+    }
+    // A limit that the help does not tell of cannot be known, and one without a flag not be changed.
+    for (flag, limit) in [
+        ("--timeout", "5m"),
+        ("--resolve-timeout", "10s"),
+        ("--connect-timeout", "30s"),
+        ("--tls-timeout", "10s"),
+        ("--head-timeout", "1m"),
+        ("--body-timeout", "30s"),
+    ] {
+        let (_, about) = help.split_once(&format!("{flag} <DURATION>")).expect(flag);
+        let (about, _) = about.split_once("<DURATION>").unwrap_or((about, ""));
+        let text = format!("[default: {limit}]");
+        assert!(about.contains(&text), "{text:?} of {flag} is not in: {help}");
     }
 }
 

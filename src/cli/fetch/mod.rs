@@ -24,8 +24,10 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 use helloop::client::{Client, Timeouts, TlsConfig};
 use helloop::event_loop::{EventLoop, Handle};
-use helloop::limits::{FETCH_CONNECT_TIMEOUT, FETCH_CONNECTIONS_MAX, FETCH_WHOLE_TIMEOUT};
-use helloop::limits::{REDIRECTS_MAX, TRACE_BYTES_MAX};
+use helloop::limits::{
+    FETCH_BODY_PROGRESS_TIMEOUT, FETCH_CONNECT_TIMEOUT, FETCH_CONNECTIONS_MAX, FETCH_HEAD_TIMEOUT,
+    FETCH_RESOLVE_TIMEOUT, FETCH_TLS_TIMEOUT, FETCH_WHOLE_TIMEOUT, REDIRECTS_MAX, TRACE_BYTES_MAX,
+};
 use helloop::signals::{SIGINT, SIGTERM, on_signal};
 
 use super::file_id::FileId;
@@ -44,6 +46,7 @@ use worker::Worker;
 const AFTER_HELP: &str = "\
 A URL that fails costs only itself: the others are fetched, and the exit code tells.
 Durations and sizes have a unit: 25s, 500ms, 1m 30s; 512B, 16KiB, 1MB.
+--timeout limits a whole fetch; a slow server may need a longer --head-timeout or --body-timeout, too.
 
 Examples:
   helloop fetch http://localhost:8080/World       one URL
@@ -98,13 +101,31 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     per_host: Option<usize>,
 
-    /// One fetch, with its redirects, may take so long
+    /// One fetch, with its redirects, may take so long. Each of its steps has a limit, too, of those
+    /// that follow
     #[arg(long, value_name = "DURATION", default_value_t = PositiveSpan(FETCH_WHOLE_TIMEOUT))]
     timeout: PositiveSpan,
+
+    /// Looking a name up may take so long
+    #[arg(long, value_name = "DURATION", default_value_t = PositiveSpan(FETCH_RESOLVE_TIMEOUT))]
+    resolve_timeout: PositiveSpan,
 
     /// Connecting may take so long, over all addresses of the name
     #[arg(long, value_name = "DURATION", default_value_t = PositiveSpan(FETCH_CONNECT_TIMEOUT))]
     connect_timeout: PositiveSpan,
+
+    /// A TLS handshake may take so long
+    #[arg(long, value_name = "DURATION", default_value_t = PositiveSpan(FETCH_TLS_TIMEOUT))]
+    tls_timeout: PositiveSpan,
+
+    /// From the first byte of a request to the end of the reply's head it may take so long
+    #[arg(long, value_name = "DURATION", default_value_t = PositiveSpan(FETCH_HEAD_TIMEOUT))]
+    head_timeout: PositiveSpan,
+
+    /// Within a body, nothing may come for so long
+    #[arg(long, value_name = "DURATION")]
+    #[arg(default_value_t = PositiveSpan(FETCH_BODY_PROGRESS_TIMEOUT))]
+    body_timeout: PositiveSpan,
 
     /// All of it may take so long [default: no limit]
     #[arg(long, value_name = "DURATION")]
@@ -265,9 +286,12 @@ impl Arguments {
 
     fn client(&self, handle: &Handle, concurrency: usize, tls: TlsConfig) -> Client {
         let timeouts = Timeouts {
+            resolve: self.resolve_timeout.0,
             connect: self.connect_timeout.0,
+            tls: self.tls_timeout.0,
+            head: self.head_timeout.0,
+            body_progress: self.body_timeout.0,
             whole: Some(self.timeout.0),
-            ..Timeouts::default()
         };
         Client::builder(handle)
             .timeouts(timeouts)
