@@ -12,6 +12,7 @@ use crate::server::{Peer, Server, script};
 
 mod endings;
 mod files;
+mod order;
 mod tls;
 
 /// `helloop fetch` with these arguments.

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use helloop::coroutine::{Executor, JoinHandle, Queue, yield_now};
-use helloop::event_loop::Handle;
+use helloop::event_loop::{Call, Handle};
 
 use super::input::{Input, Item};
 use super::names::Names;
@@ -21,11 +21,10 @@ use super::outcome::{Failure, Outcome};
 use super::output::Output;
 use super::report::{Report, Tally};
 use super::schedule::{Job, Schedule, Ticket};
-use super::worker::Worker;
+use super::worker::{Attempt, Next, Worker};
 
-/// Lines that may wait for earlier ones, or for whoever reads them, beside one for each fetch under
-/// way. At the limit: nothing more is begun.
-const LINES_WAITING_MAX: u64 = 4096;
+/// Lines that may wait for whoever reads them. At the limit: nothing more is begun.
+const LINES_WAITING_MAX: usize = 4096;
 
 /// URLs read in one go.
 const READ_MAX: usize = 256;
@@ -39,6 +38,8 @@ pub(super) enum Note {
     Read(Input, Vec<Item>),
     /// The worker on this place of the input has ended.
     Done(u64),
+    /// Something that waited for a moment may be begun.
+    Due,
     /// Lines are written, or cannot be.
     Written(std::io::Result<()>),
     /// Enough.
@@ -82,15 +83,15 @@ pub(super) struct Batch {
     names: Names,
     /// URLs read so far.
     known: u64,
-    /// Lines written so far.
-    written: u64,
     /// Lines that are being written.
-    writing: Option<u64>,
+    writing: Option<usize>,
+    /// Leaves [`Note::Due`], at the first moment for which the schedule waits or earlier.
+    alarm: Option<Call>,
     why: Option<Why>,
 }
 
 struct Running {
-    task: JoinHandle<Outcome>,
+    task: JoinHandle<Attempt>,
     ticket: Ticket,
     url: String,
 }
@@ -117,8 +118,8 @@ impl Batch {
             running: HashMap::new(),
             names: Names::default(),
             known: 0,
-            written: 0,
             writing: None,
+            alarm: None,
             why: None,
         }
     }
@@ -161,8 +162,9 @@ impl Batch {
                 items.into_iter().for_each(|item| self.add(item));
             }
             Note::Done(number) => self.end(number),
+            Note::Due => self.alarm = None,
             Note::Written(result) => {
-                self.written += self.writing.take().unwrap_or_default();
+                self.writing = None;
                 if let Err(error) = result {
                     self.stop(Why::CannotWrite(format!(
                         "cannot write to standard output: {error}"
@@ -176,22 +178,27 @@ impl Batch {
 
     /// Begins what can be begun.
     fn advance(&mut self) {
-        self.read();
-        while self.known - self.waiting() - self.written < self.lines_max()
-            && let Some((job, ticket)) = self.schedule.next()
+        let now = self.handle.now();
+        while self.report.ready() + self.writing.unwrap_or_default() < LINES_WAITING_MAX
+            && let Some((job, ticket)) = self.schedule.next(now, self.report.awaited())
         {
             self.begin(job, ticket);
         }
+        self.set_alarm();
+        self.read();
         self.write(false);
     }
 
-    /// URLs that are read, and not begun.
-    fn waiting(&self) -> u64 {
-        self.schedule.waiting() as u64
-    }
-
-    fn lines_max(&self) -> u64 {
-        LINES_WAITING_MAX + self.schedule.running() as u64
+    fn set_alarm(&mut self) {
+        let Some(due) = self.schedule.next_due() else { return };
+        let is_in_time = |alarm: &Call| alarm.when().is_some_and(|when| when <= due);
+        if !self.alarm.as_ref().is_some_and(is_in_time) {
+            let mailbox = self.mailbox.clone();
+            let alarm = self.handle.call_at(due, move |_| put(&mailbox, Note::Due));
+            if let Some(late) = self.alarm.replace(alarm) {
+                late.cancel();
+            }
+        }
     }
 
     fn read(&mut self) {
@@ -218,7 +225,7 @@ impl Batch {
         match item {
             Item::Url(url) => {
                 let file = self.worker.store.is_some().then(|| self.names.name(&url));
-                self.schedule.add(Job { number, url, file });
+                self.schedule.add(Job::new(number, url, file));
             }
             Item::Bad { shown, why } => {
                 self.report.add(number, &Outcome::untried(shown, Failure::Input(why)));
@@ -239,11 +246,24 @@ impl Batch {
         // Not there: it was cancelled, and is counted already.
         let Some(Running { mut task, ticket, url }) = self.running.remove(&number) else { return };
         self.schedule.end(ticket);
-        let outcome = match task.take() {
-            Some(Ok(outcome)) => outcome,
-            Some(Err(error)) => Outcome::untried(url, Failure::Fetch(error.into())),
+        let attempt = match task.take() {
+            Some(Ok(attempt)) => attempt,
+            Some(Err(error)) => {
+                let outcome = Outcome::untried(url, Failure::Fetch(error.into()));
+                Attempt { next: Next::Nothing(outcome), wish: None }
+            }
             None => unreachable!("the callback comes when it has ended"),
         };
+        if let Some((url, pause)) = attempt.wish {
+            self.schedule.pause(&url, self.handle.now() + pause);
+        }
+        match attempt.next {
+            Next::Nothing(outcome) => self.tell(number, outcome),
+            Next::Again(job, pause) => self.schedule.retry(job, self.handle.now() + pause),
+        }
+    }
+
+    fn tell(&mut self, number: u64, outcome: Outcome) {
         self.report.add(number, &outcome);
         if let Err(Failure::Disk(why)) = outcome.result {
             self.stop(Why::CannotWrite(why));
@@ -257,12 +277,15 @@ impl Batch {
         }
         self.why = Some(why);
         (self.is_at_end, self.input) = (true, None);
-        self.schedule.clear();
-        let mut cancelled: Vec<_> = self.running.drain().collect();
-        cancelled.sort_by_key(|(number, _)| *number);
-        for (number, Running { task, ticket, url }) in cancelled {
+        let paused = self.schedule.clear();
+        let mut cancelled: Vec<_> = paused.into_iter().map(|job| (job.number, job.url)).collect();
+        for (number, Running { task, ticket, url }) in self.running.drain() {
             task.cancel();
             self.schedule.end(ticket);
+            cancelled.push((number, url));
+        }
+        cancelled.sort_unstable();
+        for (number, url) in cancelled {
             self.report.add(number, &Outcome::untried(url, Failure::Cancelled));
         }
         self.report.close_gaps();
@@ -276,7 +299,7 @@ impl Batch {
         if lines.is_empty() && !is_tick {
             return;
         }
-        self.writing = Some(lines.len() as u64);
+        self.writing = Some(lines.len());
         let (output, mailbox) = (self.output.clone(), self.mailbox.clone());
         let (tally, known) = (self.report.tally(), self.known);
         let task = self.handle.spawn_named("output", async move {

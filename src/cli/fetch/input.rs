@@ -1,5 +1,5 @@
 //! Where the URLs come from: the command line, files, standard input. They are read as they are
-//! needed; of a list of any length only a few lines are in memory.
+//! needed; of a list of any length only a part is in memory (see `schedule`).
 
 use std::collections::VecDeque;
 use std::fs::File;

@@ -132,7 +132,8 @@ pub(crate) struct Arguments {
     deadline: Option<PositiveSpan>,
 
     /// Try again so often, after a growing pause or the one of Retry-After, where that may help:
-    /// no connection, a timeout, a reset, 408, 429, 500, 502, 503, 504
+    /// no connection, a timeout, a reset, 408, 429, 500, 502, 503, 504. A host that sends Retry-After
+    /// is left alone until then, and others take its places
     #[arg(long, value_name = "N", default_value_t = 0)]
     retries: u32,
 
@@ -271,7 +272,7 @@ impl Arguments {
         let batch = Batch::new(
             input,
             worker,
-            Schedule::new(concurrency, self.per_host),
+            Schedule::new(concurrency, self.per_host, self.retries > 0),
             Report::new(self.order, style),
             output,
         );

@@ -6,6 +6,13 @@ use clap::ValueEnum;
 
 use super::outcome::{Failure, Outcome};
 
+/// Bytes of lines that may wait for an earlier one, with what they take besides their text. At the
+/// limit: nothing is begun but what they wait for. Room for 200,000 to 400,000 lines.
+const EARLY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes that a line takes besides its text.
+const LINE_BYTES: usize = size_of::<(u64, Line)>() + 48;
+
 /// In which order the lines come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Order {
@@ -52,6 +59,8 @@ pub(super) struct Report {
     next: u64,
     /// Lines that wait for an earlier one.
     early: BTreeMap<u64, Line>,
+    /// What they take.
+    early_bytes: usize,
     ready: Vec<Line>,
     tally: Tally,
 }
@@ -59,7 +68,7 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn new(order: Order, style: Style) -> Report {
         let (early, ready, tally) = (BTreeMap::new(), Vec::new(), Tally::default());
-        Report { order, style, next: 0, early, ready, tally }
+        Report { order, style, next: 0, early, early_bytes: 0, ready, tally }
     }
 
     /// What became of the URL at this place of the input.
@@ -73,8 +82,10 @@ impl Report {
         match self.order {
             Order::Done => self.ready.push(line),
             Order::Input => {
+                self.early_bytes += line.bytes();
                 self.early.insert(number, line);
                 while let Some(line) = self.early.remove(&self.next) {
+                    self.early_bytes -= line.bytes();
                     self.ready.push(line);
                     self.next += 1;
                 }
@@ -85,7 +96,18 @@ impl Report {
     /// The gaps between outcomes will never be filled: lines wait for nothing any more.
     pub(super) fn close_gaps(&mut self) {
         self.ready.extend(std::mem::take(&mut self.early).into_values());
+        self.early_bytes = 0;
         self.order = Order::Done;
+    }
+
+    /// The place in the input for which so many lines wait that there is no room for others.
+    pub(super) fn awaited(&self) -> Option<u64> {
+        (self.early_bytes >= EARLY_BYTES_MAX).then_some(self.next)
+    }
+
+    /// How many lines can be written now.
+    pub(super) fn ready(&self) -> usize {
+        self.ready.len()
     }
 
     /// Lines that can be written now.
@@ -95,6 +117,13 @@ impl Report {
 
     pub(super) fn tally(&self) -> Tally {
         self.tally
+    }
+}
+
+impl Line {
+    fn bytes(&self) -> usize {
+        let (Line::Output(text) | Line::Error(text)) = self;
+        LINE_BYTES + text.len()
     }
 }
 
@@ -152,6 +181,24 @@ mod tests {
         let last = report.take();
         assert!(matches!(&last[0], Line::Error(text) if text.contains("cancelled")));
         assert_eq!(last[1], line(4));
+    }
+
+    #[test]
+    fn so_many_lines_wait_for_an_earlier_one_as_there_is_room_for() {
+        let mut report = Report::new(Order::Input, Style::Json);
+        let mut number = 0;
+        while report.awaited().is_none() {
+            number += 1;
+            report.add(number, &good(number));
+        }
+        assert!(number > 100_000, "{number}");
+        assert_eq!((report.awaited(), report.ready()), (Some(0), 0));
+        report.add(0, &good(0));
+        assert_eq!((report.awaited(), report.early_bytes), (None, 0));
+        assert_eq!(report.ready() as u64, number + 1);
+        report.add(number + 2, &good(0));
+        report.close_gaps();
+        assert_eq!((report.early_bytes, report.take().len() as u64), (0, number + 2));
     }
 
     #[test]

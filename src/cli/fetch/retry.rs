@@ -45,12 +45,20 @@ impl Prospect {
         after.map_or(Prospect::Better, Prospect::BetterAfter)
     }
 
+    /// For how long the server wants to be left alone, if it is waited for.
+    pub(super) fn wish(self) -> Option<Duration> {
+        match self {
+            Prospect::BetterAfter(pause) if pause <= RETRY_AFTER_MAX => Some(pause),
+            _ => None,
+        }
+    }
+
     /// The pause before retry number `retry`, from 1; `None`: do not. `chance` is in 0..1: without it
     /// all who failed together would come back together.
     pub(super) fn pause(self, retry: u32, chance: f64) -> Option<Duration> {
         match self {
             Prospect::Same => None,
-            Prospect::BetterAfter(pause) => (pause <= RETRY_AFTER_MAX).then_some(pause),
+            Prospect::BetterAfter(_) => self.wish(),
             Prospect::Better => {
                 let doublings = retry.saturating_sub(1).min(16);
                 let mean = FIRST_PAUSE.saturating_mul(1 << doublings).min(PAUSE_MAX);

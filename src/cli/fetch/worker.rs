@@ -31,39 +31,47 @@ pub(super) struct Worker {
     pub(super) store: Option<Store>,
 }
 
-/// What one attempt gave.
-struct Attempt {
-    reply: Option<ReplyFacts>,
-    result: Result<Body, Failure>,
-    prospect: Prospect,
+/// What an attempt came to.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) next: Next,
+    /// The URL of a server that asked to be left alone, and for how long.
+    pub(super) wish: Option<(String, Duration)>,
+}
+
+#[derive(Debug)]
+pub(super) enum Next {
+    /// Nothing more will be tried.
+    Nothing(Outcome),
+    /// It is to be tried again after a pause. Who pauses holds nobody's place.
+    Again(Job, Duration),
 }
 
 impl Worker {
-    /// Fetches one URL, as often as it takes and as may be.
-    pub(super) async fn fetch(&self, job: Job) -> Outcome {
-        let mut attempts = 1;
-        loop {
-            let Attempt { reply, result, prospect } = self.attempt(&job).await;
-            let pause = prospect.pause(attempts, fastrand::f64());
-            match pause.filter(|_| attempts <= self.retries_max) {
-                None => return Outcome { url: job.url, attempts, reply, result },
-                Some(pause) => self.pause(&job, attempts, pause).await,
+    /// Tries to fetch one URL.
+    pub(super) async fn fetch(&self, job: Job) -> Attempt {
+        let (reply, result, prospect) = self.attempt(&job).await;
+        let may_retry = job.attempts <= self.retries_max;
+        let pause = prospect.pause(job.attempts, fastrand::f64()).filter(|_| may_retry);
+        let wish = prospect.wish().filter(|_| self.retries_max > 0);
+        let wish = reply.as_ref().zip(wish).map(|(reply, wish)| (reply.url.clone(), wish));
+        let next = match pause {
+            None => Next::Nothing(Outcome { url: job.url, attempts: job.attempts, reply, result }),
+            Some(pause) => {
+                let (url, attempts) = (Printable(&job.url), job.attempts);
+                log::debug!("{url}: attempt {attempts} failed, the next in {pause:?}");
+                Next::Again(job, pause)
             }
-            attempts += 1;
-        }
+        };
+        Attempt { next, wish }
     }
 
-    async fn pause(&self, job: &Job, attempts: u32, pause: Duration) {
-        log::debug!("{}: attempt {attempts} failed, the next in {pause:?}", Printable(&job.url));
-        self.handle.sleep(pause).await;
-    }
-
-    async fn attempt(&self, job: &Job) -> Attempt {
+    async fn attempt(&self, job: &Job) -> (Option<ReplyFacts>, Result<Body, Failure>, Prospect) {
         let mut reply = match self.send(&job.url).await {
             Ok(reply) => reply,
             Err(error) => {
                 let prospect = Prospect::of_error(error.kind());
-                return Attempt { reply: None, result: Err(Failure::Fetch(error)), prospect };
+                return (None, Err(Failure::Fetch(error)), prospect);
             }
         };
         let status = reply.status();
@@ -74,11 +82,13 @@ impl Worker {
         } else {
             self.body(job, &mut reply).await
         };
-        if let Err(Failure::Fetch(error)) = &result {
+        if let Err(Failure::Fetch(error)) = &result
+            && prospect.wish().is_none()
+        {
             prospect = Prospect::of_error(error.kind());
         }
         let (url, timings) = (reply.url().to_owned(), reply.timings());
-        Attempt { reply: Some(ReplyFacts { url, status, timings }), result, prospect }
+        (Some(ReplyFacts { url, status, timings }), result, prospect)
     }
 
     async fn send(&self, url: &str) -> Result<Reply, Error> {
