@@ -281,6 +281,16 @@ impl Link {
         self.deliver(state, must_ring);
     }
 
+    /// The loop goes on by itself, at its own pace. True if something else was ordered.
+    pub(super) fn take_orders_back(&self) -> bool {
+        let mut state = self.state();
+        let was_ordered = state.going != Going::On || !state.dwell.is_zero();
+        (state.going, state.dwell) = (Going::On, Duration::ZERO);
+        self.attend();
+        self.deliver(state, false);
+        was_ordered
+    }
+
     /// Nothing holds the loop from now on.
     pub(super) fn open_for_good(&self) {
         let mut state = self.state();

@@ -41,9 +41,9 @@ use server::{Facts, Running};
 
 const AFTER_HELP: &str = "\
 The page is for this machine alone, and its address has a secret part. A pause lasts until it is
-ended; if the last page is closed meanwhile, the loop goes on after 30 seconds. While the loop is
-held its clock stands still: no timer fires, and no limit of a client comes nearer. A signal
-that drains also drains a loop that is held.
+ended, and so does slow motion; if the last page is closed meanwhile, the loop goes on by itself
+after 30 seconds. While the loop is held its clock stands still: no timer fires, and no limit of a
+client comes nearer. A signal that drains also drains a loop that is held.
 
 Examples:
   helloop lab                        greet on http://localhost:8080/, and print the page's address

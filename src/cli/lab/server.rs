@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use super::access;
 use super::commands::command;
-use super::link::{Going, Link, News};
+use super::link::{Link, News};
 use super::message;
 use super::page::PAGE;
 use super::pages::{Message, Open, Pages};
@@ -39,17 +39,27 @@ const BATCH_EVENTS_MAX: usize = 500;
 /// gone.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
-/// A loop that is held, and whose last page was closed, goes on after this time.
+/// A loop that is held or slowed, or that is to be held later, and whose last page was closed, goes on
+/// by itself after this time.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
 
 /// A loop that does not come to its gate within this time is busy: there is no fresh snapshot.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Pages, and commands, that may be connected at once; more wait.
+/// Pages, and commands, that may be connected at once; more wait. The process has its descriptors for
+/// the watched server.
 const CONNECTIONS_MAX: usize = 64;
 
 /// Bytes of a command's body, of which none is needed.
-const BODY_BYTES_MAX: u64 = 4096;
+const BODY_BYTES_MAX: u64 = 512;
+
+/// Time for a request, and between two of them. At the limit: the connection is closed. Whoever is on
+/// this machine can take all places without knowing the token, and the owner waits for one; a page
+/// and its server on one machine need milliseconds.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Time for a peer to close after its last answer. At the limit: the place is free.
+const LINGER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What does not change while a lab lives.
 #[derive(Clone, Debug)]
@@ -75,10 +85,18 @@ pub(super) struct Running {
 /// # Errors
 /// See [`BindError`].
 pub(super) fn bind(address: &str) -> Result<Server, BindError> {
+    Server::builder().limits(limits()).bind(address)
+}
+
+fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.connections_max = Some(CONNECTIONS_MAX);
     limits.body_bytes_max = BODY_BYTES_MAX;
-    Server::builder().limits(limits).bind(address)
+    limits.head_timeout = REQUEST_TIMEOUT;
+    limits.idle_timeout = REQUEST_TIMEOUT;
+    limits.body_progress_timeout = REQUEST_TIMEOUT;
+    limits.linger_timeout = LINGER_TIMEOUT;
+    limits
 }
 
 impl Running {
@@ -225,11 +243,12 @@ impl Lab {
 /// One request: who may ask, and what.
 async fn answer(lab: Rc<Lab>, request: OwnedRequest) -> Reply {
     if !access::is_for_this_machine(&request) {
-        return refused(Status::FORBIDDEN, "the lab is for this machine alone");
+        return turned_away(Status::FORBIDDEN, "the lab is for this machine alone");
     }
     let path = request.path().strip_prefix('/').and_then(|path| path.split_once('/'));
     let Some((_, path)) = path.filter(|(token, _)| *token == lab.facts.token) else {
-        return refused(Status::NOT_FOUND, "there is nothing here: the address has a secret part");
+        let why = "there is nothing here: the address has a secret part";
+        return turned_away(Status::NOT_FOUND, why);
     };
     match (request.method(), path) {
         ("GET" | "HEAD", "") => the_page(),
@@ -297,15 +316,16 @@ async fn stream(lab: Rc<Lab>, open: Open, mut sender: PieceSender) {
     }
 }
 
-/// Nobody looks any more, and the loop may be held: somebody may have closed the page and forgotten
-/// the server behind it.
+/// Nobody looks any more, and the loop may be held, or slow, or about to be held: somebody may have
+/// closed the page and forgotten the server behind it.
 async fn go_on_if_forgotten(lab: &Lab) {
     let leaving = lab.leavings.get();
     lab.handle.sleep(FORGOTTEN_AFTER).await;
     let is_forgotten = lab.pages.count() == 0 && lab.leavings.get() == leaving;
-    if is_forgotten && lab.link.held().is_some() {
-        log::warn!("no page of the lab has been open for {FORGOTTEN_AFTER:?}: the loop goes on");
-        lab.link.order(Going::On, "");
+    if is_forgotten && lab.link.take_orders_back() {
+        log::warn!(
+            "no page of the lab has been open for {FORGOTTEN_AFTER:?}: the loop goes on by itself"
+        );
     }
 }
 
@@ -327,16 +347,27 @@ async fn snapshot(lab: &Lab) -> Reply {
     of_json(Status::OK, &object)
 }
 
+/// Refuses a stranger, whose connection is not kept.
+fn turned_away(status: Status, error: &str) -> Reply {
+    let mut response = json_response(status, &json!({"error": error}));
+    response.close();
+    response.into()
+}
+
 pub(super) fn refused(status: Status, error: &str) -> Reply {
     of_json(status, &json!({"error": error}))
 }
 
 pub(super) fn of_json(status: Status, value: &Value) -> Reply {
+    json_response(status, value).into()
+}
+
+fn json_response(status: Status, value: &Value) -> Response {
     let mut response = Response::new();
     let text = format!("{value}\n");
     response.status(status).body("application/json", text.as_bytes()).expect("a constant type");
     no_store(&mut response);
-    response.into()
+    response
 }
 
 fn no_store(response: &mut Response) {
@@ -348,10 +379,10 @@ fn no_store(response: &mut Response) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::lab::link::Held;
+    use crate::cli::lab::link::{Going, Held, Until};
     use crate::cli::lab::snapshot::{Counts, Snapshot};
     use helloop::observe::Timeout;
-    use helloop::world::sim::Sim;
+    use helloop::world::sim::{Peer, Sim};
     use std::time::Instant;
 
     /// A lab in a simulated world, without a server.
@@ -413,6 +444,87 @@ mod tests {
             .unwrap();
         held.join().unwrap();
         assert!(lab.link.held().is_none());
+    }
+
+    #[test]
+    fn what_a_page_has_ordered_ends_with_the_last_page() {
+        let orders = |lab: &Lab| {
+            let orders = lab.link.orders().expect("somebody has ordered something");
+            (orders.going, orders.dwell)
+        };
+        let slow = Duration::from_secs(10);
+        // Slow motion; a pause that has not come about; one that may come about much later.
+        for going in [Going::On, Going::Paused, Going::Until(Until::Stall)] {
+            let mut event_loop = EventLoop::with_world(Box::new(Sim::new(1)));
+            let lab = lab(event_loop.handle());
+            lab.link.slow(slow);
+            lab.link.order(going, "a page");
+            let forgotten = Rc::clone(&lab);
+            event_loop
+                .run_until_complete(async move {
+                    let open = forgotten.pages.open(message::hello(&forgotten.facts));
+                    go_on_if_forgotten(&forgotten).await;
+                    assert_eq!(orders(&forgotten), (going, slow), "a page is open");
+                    drop(open);
+                    go_on_if_forgotten(&forgotten).await;
+                    assert_eq!(orders(&forgotten), (Going::On, Duration::ZERO));
+                })
+                .unwrap();
+        }
+    }
+
+    const ADDRESS: ([u8; 4], u16) = ([127, 0, 0, 1], 8081);
+
+    /// The time after which the owner is shown the page if so many strangers were there before, each
+    /// of whom has sent one of these beginnings and does nothing more.
+    fn waited(strangers: usize, beginnings: &[&str]) -> Duration {
+        let world = Sim::new(1);
+        let net = world.net();
+        let mut event_loop = EventLoop::with_world(Box::new(world));
+        let handle = event_loop.handle().clone();
+        let lab = lab(&handle);
+        let service = coroutines(move |request| answer(Rc::clone(&lab), request));
+        let listener = handle.listen(ADDRESS.into()).unwrap();
+        let builder = Server::builder().limits(limits());
+        let server = builder.attach(&handle, vec![listener], service).unwrap();
+        let connect = |begins: &str| {
+            let peer = net.connect(ADDRESS.into());
+            peer.send(begins.as_bytes());
+            peer
+        };
+        let _strangers: Vec<Peer> =
+            (0..strangers).map(|n| connect(beginnings[n % beginnings.len()])).collect();
+        for _ in 0..100 {
+            event_loop.turn(Some(Duration::ZERO)).unwrap();
+        }
+        assert_eq!(server.open_connections(), strangers.min(CONNECTIONS_MAX));
+        let owner = connect("GET /secret/ HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let began = net.now();
+        let mut answer = String::new();
+        while answer.is_empty() {
+            event_loop.turn(Some(Duration::from_millis(10))).unwrap();
+            answer = String::from_utf8(owner.receive()).unwrap();
+            assert!(net.now().since(began) < Duration::from_secs(600), "it is never shown");
+        }
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        net.now().since(began)
+    }
+
+    #[test]
+    fn strangers_do_not_keep_the_owner_waiting() {
+        let silent = "";
+        let half_a_head = "GET / HTTP/1.1\r\n";
+        let half_a_body = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 512\r\n\r\nx";
+        let turned_away = "GET /guess/ HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let of_elsewhere = "GET /secret/ HTTP/1.1\r\nHost: evil.example\r\n\r\n";
+        let all = [silent, half_a_head, half_a_body, turned_away, of_elsewhere];
+        let a_place = REQUEST_TIMEOUT + LINGER_TIMEOUT + Duration::from_millis(20);
+        for beginning in all {
+            let waited = waited(CONNECTIONS_MAX, &[beginning]);
+            assert!(waited <= a_place, "{waited:?}: {beginning}");
+        }
+        let waited = waited(2 * CONNECTIONS_MAX, &all);
+        assert!(waited <= 2 * a_place, "{waited:?}");
     }
 
     #[test]
