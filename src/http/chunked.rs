@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Strict where others were lenient and got smuggled through: every line ends with CRLF, a size is
-//! 1 to 16 hexadecimal digits and nothing else, white space stands only before an extension.
+//! 1 to 16 hexadecimal digits and nothing else, white space stands only in and before extensions. What
+//! these may be is a server's concern: a client takes whatever text a server puts there.
 
 use super::Error;
 use super::grammar::{is_field_value_byte, is_token_byte};
@@ -36,6 +37,10 @@ pub(super) struct ChunkLimits {
     pub(super) overhead_bytes_max: usize,
     /// Trailer lines.
     pub(super) trailers_max: usize,
+    /// Extensions must have the form that RFC 9112 section 7.1.1 gives them. Whoever stood between a
+    /// client and us may have read others in another way; a server that we have asked had no such
+    /// company.
+    pub(super) is_strict: bool,
 }
 
 impl From<&Limits> for ChunkLimits {
@@ -44,6 +49,7 @@ impl From<&Limits> for ChunkLimits {
             body_bytes_max: limits.body_bytes_max,
             overhead_bytes_max: limits.chunk_overhead_bytes_max,
             trailers_max: limits.fields_max,
+            is_strict: true,
         }
     }
 }
@@ -54,6 +60,7 @@ impl From<&ReplyLimits> for ChunkLimits {
             body_bytes_max: limits.body_bytes_max,
             overhead_bytes_max: limits.chunk_overhead_bytes_max,
             trailers_max: limits.fields_max,
+            is_strict: false,
         }
     }
 }
@@ -83,9 +90,8 @@ pub(super) enum Piece<'a> {
 enum State {
     #[default]
     Size,
-    /// White space behind a size: an extension must follow.
-    SpaceBeforeExtension,
-    Extension,
+    /// In the extensions of a size line.
+    Extension(Extension),
     SizeLf,
     Data,
     DataCr,
@@ -97,6 +103,60 @@ enum State {
     TrailerLf,
     LastLf,
     Done,
+}
+
+/// What comes next in `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extension {
+    /// White space, of which a semicolon must be the end.
+    Space,
+    /// Behind a semicolon, and perhaps white space: a name begins.
+    Begin,
+    Name,
+    /// White space behind a name.
+    SpaceAfterName,
+    /// Behind an equals sign, and perhaps white space: a value begins.
+    ValueBegin,
+    Token,
+    Quoted,
+    /// Behind a backslash in quotes.
+    Escaped,
+    /// Behind the closing quote.
+    QuoteEnd,
+    /// Any text up to the line's end, where nobody asks for more.
+    Text,
+}
+
+impl Extension {
+    /// The state behind `byte`; `None` where the line ends.
+    ///
+    /// # Errors
+    /// When the byte cannot stand here.
+    fn after(self, byte: u8) -> Result<Option<Extension>, Error> {
+        use Extension::*;
+        let is_space = matches!(byte, b' ' | b'\t');
+        let next = match (self, byte) {
+            (Name | Token | QuoteEnd | Text, b'\r') => return Ok(None),
+            (Text | Escaped | Quoted, _) if !is_field_value_byte(byte) => {
+                return Err(Error::ChunkExtension);
+            }
+            (Text, _) => Text,
+            (Escaped, _) => Quoted,
+            (Quoted, b'"') => QuoteEnd,
+            (Quoted, b'\\') => Escaped,
+            (Quoted, _) => Quoted,
+            (Space | Name | SpaceAfterName | Token | QuoteEnd, b';') => Begin,
+            (Space | Token | QuoteEnd, _) if is_space => Space,
+            (Name | SpaceAfterName, _) if is_space => SpaceAfterName,
+            (Name | SpaceAfterName, b'=') => ValueBegin,
+            (Begin | ValueBegin, _) if is_space => self,
+            (ValueBegin, b'"') => Quoted,
+            (Begin | Name, _) if is_token_byte(byte) => Name,
+            (ValueBegin | Token, _) if is_token_byte(byte) => Token,
+            _ => return Err(Error::ChunkExtension),
+        };
+        Ok(Some(next))
+    }
 }
 
 impl Decoder {
@@ -148,9 +208,7 @@ impl Decoder {
     /// Bytes that the current chunk has announced and that have not come; 0 between chunks.
     pub(super) fn missing_bytes(&self) -> u64 {
         match self.state {
-            State::SpaceBeforeExtension | State::Extension | State::SizeLf | State::Data => {
-                self.remaining
-            }
+            State::Extension(_) | State::SizeLf | State::Data => self.remaining,
             _ => 0,
         }
     }
@@ -172,14 +230,10 @@ impl Decoder {
         match (self.state, byte) {
             (State::Size, _) => self.size(byte, limits),
 
-            (State::SpaceBeforeExtension, b' ' | b'\t') => self.extension(limits, self.state),
-            (State::SpaceBeforeExtension, b';') => self.extension(limits, State::Extension),
-            (State::SpaceBeforeExtension, _) => Err(Error::ChunkExtension),
-            (State::Extension, b'\r') => Ok(State::SizeLf),
-            (State::Extension, _) if is_field_value_byte(byte) => {
-                self.extension(limits, State::Extension)
-            }
-            (State::Extension, _) => Err(Error::ChunkExtension),
+            (State::Extension(extension), _) => match extension.after(byte)? {
+                None => Ok(State::SizeLf),
+                Some(next) => self.extension(limits, next),
+            },
 
             (State::SizeLf, b'\n') if self.remaining == 0 => Ok(State::TrailerLine),
             (State::SizeLf, b'\n') => Ok(State::Data),
@@ -226,10 +280,10 @@ impl Decoder {
         if self.digits == 0 {
             return Err(Error::ChunkSize);
         }
-        let next = match byte {
-            b'\r' => State::SizeLf,
-            b';' => State::Extension,
-            b' ' | b'\t' => State::SpaceBeforeExtension,
+        let extension = match byte {
+            b'\r' => None,
+            b';' => Some(Extension::Begin),
+            b' ' | b'\t' => Some(Extension::Space),
             _ => return Err(Error::ChunkSize),
         };
         // No chunk is read that could not be kept.
@@ -237,7 +291,7 @@ impl Decoder {
             Some(bytes) if bytes <= limits.body_bytes_max => bytes,
             _ => return Err(Error::BodyTooLong),
         };
-        if next == State::SizeLf { Ok(next) } else { self.extension(limits, next) }
+        extension.map_or(Ok(State::SizeLf), |extension| self.extension(limits, extension))
     }
 
     fn digit(&mut self, digit: u32) -> Result<State, Error> {
@@ -250,12 +304,13 @@ impl Decoder {
     }
 
     /// Counts a byte of an extension.
-    fn extension(&mut self, limits: &ChunkLimits, next: State) -> Result<State, Error> {
+    fn extension(&mut self, limits: &ChunkLimits, next: Extension) -> Result<State, Error> {
         self.overhead_bytes += 1;
         if self.overhead_bytes > limits.overhead_bytes_max {
             return Err(Error::ChunkOverhead);
         }
-        Ok(next)
+        let is_text = next == Extension::Begin && !limits.is_strict;
+        Ok(State::Extension(if is_text { Extension::Text } else { next }))
     }
 
     /// Counts a byte of a trailer line.
@@ -348,22 +403,83 @@ mod tests {
             if size > self.limits.body_bytes_max - before {
                 return Err(Stop::Wrong(Error::BodyTooLong));
             }
-            while b" \t".contains(&end) {
-                self.count(Error::ChunkOverhead)?;
-                end = self.next()?;
-                if !b" \t;".contains(&end) {
-                    return Err(Stop::Wrong(Error::ChunkExtension));
-                }
-            }
             while end != b'\r' {
-                if end < b' ' && end != b'\t' || end == 0x7f {
-                    return Err(Stop::Wrong(Error::ChunkExtension));
-                }
-                self.count(Error::ChunkOverhead)?;
-                end = self.next()?;
+                end = self.spaces(end)?;
+                end = self.extension(end)?;
             }
             self.expect(b'\n', Error::ChunkLineEnd)?;
             Ok(size)
+        }
+
+        /// Reads over white space, the first byte of which, or of what follows, is given.
+        fn spaces(&mut self, mut byte: u8) -> Result<u8, Stop> {
+            while b" \t".contains(&byte) {
+                byte = self.after_extension_byte()?;
+            }
+            Ok(byte)
+        }
+
+        /// Reads one extension, and gives what follows it.
+        fn extension(&mut self, semicolon: u8) -> Result<u8, Stop> {
+            let wrong = |is_wrong| match is_wrong {
+                true => Err(Stop::Wrong(Error::ChunkExtension)),
+                false => Ok(()),
+            };
+            wrong(semicolon != b';')?;
+            let begin = self.after_extension_byte()?;
+            let begin = self.spaces(begin)?;
+            let mut next = self.token(begin)?;
+            if b" \t=".contains(&next) {
+                next = self.spaces(next)?;
+                if next != b'=' {
+                    wrong(next != b';')?;
+                    return Ok(next);
+                }
+                let begin = self.after_extension_byte()?;
+                let begin = self.spaces(begin)?;
+                next = if begin == b'"' { self.quoted()? } else { self.token(begin)? };
+            }
+            if b" \t".contains(&next) {
+                next = self.spaces(next)?;
+                wrong(next != b';')?;
+            }
+            Ok(next)
+        }
+
+        fn token(&mut self, mut byte: u8) -> Result<u8, Stop> {
+            if !is_token_byte(byte) {
+                return Err(Stop::Wrong(Error::ChunkExtension));
+            }
+            while is_token_byte(byte) {
+                byte = self.after_extension_byte()?;
+            }
+            let may_follow = b" \t;=\r".contains(&byte);
+            if may_follow { Ok(byte) } else { Err(Stop::Wrong(Error::ChunkExtension)) }
+        }
+
+        /// Behind the opening quote.
+        fn quoted(&mut self) -> Result<u8, Stop> {
+            let mut is_escaped = false;
+            loop {
+                let byte = self.after_extension_byte()?;
+                if byte < b' ' && byte != b'\t' || byte == 0x7f {
+                    return Err(Stop::Wrong(Error::ChunkExtension));
+                }
+                match (is_escaped, byte) {
+                    (false, b'"') => break,
+                    (false, b'\\') => is_escaped = true,
+                    _ => is_escaped = false,
+                }
+            }
+            let byte = self.after_extension_byte()?;
+            let may_follow = b" \t;\r".contains(&byte);
+            if may_follow { Ok(byte) } else { Err(Stop::Wrong(Error::ChunkExtension)) }
+        }
+
+        /// Counts a byte that is part of the extensions, and gives the next.
+        fn after_extension_byte(&mut self) -> Result<u8, Stop> {
+            self.count(Error::ChunkOverhead)?;
+            self.next()
         }
 
         fn trailers(&mut self) -> Result<(), Stop> {
@@ -458,9 +574,6 @@ mod tests {
             check(bad, Err(Error::ChunkSize));
         }
         check(b"10000000000000000\r\n", Err(Error::ChunkSize));
-        check(b"5 \r\nhello", Err(Error::ChunkExtension));
-        check(b"5;a\nhello", Err(Error::ChunkExtension));
-        check(b"5;a\0\r\n", Err(Error::ChunkExtension));
         check(b"5\r\rhello", Err(Error::ChunkLineEnd));
         check(b"5\r\nhello!\r\n", Err(Error::ChunkDataEnd));
         check(b"5\r\nhello\n0\r\n", Err(Error::ChunkDataEnd));
@@ -477,14 +590,79 @@ mod tests {
         }
     }
 
+    const EXTENSIONS: [&[u8]; 9] = [
+        b";a",
+        b";a;b;c",
+        b" ; a = b",
+        b"\t;\ta\t=\tb",
+        b";a ;b=c ;d",
+        b";!#$=%&'*+-",
+        b";a=\"\"",
+        b";a=\"b;\xff\t\"",
+        b";a=\"\\\"\\\\\"",
+    ];
+
+    const NO_EXTENSIONS: [&[u8]; 18] = [
+        b" \r\n",
+        b"\t5\r\n",
+        b";\r\n",
+        b"; \r\n",
+        b";;a\r\n",
+        b";=b\r\n",
+        b";a=\r\n",
+        b";a=;\r\n",
+        b";a \r\n",
+        b";a=b \r\n",
+        b";a b\r\n",
+        b";a=b=c\r\n",
+        b";a=b\"c\"\r\n",
+        b";b@d=x\r\n",
+        b";a=\"b\r\n",
+        b";a=\"b\"c\r\n",
+        b";a=\"b\\\r\n",
+        b";\"a\"\r\n",
+    ];
+
+    #[test]
+    fn an_extension_has_a_form() {
+        for extension in EXTENSIONS {
+            let input = [b"5", extension, b"\r\nhello\r\n0\r\n\r\n"].concat();
+            check(&input, Ok(Some((b"hello", input.len()))));
+        }
+        for wrong in NO_EXTENSIONS {
+            check(&[b"5", wrong, b"hello\r\n0\r\n\r\n"].concat(), Err(Error::ChunkExtension));
+        }
+        for control in [&b"\0"[..], b"\n", b"\x7f"] {
+            check(&[b"5;a", control].concat(), Err(Error::ChunkExtension));
+            check(&[b"5;a=\"", control].concat(), Err(Error::ChunkExtension));
+            check(&[b"5;a=\"\\", control].concat(), Err(Error::ChunkExtension));
+        }
+    }
+
+    #[test]
+    fn a_client_takes_any_text_for_an_extension() {
+        let of_reply = |input: &[u8]| {
+            let (mut decoder, mut rest) = (Decoder::default(), input);
+            let limits = &ReplyLimits::default();
+            decoder.decode(&mut rest, limits, |data| assert_eq!(data, b"hello"))
+        };
+        for extension in NO_EXTENSIONS {
+            let input = [b"5", extension, b"hello\r\n0\r\n\r\n"].concat();
+            let is_text = extension[0] == b';';
+            let expected = if is_text { Ok(Progress::Done) } else { Err(Error::ChunkExtension) };
+            assert_eq!(of_reply(&input), expected, "{}", extension.escape_ascii());
+        }
+        assert_eq!(of_reply(b"5;a\0\r\nhello"), Err(Error::ChunkExtension));
+    }
+
     #[test]
     fn limits_are_exact() {
         check(b"14\r\n", Ok(None));
         check(b"15\r\n", Err(Error::BodyTooLong));
         check(b"10\r\n0123456789abcdef\r\n5\r\n", Err(Error::BodyTooLong));
         check(b"ffffffffffffffff\r\n", Err(Error::BodyTooLong));
-        check(b"1;2345678901\r\n0\r\n2;\r\n", Ok(None));
-        check(b"1;2345678901\r\n0\r\n2;;", Err(Error::ChunkOverhead));
+        check(b"1;2345678901\r\n0\r\n2;", Ok(None));
+        check(b"1;2345678901\r\n0\r\n2;a", Err(Error::ChunkOverhead));
         check(b"1;23456789012\r\n", Ok(None));
         check(b"1;234567890123\r\n", Err(Error::ChunkOverhead));
         check(b"0;23456\r\na:b456\r\n\r\n", Ok(Some((b"", 19))));
@@ -495,7 +673,7 @@ mod tests {
     #[test]
     fn random_bytes_are_judged_as_the_oracle_judges() {
         // Fragments, so that a good part of the inputs gets past the first line.
-        let fragments: [&[u8]; 16] = [
+        let fragments: [&[u8]; 20] = [
             b"0",
             b"1",
             b"5",
@@ -507,6 +685,10 @@ mod tests {
             b";",
             b" ",
             b"x: y",
+            b";x",
+            b"=",
+            b"\"",
+            b"\\",
             b"\n",
             b"\r",
             b"0\r\n\r\n",

@@ -3,8 +3,8 @@
 use super::Status;
 use std::fmt;
 
-/// A way in which a request can be wrong. Each ends its connection, because after it nobody can be
-/// sure where the next request begins; `Display` is the one sentence that the peer is told. It
+/// A way in which a request can be wrong. Each but one ends its connection, because after it nobody
+/// can be sure where the next request begins; `Display` is the one sentence that the peer is told. It
 /// never contains a byte of the request.
 ///
 /// Lines, fields, framing and chunks are the same in a reply, which can be wrong in those ways too:
@@ -65,7 +65,8 @@ pub enum Error {
     TransferEncoding,
     /// A transfer coding other than `chunked`, in front of it (RFC 9112 section 6.1).
     TransferCoding,
-    /// An expectation other than `100-continue` (RFC 9110 section 10.1.1).
+    /// An expectation other than `100-continue` (RFC 9110 section 10.1.1). The connection goes on where
+    /// no body follows.
     Expectation,
     /// CONNECT: this server is no proxy.
     Connect,
@@ -73,7 +74,8 @@ pub enum Error {
     BodyTooLong,
     /// A chunk size is empty, not hexadecimal, or longer than 16 digits (RFC 9112 section 7.1).
     ChunkSize,
-    /// A control character in a chunk extension, or white space without one.
+    /// A chunk extension that is not `;name`, `;name=token` or `;name="text"`, or white space without
+    /// one (RFC 9112 section 7.1.1).
     ChunkExtension,
     /// A chunk extension or size line that does not end with CRLF.
     ChunkLineEnd,

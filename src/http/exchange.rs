@@ -21,15 +21,17 @@
 mod body;
 mod desk;
 mod later;
+mod refusal;
 #[cfg(test)]
 mod tests;
 
 use self::body::{Body, Coming};
 use self::desk::{Asked, Desk, Responded};
 use self::later::Later;
+use self::refusal::refuse_body;
 use super::chunked::{Decoder, Progress};
 use super::encode::CONTINUE;
-use super::framing::{Directives, Framing};
+use super::framing::{Directives, Expectation, Framing};
 use super::head::LineCheck;
 use super::{Error, Reason, Request, Response, Status};
 use crate::limits::Limits;
@@ -43,6 +45,8 @@ pub struct Exchange {
     /// Answers so far, error answers included.
     requests: u32,
     unframed: Unframed,
+    /// Input behind the last answer was left for the next call, unseen.
+    is_interrupted: bool,
 }
 
 /// Whether the last answer is one of which only the end of the connection tells the end, and how
@@ -76,7 +80,7 @@ pub enum Want {
 /// What a connection is doing, so that the driver knows which timeout applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Between requests: no byte of the next one is there.
+    /// Between requests: no byte of the next one is there, but perhaps an empty line before it.
     Idle,
     /// A head has begun.
     Head,
@@ -183,7 +187,8 @@ impl Exchange {
     /// it needs next.
     ///
     /// `input` is advanced past what was consumed; what is left must be at the front of the next
-    /// call's input. Only partial heads, and requests behind a `Flush` or `Close`, are left. `eof`:
+    /// call's input. Only partial heads, and requests behind a `Flush` or `Close`, are left. An empty
+    /// line before a request is consumed, and the connection stays idle. `eof`:
     /// nothing comes after this input. `response` is scratch, one for all connections.
     ///
     /// *Flush before want*: the driver must write all of `output` before it acts on the answer. It
@@ -201,14 +206,15 @@ impl Exchange {
         handler: &mut H,
     ) -> Want {
         let requests_before = self.requests;
+        self.is_interrupted = false;
         let mut desk = Desk { output, response, handler };
         loop {
             let step = match &mut self.state {
                 State::Closed(reason) => return Want::Close(*reason),
                 State::Service(_) => return Want::Service,
                 State::Head(_) if input.is_empty() => Step::Starved,
-                State::Head(check) if desk.is_full(self.requests.wrapping_sub(requests_before)) => {
-                    check.touch();
+                State::Head(_) if desk.is_full(self.requests.wrapping_sub(requests_before)) => {
+                    self.is_interrupted = true;
                     return Want::Flush;
                 }
                 State::Head(_) => self.advance_head(input, eof, &mut desk),
@@ -246,7 +252,7 @@ impl Exchange {
     /// What the connection is doing.
     pub fn stage(&self) -> Stage {
         match &self.state {
-            State::Head(check) if check.is_touched() => Stage::Head,
+            State::Head(check) if check.is_touched() || self.is_interrupted => Stage::Head,
             State::Head(_) => Stage::Idle,
             State::Body(_) => Stage::Body,
             State::Service(_) => Stage::Service,
@@ -287,7 +293,11 @@ impl Exchange {
         desk: &mut Desk<'_, H>,
     ) -> Step {
         let State::Head(check) = &mut self.state else { unreachable!("`advance` matched Head") };
-        match check.scan(input, desk.handler.limits()) {
+        let found = check.skip_empty_line(input).and_then(|()| match *input {
+            [] => Ok(None),
+            bytes => check.scan(bytes, desk.handler.limits()),
+        });
+        match found {
             Ok(None) => return Step::Starved,
             Err(error) => {
                 let reason = desk.refuse(None, check.is_head(), error);
@@ -323,11 +333,19 @@ impl Exchange {
             Ok(directives) => directives,
             Err(error) => return self.refuse_request(request, error, desk),
         };
+        let is_expected_in_vain = directives.expectation == Expectation::Unknown;
         let coming = match directives.framing {
             Framing::None | Framing::Length(0) => {
                 let persistence = directives.persistence;
+                if is_expected_in_vain {
+                    return self.decline(request, Error::Expectation, persistence, desk);
+                }
                 let asked = Asked { head, check, persistence, unread: None };
                 return self.respond(request, &asked, desk);
+            }
+            // The peer may now send its body or not: nobody knows what comes next.
+            _ if is_expected_in_vain => {
+                return self.refuse_request(request, Error::Expectation, desk);
             }
             Framing::Length(bytes) if bytes > desk.handler.limits().body_bytes_max => {
                 return self.refuse_request(request, Error::BodyTooLong, desk);
@@ -343,7 +361,7 @@ impl Exchange {
             let asked = Asked { head, check, persistence, unread: None };
             return self.respond(&request, &asked, desk);
         }
-        let is_waiting = directives.expects_continue;
+        let is_waiting = directives.expectation == Expectation::Continue;
         if is_waiting && policy == BodyPolicy::Collect && input.is_empty() && !eof {
             desk.output.extend_from_slice(CONTINUE);
         }
@@ -398,21 +416,6 @@ impl Exchange {
         }
     }
 
-    fn refuse_request<H: Handler>(
-        &mut self,
-        request: &Request<'_>,
-        error: Error,
-        desk: &mut Desk<'_, H>,
-    ) {
-        let reason = desk.refuse(Some(request), request.method() == "HEAD", error);
-        self.close_answered(reason);
-    }
-
-    fn close_answered(&mut self, reason: Reason) {
-        self.requests = self.requests.wrapping_add(1);
-        self.state = State::Closed(reason);
-    }
-
     /// The input has ended where more was needed.
     fn finish(&mut self) {
         self.state = State::Closed(match self.stage() {
@@ -428,13 +431,6 @@ impl Default for State {
     fn default() -> State {
         State::Head(LineCheck::default())
     }
-}
-
-/// Answers to what is wrong within a body, or with waiting for it.
-fn refuse_body<H: Handler>(body: &Body, error: Error, desk: &mut Desk<'_, H>) -> Reason {
-    body.with_request(desk.handler.peer(), |request| {
-        desk.refuse(Some(request), request.method() == "HEAD", error)
-    })
 }
 
 /// A connection that waits costs its driver this much and no buffer.

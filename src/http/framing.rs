@@ -44,8 +44,19 @@ pub(super) enum Persistence {
 pub(super) struct Directives {
     pub(super) framing: Framing,
     pub(super) persistence: Persistence,
-    /// `Expect: 100-continue`; never for HTTP/1.0.
-    pub(super) expects_continue: bool,
+    pub(super) expectation: Expectation,
+}
+
+/// What a request expects of the server before it goes on (RFC 9110 section 10.1.1). In HTTP/1.0 there
+/// are no expectations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expectation {
+    /// Nothing.
+    None,
+    /// To be told to send its body: `100-continue`.
+    Continue,
+    /// Something else, perhaps beside that.
+    Unknown,
 }
 
 /// How the body of a reply is delimited.
@@ -94,8 +105,8 @@ impl Directives {
     /// Reads the directives of `request`, whose body is not looked at.
     ///
     /// # Errors
-    /// Those about `Host`, `Content-Length`, `Transfer-Encoding` and `Expect`; and
-    /// [`Error::Connect`], whose framing no server without tunnels can honour.
+    /// Those about `Host`, `Content-Length` and `Transfer-Encoding`; and [`Error::Connect`], whose
+    /// framing no server without tunnels can honour.
     pub(super) fn read(request: &Request<'_>) -> Result<Directives, Error> {
         let mut found = Found::default();
         for (name, value) in request.headers().iter() {
@@ -109,14 +120,11 @@ impl Directives {
             return Err(Error::Connect);
         }
         let framing = framing(found.codings()?, found.content_length, version)?;
-        if version == Version::Http11 && found.expects_other {
-            return Err(Error::Expectation);
-        }
-        Ok(Directives {
-            framing,
-            persistence: found.persistence(version),
-            expects_continue: version == Version::Http11 && found.expects_continue,
-        })
+        let expectation = match version {
+            Version::Http10 => Expectation::None,
+            Version::Http11 => found.expectation(),
+        };
+        Ok(Directives { framing, persistence: found.persistence(version), expectation })
     }
 }
 
@@ -252,6 +260,14 @@ impl Found {
             (true, true, false) => Ok(Some(Codings::UnknownLast)),
             (true, false, true) => Ok(Some(Codings::Chunked)),
             (true, false, false) => Err(Error::TransferEncoding),
+        }
+    }
+
+    fn expectation(&self) -> Expectation {
+        match (self.expects_other, self.expects_continue) {
+            (true, _) => Expectation::Unknown,
+            (false, true) => Expectation::Continue,
+            (false, false) => Expectation::None,
         }
     }
 
@@ -393,13 +409,14 @@ mod tests {
     #[test]
     fn one_known_expectation() {
         let expects = |version, value| {
-            read(version, &format!("Host: a\nExpect: {value}")).map(|d| d.expects_continue)
+            read(version, &format!("Host: a\nExpect: {value}")).map(|d| d.expectation)
         };
-        assert_eq!(expects(Version::Http11, "100-Continue"), Ok(true));
-        assert_eq!(expects(Version::Http11, "tea"), Err(Error::Expectation));
-        assert_eq!(expects(Version::Http11, "100-continue, tea"), Err(Error::Expectation));
-        assert_eq!(expects(Version::Http10, "100-continue"), Ok(false));
-        assert_eq!(expects(Version::Http10, "tea"), Ok(false));
+        assert_eq!(expects(Version::Http11, ","), Ok(Expectation::None));
+        assert_eq!(expects(Version::Http11, "100-Continue"), Ok(Expectation::Continue));
+        assert_eq!(expects(Version::Http11, "tea"), Ok(Expectation::Unknown));
+        assert_eq!(expects(Version::Http11, "100-continue, tea"), Ok(Expectation::Unknown));
+        assert_eq!(expects(Version::Http10, "100-continue"), Ok(Expectation::None));
+        assert_eq!(expects(Version::Http10, "tea"), Ok(Expectation::None));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::limits::{FIELDS_MAX_CEILING, Limits};
 use memchr::memchr2;
 
 /// How far the lines of a head have been checked. Belongs to one head, which must begin at the same
-/// byte in every call; `LineCheck::default()` has seen nothing.
+/// byte in every call, with its request line; `LineCheck::default()` has seen nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LineCheck {
     /// Bytes `..scanned` are checked. A CR at `scanned` may be waiting for its LF.
@@ -27,7 +27,7 @@ pub(super) struct LineCheck {
     /// Complete field lines.
     fields: u16,
     part: Part,
-    /// The request line is good and its method is HEAD.
+    /// The method is HEAD, whatever becomes of the rest of the line.
     is_head: bool,
 }
 
@@ -36,7 +36,9 @@ pub(super) struct LineCheck {
 enum Part {
     #[default]
     Untouched,
-    /// The one empty line that may come before the request line.
+    /// The CR of the empty line that may come before the request line.
+    EmptyLineCr,
+    /// That empty line.
     EmptyLine,
     Method,
     /// Behind the method, in the request line.
@@ -47,7 +49,7 @@ enum Part {
 /// A complete head, whose lines are checked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Head<'a> {
-    /// All of it, the empty line included.
+    /// All of it, from the request line to the empty line.
     pub(super) bytes: &'a [u8],
     line: RequestLine<'a>,
     /// The field lines and the empty line.
@@ -74,6 +76,29 @@ pub(super) enum LineEnd {
 }
 
 impl LineCheck {
+    /// Takes the one empty line off that a client may send too much (RFC 9112 section 2.2), byte by
+    /// byte as it comes. It is no beginning of a request: some clients end their bodies with it, and
+    /// then say nothing for long, so that it must neither be kept nor hurry anybody.
+    ///
+    /// # Errors
+    /// When its CR has no LF.
+    pub(super) fn skip_empty_line(&mut self, input: &mut &[u8]) -> Result<(), Error> {
+        while self.part < Part::Method {
+            self.part = match (self.part, input.first()) {
+                (_, None) => return Ok(()),
+                (Part::Untouched, Some(b'\r')) => Part::EmptyLineCr,
+                (Part::EmptyLineCr, Some(b'\n')) => Part::EmptyLine,
+                (Part::EmptyLineCr, Some(_)) => return Err(Error::BareCr),
+                _ => {
+                    self.part = Part::Method;
+                    return Ok(());
+                }
+            };
+            *input = &input[1..];
+        }
+        Ok(())
+    }
+
     /// Checks what is new of `bytes`, which begin with the head. Gives the head when all of it is
     /// there, its empty line included.
     ///
@@ -120,19 +145,13 @@ impl LineCheck {
         Head { bytes, line, lines, fields: self.fields }
     }
 
-    /// Notes that there is a first byte, which is to be looked at later.
-    pub(super) fn touch(&mut self) {
-        if self.part == Part::Untouched {
-            self.part = Part::EmptyLine;
-        }
-    }
-
-    /// Whether any byte of the head has been seen.
+    /// Whether any byte of the request line has been seen.
     pub(super) fn is_touched(&self) -> bool {
-        self.part != Part::Untouched
+        self.part >= Part::Method
     }
 
-    /// Whether the request line is known to be good and its method to be HEAD.
+    /// Whether the method is known to be HEAD. The rest of the line may be wrong, or missing: the
+    /// answer to HEAD has no content even then (RFC 9110 section 9.3.2).
     pub(super) fn is_head(&self) -> bool {
         self.is_head
     }
@@ -143,9 +162,7 @@ impl LineCheck {
         bytes: &'a [u8],
         limits: &Limits,
     ) -> Result<Option<RequestLine<'a>>, Error> {
-        if self.part < Part::Method && !self.skip_empty_line(bytes)? {
-            return Ok(None);
-        }
+        debug_assert!(self.part >= Part::Method, "the empty line before it is taken off");
         let bytes_max = line_bytes_max(limits);
         let window = window(bytes, bytes_max);
         if self.part == Part::Method {
@@ -156,7 +173,6 @@ impl LineCheck {
                 LineEnd::NotBefore(scanned) => self.scanned = position(scanned),
                 LineEnd::At(end) => {
                     let line = self.request_line(&bytes[..end])?;
-                    self.is_head = line.method == "HEAD";
                     self.request_line_end = position(end);
                     self.scanned = self.request_line_end;
                     self.part = Part::Fields;
@@ -164,25 +180,7 @@ impl LineCheck {
                 }
             }
         }
-        let is_full = window.len() - begin(bytes) == bytes_max;
-        if is_full { Err(Error::RequestLineTooLong) } else { Ok(None) }
-    }
-
-    /// Skips the one empty line that a client may send too much (RFC 9112 section 2.2). False if it
-    /// takes more input to see whether there is one.
-    fn skip_empty_line(&mut self, bytes: &[u8]) -> Result<bool, Error> {
-        self.scanned = match bytes {
-            [] => return Ok(false),
-            [b'\r'] => {
-                self.touch();
-                return Ok(false);
-            }
-            [b'\r', b'\n', ..] => 2,
-            [b'\r', ..] => return Err(Error::BareCr),
-            _ => 0,
-        };
-        self.part = Part::Method;
-        Ok(true)
+        if window.len() == bytes_max { Err(Error::RequestLineTooLong) } else { Ok(None) }
     }
 
     /// The method byte by byte as it comes, because a TLS hello never has a line end.
@@ -192,10 +190,11 @@ impl LineCheck {
             self.scanned = position(window.len());
             return Ok(());
         };
-        let (begin, end) = (begin(window), from + length);
+        let end = from + length;
+        self.is_head = window[..end] == *b"HEAD";
         match window[end] {
-            b' ' if end > begin => {}
-            b'\r' if end == begin => return Err(Error::EmptyLines),
+            b' ' if end > 0 => {}
+            b'\r' if end == 0 => return Err(Error::EmptyLines),
             b'\n' => return Err(Error::BareLf),
             b'\r' => return Err(Error::RequestLine),
             _ => return Err(Error::Method),
@@ -215,14 +214,12 @@ impl LineCheck {
             &mut self.scanned,
             &mut self.fields,
         )?;
-        let is_full = window.len() - begin(bytes) == limits.head_bytes_max;
+        let is_full = window.len() == limits.head_bytes_max;
         if end.is_none() && is_full { Err(Error::HeadTooLong) } else { Ok(end) }
     }
 
-    /// Takes the request line apart, with all that stands before it.
     fn request_line<'a>(&self, line: &'a [u8]) -> Result<RequestLine<'a>, Error> {
-        let begin = begin(line);
-        RequestLine::parse(&line[begin..], self.method_end as usize - begin)
+        RequestLine::parse(line, self.method_end as usize)
     }
 }
 
@@ -304,14 +301,9 @@ fn method_text(method: &[u8]) -> Result<&str, Error> {
 /// Fields that the small array holds. Browsers send 10 to 15.
 const FIELDS_FEW: usize = 16;
 
-/// Where the request line begins: behind the empty line, if there is one.
-fn begin(bytes: &[u8]) -> usize {
-    if bytes.first() == Some(&b'\r') { 2 } else { 0 }
-}
-
-/// The bytes that a limit on what begins at [`begin`] lets us look at.
+/// The bytes that a limit lets us look at.
 fn window(bytes: &[u8], bytes_max: usize) -> &[u8] {
-    &bytes[..bytes.len().min(begin(bytes).saturating_add(bytes_max)).min(u32::MAX as usize)]
+    &bytes[..bytes.len().min(bytes_max).min(u32::MAX as usize)]
 }
 
 /// A request line is part of its head, whatever `Limits::check` has been told.
@@ -391,9 +383,14 @@ mod tests {
     use super::super::grammar::{is_field_value_byte, is_token_byte};
     use super::*;
 
+    /// Behind the place for an empty line.
+    fn beginning() -> LineCheck {
+        LineCheck { part: Part::Method, ..LineCheck::default() }
+    }
+
     /// The verdict on the complete head `bytes`, and its fields as text.
     fn fields(bytes: &[u8]) -> Result<Vec<String>, Error> {
-        let mut check = LineCheck::default();
+        let mut check = beginning();
         let head = check.scan(bytes, &Limits::default())?.expect("complete");
         assert_eq!(head.bytes, bytes);
         head.with_request(|request| {
@@ -421,8 +418,8 @@ mod tests {
 
     #[test]
     fn a_dripped_head_is_scanned_once() {
-        let head = b"\r\nGET /abc HTTP/1.1\r\nHost: a\r\nA: b\r\n\r\n";
-        let mut check = LineCheck::default();
+        let head = b"GET /abc HTTP/1.1\r\nHost: a\r\nA: b\r\n\r\n";
+        let mut check = beginning();
         for seen in 1..head.len() {
             assert_eq!(check.scan(&head[..seen], &Limits::default()), Ok(None));
             let waits_for_lf = head[seen - 1] == b'\r';
@@ -434,11 +431,48 @@ mod tests {
     }
 
     #[test]
+    fn one_empty_line_is_taken_off_and_touches_nothing() {
+        let (mut check, mut input) = (LineCheck::default(), &b"\r\nGET"[..]);
+        for left in [&b"\nGET"[..], b"GET"] {
+            let mut next = &input[..1];
+            assert_eq!(check.skip_empty_line(&mut next), Ok(()));
+            assert!(next.is_empty() && !check.is_touched());
+            input = &input[1..];
+            assert_eq!(input, left);
+        }
+        assert_eq!(check.skip_empty_line(&mut input), Ok(()));
+        assert_eq!((input, check.is_touched()), (&b"GET"[..], true));
+        let (mut check, mut second) = (LineCheck::default(), &b"\r\n\r\n"[..]);
+        assert_eq!(check.skip_empty_line(&mut second), Ok(()));
+        assert_eq!(check.scan(second, &Limits::default()), Err(Error::EmptyLines));
+        let mut bare = &b"\rGET"[..];
+        assert_eq!(LineCheck::default().skip_empty_line(&mut bare), Err(Error::BareCr));
+    }
+
+    #[test]
+    fn a_method_is_known_although_the_line_is_wrong() {
+        for (line, is_head) in [
+            (&b"HEAD * HTTP/1.1\r\n"[..], true),
+            (b"HEAD /a#b HTTP/1.1\r\n", true),
+            (b"HEAD / HTTP/2.0\r\n", true),
+            (b"HEAD /\n", true),
+            (b"HEAD\r\n", true),
+            (b"GET * HTTP/1.1\r\n", false),
+            (b"HEADS * HTTP/1.1\r\n", false),
+            (b"head * HTTP/1.1\r\n", false),
+        ] {
+            let mut check = beginning();
+            assert!(check.scan(line, &Limits::default()).is_err());
+            assert_eq!(check.is_head(), is_head, "{}", line.escape_ascii());
+        }
+    }
+
+    #[test]
     fn limits_that_shrink_or_contradict_refuse_and_do_not_panic() {
         let head = b"GET /abcdefgh HTTP/1.1\r\nHost: a\r\nA: b";
         let small = Limits { head_bytes_max: 3, ..Limits::default() };
         for seen in 1..head.len() {
-            let mut check = LineCheck::default();
+            let mut check = beginning();
             assert_eq!(check.scan(&head[..seen], &Limits::default()), Ok(None));
             let after = check.scan(&head[..seen], &small);
             let error = if seen < 24 { Error::RequestLineTooLong } else { Error::HeadTooLong };

@@ -138,7 +138,7 @@ impl fmt::Display for DecodeError {
 impl std::error::Error for DecodeError {}
 
 /// Whether `bytes` are `uri-host [":" port]` (RFC 9110 section 7.2) with a host that is not empty
-/// (section 4.2.1 has an empty one refused). User information is not part of it, so that `@` fails.
+/// (section 4.2.1 has an empty one refused) and a port that there can be. User information is not part of it, so that `@` fails.
 pub(super) fn is_authority(bytes: &[u8]) -> bool {
     let host_bytes = match bytes.first() {
         Some(b'[') => bytes.iter().position(|byte| *byte == b']').map_or(0, |end| end + 1),
@@ -147,7 +147,7 @@ pub(super) fn is_authority(bytes: &[u8]) -> bool {
     let (host, port) = bytes.split_at(host_bytes);
     let is_port = match port {
         [] => true,
-        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        [b':', digits @ ..] => is_port(digits),
         _ => false,
     };
     let is_host = match host {
@@ -161,8 +161,20 @@ pub(super) fn is_authority(bytes: &[u8]) -> bool {
 
 /// CONNECT has no default port (RFC 9112 section 3.2.3).
 fn is_authority_with_port(text: &str) -> bool {
-    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    is_authority(text.as_bytes()) && text.rsplit_once(':').is_some_and(|(_, port)| is_port(port))
+    let has_port = text.rsplit_once(':').is_some_and(|(_, port)| {
+        // Not the end of an address in brackets.
+        port.bytes().last().is_some_and(|byte| byte.is_ascii_digit())
+    });
+    is_authority(text.as_bytes()) && has_port
+}
+
+/// Whether `digits` are a number of 16 bits, or nothing: the default port.
+fn is_port(digits: &[u8]) -> bool {
+    let number = digits.iter().try_fold(0, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u32::from(byte - b'0'))?;
+        Some(10 * number + digit).filter(|number| *number <= u16::MAX.into())
+    });
+    number.is_some()
 }
 
 /// How many bytes at the beginning are `*( unreserved / pct-encoded / sub-delims )` (RFC 3986 section
@@ -222,7 +234,16 @@ mod tests {
         assert_eq!(path("GET", "http://a?b"), Ok("/"));
         assert_eq!(path("OPTIONS", "http://a"), Ok("*"));
         assert_eq!(path("OPTIONS", "http://a/"), Ok("/"));
-        for bad in ["ftp://a/", "http://u@a/", "http:///b", "http://a:b/", "http://:80/", "://a"] {
+        for bad in [
+            "ftp://a/",
+            "http://u@a/",
+            "http:///b",
+            "http://a:b/",
+            "http://:80/",
+            "://a",
+            "http://a:65536/",
+            "http://a:99999/",
+        ] {
             assert_eq!(path("GET", bad), Err(Error::TargetAuthority), "{bad}");
         }
     }
@@ -240,6 +261,9 @@ mod tests {
             ("CONNECT", "/"),
             ("CONNECT", "a"),
             ("CONNECT", "a:"),
+            ("CONNECT", "a:65536"),
+            ("CONNECT", "u@a:443"),
+            ("CONNECT", ":443"),
             ("CONNECT", "[::1]"),
             ("CONNECT", "http://a:443/"),
         ] {
@@ -264,6 +288,9 @@ mod tests {
             "[::1]",
             "[::ffff:1.2.3.4]:1",
             "%41",
+            "a:65535",
+            "a:0",
+            "[::1]:00080",
             "a,b",
             "[v1.a:b]",
         ] {
@@ -274,6 +301,9 @@ mod tests {
             ":80",
             "a:b",
             "a:80:90",
+            "a:65536",
+            "[::1]:99999",
+            "a:184467440737095516160",
             "a b",
             "a/b",
             "u@a",

@@ -203,7 +203,7 @@ const BAD: &[(&str, u16, &str)] = &[
     ("a folded field", 400, "A: b\r\n c\r\n"),
     ("a space before the colon", 400, "Content-Length : 5\r\n"),
     ("a NUL", 400, "A: \0\r\n"),
-    ("an unknown expectation", 417, "Expect: something\r\n"),
+    ("an unknown expectation", 417, "Expect: something\r\nContent-Length: 5\r\n"),
     ("a chunk size with a prefix", 400, "Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n"),
     ("an empty chunk size", 400, "Transfer-Encoding: chunked\r\n\r\n\r\n"),
     ("a chunk with too much", 400, "Transfer-Encoding: chunked\r\n\r\n1\r\nhello\r\n0\r\n"),

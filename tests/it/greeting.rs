@@ -37,15 +37,22 @@ rows! {
     raw_bytes_a_fragment_or_a_space_in_the_target_are_400: targets
         ["raw bytes above ASCII in a target" "a fragment in a target" "a space in a target"
          "a tab in a target"];
-    head_is_get_without_the_body: heads ["HEAD"], framing ["HEAD with a body"],
+    head_is_get_without_the_body: heads
+        ["HEAD" "HEAD with a target that is refused" "HEAD with another scheme"
+         "HEAD with a fragment" "HEAD with another version"],
+        framing ["HEAD with a body"], limits ["the request line of a HEAD is too long"],
+        timeouts ["a HEAD that stays incomplete"],
         services ["an answer to HEAD has the length of that to GET"];
     other_known_methods_are_405_and_stay_framed: heads ["methods that are not allowed"],
         framing ["a refused method's body is read"];
     options_for_the_server_is_204: heads ["OPTIONS for the server as a whole"];
     unknown_methods_are_501_and_the_connection_stays: heads ["unknown methods"];
-    connect_is_501_and_closes: heads ["CONNECT" "CONNECT to a path"];
+    connect_is_501_or_400_and_closes: heads
+        ["CONNECT" "CONNECT to a path" "CONNECT to what is no authority" "CONNECT without a port"
+         "CONNECT with user information"];
     absolute_form_is_as_origin_form: targets
-        ["absolute-form" "another scheme" "user information" "an empty authority"];
+        ["absolute-form" "another scheme" "user information" "a port that is none"
+         "a port that is no number" "an empty authority"];
     http_1_0_closes_unless_asked_otherwise: keep_alive
         ["HTTP/1.0" "HTTP/1.0 with keep-alive" "HTTP/1.0 with chunks" "HTTP/1.0 with a body"];
     http_1_2_to_1_9_are_as_1_1: heads ["HTTP/1.2 to 1.9"];
@@ -54,7 +61,7 @@ rows! {
          "the preface of HTTP/2" "a TLS hello" "an SSH banner" "HTTP/0.9"];
     host_is_there_once_and_valid_perhaps_empty: heads
         ["no Host" "two Hosts" "an invalid Host" "a Host with user information"
-         "a Host with a bad port" "an empty Host"];
+         "a Host with a bad port" "a Host with a port that is none" "an empty Host"];
     malformed_lines_are_400: heads
         ["a space before the colon" "line folding" "white space before the first field"
          "a bare CR" "a bare CR in the request line" "a bare LF" "nothing but bare LF"
@@ -69,9 +76,14 @@ rows! {
     malformed_chunks_are_400_and_floods_413_or_431: chunked
         ["an empty size line" "a size with 0x" "a size with a sign" "a size that overflows"
          "the largest size" "sizes whose sum overflows" "a bare LF behind a size"
-         "a bare LF behind an extension" "data longer than announced"
-         "data shorter than announced" "a flood of extensions" "a flood of trailers"
-         "too many trailers"];
+         "a CR without LF behind a size" "white space behind a size"
+         "a bare LF behind an extension" "a control character in an extension"
+         "an extension without a name" "an extension whose name is no token"
+         "an extension with an open quote" "an extension without its value"
+         "an extension with white space behind it" "extensions of every form"
+         "data longer than announced" "data shorter than announced" "a flood of extensions"
+         "a flood of trailers" "too many trailers" "a trailer without a colon"
+         "a folded trailer" "a bare LF behind the last chunk"];
     a_head_too_large_is_414_or_431: limits
         ["the request line is too long" "a method that never ends" "the fields are too long"
          "a head that just fits" "too many fields" "as many fields as the defaults allow"
@@ -83,7 +95,7 @@ rows! {
         ["the body is going to be read" "the body is there already" "the body has begun"
          "chunks are going to be read" "nobody wants the body"
          "nobody wants the body, which is there" "the body would be too long" "no body"
-         "another expectation" "HTTP/1.0 expects nothing"];
+         "another expectation" "another expectation without a body" "HTTP/1.0 expects nothing"];
     pipelined_requests_are_answered_in_order: pipelining
         ["two requests in one packet" "the good before the bad" "nothing after a close"
          "bodies between requests" "more requests than one resume answers"
@@ -95,11 +107,16 @@ rows! {
         ["a request and then the end" "nothing and then the end" "the end within a head"
          "the end within a body"];
     what_does_not_come_in_time_is_408: timeouts
-        ["a head that stays incomplete" "one empty line"
+        ["a head that stays incomplete" "a head that stays incomplete behind an empty line"
          "a head that stays incomplete behind a good request" "a body that stays incomplete"
          "chunks that stay incomplete"];
     an_idle_connection_is_closed_silently: timeouts
-        ["an idle connection" "a connection on which nothing ever came"];
+        ["an idle connection" "a connection on which nothing ever came" "one empty line"
+         "an empty line behind a message"];
+    one_empty_line_before_a_request_is_skipped_and_two_are_400: heads
+        ["one empty line too much" "two empty lines too much" "one empty line alone"],
+        keep_alive ["one empty line and then the end"],
+        limits ["the empty line that was forgiven does not count"];
     a_header_of_the_application_begins_no_line: services ["a header that would forge another"];
 }
 

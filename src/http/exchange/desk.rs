@@ -126,10 +126,27 @@ impl<H: Handler> Desk<'_, H> {
         error: Error,
     ) -> Reason {
         let reason = Reason::Refused(error);
-        self.response.clear();
-        self.response.status(error.status()).text(format_args!("{error}\n"));
+        self.write_error(error);
         self.send(request, is_head, Connection::Close, Some(reason));
         reason
+    }
+
+    /// As [`refuse`](Desk::refuse), where the connection can go on: gives the reason to close, if there
+    /// is another one.
+    pub(super) fn decline(
+        &mut self,
+        request: &Request<'_>,
+        error: Error,
+        persistence: Persistence,
+        number: u32,
+    ) -> Option<Reason> {
+        self.write_error(error);
+        self.conclude(request, Handled::Done, persistence, None, number)
+    }
+
+    fn write_error(&mut self, error: Error) {
+        self.response.clear();
+        self.response.status(error.status()).text(format_args!("{error}\n"));
     }
 
     fn send(

@@ -360,7 +360,8 @@ fn the_protocol_rows_of_the_table() {
         ("Transfer-Encoding: chunked, chunked\r\n", Error::TransferEncoding),
         ("Transfer-Encoding: \x0bchunked\r\n", Error::FieldValue),
         ("Content-Length: 1048577\r\n", Error::BodyTooLong),
-        ("Expect: tea\r\n", Error::Expectation),
+        ("Expect: tea\r\nContent-Length: 3\r\n", Error::Expectation),
+        ("Expect: tea\r\nTransfer-Encoding: chunked\r\n", Error::Expectation),
     ] {
         let outcome = serve(&format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\nGET / HTTP/1.1\r\n"));
         assert_eq!(outcome.end, Some(Reason::Refused(error)), "{lines:?}");
@@ -448,10 +449,10 @@ fn as_many_fields_as_the_limit_allows() {
     let request = |fields: usize| {
         format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "A: b\r\n".repeat(fields - 1))
     };
-    for fields in [1, 15, 16, 17, 63, 64] {
+    for fields in [1, 15, 16, 17, 99, 100] {
         assert_eq!(serve(&request(fields)).answers, [format!("GET / {fields}: 200 9 None")]);
     }
-    assert_eq!(serve(&request(65)).end, Some(Reason::Refused(Error::TooManyFields)));
+    assert_eq!(serve(&request(101)).end, Some(Reason::Refused(Error::TooManyFields)));
     let most =
         Echo::with(|limits| limits.fields_max = 1000).serve(&[request(129).as_bytes()], false);
     assert_eq!(most.end, Some(Reason::Refused(Error::TooManyFields)));
@@ -559,7 +560,11 @@ fn the_end_of_input_is_no_close_of_the_answer() {
     let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     assert_eq!(finish(request), (1, Some(Reason::PeerFinished), false));
     assert_eq!(finish(&format!("{request}G")), (1, in_request, false));
-    assert_eq!(finish(&format!("{request}\r")), (1, in_request, false));
+    for empty_line in ["\r", "\r\n"] {
+        let outcome = finish(&format!("{request}{empty_line}"));
+        assert_eq!(outcome, (1, Some(Reason::PeerFinished), false));
+    }
+    assert_eq!(finish(&format!("{request}\r\nG")), (1, in_request, false));
     assert_eq!(
         finish("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab"),
         (0, in_request, false)
@@ -595,12 +600,71 @@ fn stages_tell_the_driver_which_timeout_applies() {
         (exchange.stage(), exchange.body_bytes())
     };
     assert_eq!(stage_after(&mut exchange, b""), (Stage::Idle, 0));
-    assert_eq!(stage_after(&mut exchange, b"\r"), (Stage::Head, 0));
-    assert_eq!(stage_after(&mut exchange, b"\r\n"), (Stage::Head, 0));
-    let request = b"\r\nPUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab";
+    assert_eq!(stage_after(&mut exchange, b"\r"), (Stage::Idle, 0));
+    assert_eq!(stage_after(&mut exchange, b"\n"), (Stage::Idle, 0));
+    assert_eq!(stage_after(&mut exchange, b"P"), (Stage::Head, 0));
+    let request = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab";
     assert_eq!(stage_after(&mut exchange, request), (Stage::Body, 2));
     assert_eq!(stage_after(&mut exchange, b"c"), (Stage::Idle, 0));
     assert_eq!(stage_after(&mut exchange, b"\0"), (Stage::Closed, 0));
+}
+
+/// An expectation in vain is wrong with the request alone, where that has no body.
+#[test]
+fn an_unknown_expectation_costs_the_connection_only_where_a_body_follows() {
+    let ask = |more: &str| {
+        let requests = format!("GET / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n{more}\r\n{LAST}");
+        let outcome = Echo::default().serve(&[requests.as_bytes()], false);
+        (outcome.codes().join(" "), outcome.end)
+    };
+    let refused = Some(Reason::Refused(Error::Expectation));
+    let asked = Some(Reason::Asked);
+    assert_eq!(ask(""), ("417 200".into(), asked));
+    assert_eq!(ask("Content-Length: 0\r\n"), ("417 200".into(), asked));
+    assert_eq!(ask("Connection: close\r\n"), ("417".into(), asked));
+    assert_eq!(ask("Content-Length: 1\r\n"), ("417".into(), refused));
+    assert_eq!(ask("Transfer-Encoding: chunked\r\n"), ("417".into(), refused));
+}
+
+const LAST: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+/// RFC 9110 section 9.3.2: not even where all that is known of the request is its method.
+#[test]
+fn an_answer_to_head_has_no_content_whatever_is_wrong() {
+    let of = |input: &str| {
+        let outcome = Echo::default().serve(&[input.as_bytes()], false);
+        let (head, content) = outcome.output.split_once("\r\n\r\n").expect("an answer");
+        assert!(!head.contains("Content-Length: 0"), "{head}");
+        (head[9..12].to_owned(), content.len())
+    };
+    let long = "x".repeat(9000);
+    let fields = "A: b\r\n".repeat(200);
+    for (rest, code) in [
+        (" / HTTP/2.0\r\n".into(), "505"),
+        (" * HTTP/1.1\r\n".into(), "400"),
+        (" ftp://h/ HTTP/1.1\r\n".into(), "400"),
+        (" /a#b HTTP/1.1\r\n".into(), "400"),
+        (" / b HTTP/1.1\r\n".into(), "400"),
+        ("  / HTTP/1.1\r\n".into(), "400"),
+        (" /\n".into(), "400"),
+        (" /\rx".into(), "400"),
+        ("\t/ HTTP/1.1\r\n".into(), "400"),
+        ("\r\n".into(), "400"),
+        (format!(" /{long} HTTP/1.1\r\n"), "414"),
+        (" / HTTP/1.1\r\n\r\n".into(), "400"),
+        (" / HTTP/1.1\r\nHost : a\r\n\r\n".into(), "400"),
+        (" / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n".into(), "400"),
+        (format!(" / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"), "431"),
+        (" / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n".into(), "417"),
+        (" / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999\r\n\r\n".into(), "413"),
+        (" / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx".into(), "400"),
+        (" / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: x, chunked\r\n\r\n".into(), "501"),
+    ] {
+        let (found, content_bytes) = of(&format!("HEAD{rest}"));
+        assert_eq!((&*found, content_bytes), (code, 0), "HEAD{}", rest.escape_debug());
+        let (found, content_bytes) = of(&format!("GET{rest}"));
+        assert!(found == code && content_bytes > 0, "GET{}", rest.escape_debug());
+    }
 }
 
 #[test]

@@ -163,7 +163,7 @@ impl Driver<'_> {
 
     /// The input is used up, apart from a partial head within its limit.
     fn check_wait(&self, rest: &[u8]) {
-        let most = self.desk.setup.limits.head_bytes_max + 2;
+        let most = self.desk.setup.limits.head_bytes_max;
         assert!(rest.len() < most, "{} bytes are held", rest.len());
         match self.exchange.stage() {
             Stage::Head => {}

@@ -47,6 +47,39 @@ fn each_request_begins_the_idle_time_anew() {
     client.assert_end();
 }
 
+/// RFC 9112 section 2.2: some clients end their bodies with one. Nobody has begun a request by it.
+#[test]
+fn an_empty_line_neither_hurries_nor_prolongs_an_idle_connection() {
+    for empty_line in ["\r", "\r\n"] {
+        let mut house = house();
+        let client = house.connect();
+        client.send(&get("/"));
+        house.settle();
+        assert_eq!(client.answer().0, 200);
+        house.pass(IDLE_TIMEOUT - HEAD_TIMEOUT - SECOND);
+        client.send(empty_line);
+        house.pass(HEAD_TIMEOUT + SECOND - INSTANT);
+        client.assert_quiet();
+        house.pass(2 * INSTANT);
+        assert_eq!(client.receive(), "", "{empty_line:?}");
+        client.assert_end();
+        assert_eq!(house.endings(), ["idle for too long"]);
+    }
+}
+
+#[test]
+fn a_head_behind_an_empty_line_has_its_time_from_its_own_first_byte() {
+    let mut house = house();
+    let client = house.connect();
+    client.send("\r\n");
+    house.pass(3 * HEAD_TIMEOUT);
+    client.send("G");
+    house.pass(HEAD_TIMEOUT - INSTANT);
+    client.assert_quiet();
+    house.pass(2 * INSTANT);
+    assert_eq!(client.answer().0, 408);
+}
+
 /// The deadline is extended by writing a field; the timer that fires early sets itself again.
 #[test]
 fn a_busy_connection_costs_a_timer_per_idle_time_and_not_per_request() {

@@ -30,6 +30,14 @@ fn curl_is_greeted() {
     assert_eq!(text, "Hello, World!\nHello, Jürgen!\nHello, Anonymous!\n");
 }
 
+/// What no URI may have and curl sends as it was typed: see `docs/conformance.md`.
+#[test]
+fn curl_sends_odd_characters_and_is_greeted() {
+    let odd = "\"<>\\^`{|}[]";
+    let Some(text) = curl(&["--globoff"], &[&format!("/{odd}?{odd}")]) else { return };
+    assert_eq!(text, format!("Hello, {odd}!\n"));
+}
+
 #[test]
 fn curl_uses_one_connection_for_all() {
     let connects = ["--write-out", "%{num_connects} "];

@@ -29,7 +29,7 @@ pub(super) fn read(input: &[u8], limits: &Limits) -> (Vec<Understood>, Verdict) 
         match read_one(&mut rest, limits) {
             Err(verdict) => return (understood, verdict),
             Ok((request, closes)) => {
-                understood.push(request);
+                understood.extend(request);
                 if closes {
                     return (understood, Closed);
                 }
@@ -61,7 +61,8 @@ impl<'a> Head<'a> {
     }
 }
 
-fn read_one(rest: &mut &[u8], limits: &Limits) -> Result<(Understood, bool), Verdict> {
+/// A request, if the service is asked it, and whether it is the last.
+fn read_one(rest: &mut &[u8], limits: &Limits) -> Result<(Option<Understood>, bool), Verdict> {
     let text = rest.strip_prefix(b"\r\n").unwrap_or(rest);
     let Some(end) = find(text, b"\r\n\r\n") else { return Err(Incomplete) };
     if end + 4 > limits.head_bytes_max {
@@ -73,8 +74,10 @@ fn read_one(rest: &mut &[u8], limits: &Limits) -> Result<(Understood, bool), Ver
         return Err(Wrong("CONNECT"));
     }
     let expectations = head.list("expect");
-    if !head.is_1_0 && expectations.iter().any(|expectation| expectation != b"100-continue") {
-        return Err(Wrong("an unknown expectation"));
+    let is_in_vain = expectations.iter().any(|expectation| expectation != b"100-continue");
+    let is_declined = !head.is_1_0 && is_in_vain;
+    if is_declined && has_body(&head) {
+        return Err(Wrong("an unknown expectation, and a body"));
     }
     let mut after = &text[end + 4..];
     let body = read_body(&head, &mut after, limits)?;
@@ -83,7 +86,18 @@ fn read_one(rest: &mut &[u8], limits: &Limits) -> Result<(Understood, bool), Ver
     let has = |option: &[u8]| options.iter().any(|other| other == option);
     let closes = has(b"close") || (head.is_1_0 && !has(b"keep-alive"));
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("it was checked");
-    Ok((Understood { method: text(head.method), target: text(head.target), body }, closes))
+    let request = Understood { method: text(head.method), target: text(head.target), body };
+    Ok(((!is_declined).then_some(request), closes))
+}
+
+/// Whether there is anything behind the head, or it cannot be said.
+fn has_body(head: &Head<'_>) -> bool {
+    let is_nothing = |digits: &[u8]| !digits.is_empty() && digits.iter().all(|byte| *byte == b'0');
+    match head.all("content-length")[..] {
+        [] => !head.all("transfer-encoding").is_empty(),
+        [digits] => !head.all("transfer-encoding").is_empty() || !is_nothing(digits),
+        _ => true,
+    }
 }
 
 fn read_head<'a>(text: &'a [u8], limits: &Limits) -> Result<Head<'a>, Verdict> {
@@ -160,7 +174,9 @@ fn check_authority(text: &[u8]) -> Result<(), Verdict> {
     let mut parts = text.splitn(2, |byte| *byte == b':');
     let (host, port) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let is_good = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte);
-    if !host.is_empty() && host.iter().all(is_good) && port.iter().all(u8::is_ascii_digit) {
+    let is_port = port.iter().all(u8::is_ascii_digit)
+        && (port.is_empty() || number(port, 10) <= u16::MAX.into());
+    if !host.is_empty() && host.iter().all(is_good) && is_port {
         Ok(())
     } else {
         Err(Wrong("a host"))
@@ -196,7 +212,7 @@ fn read_chunks(rest: &mut &[u8], limits: &Limits) -> Result<Vec<u8>, Verdict> {
         let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
         let (size, extension) = line.split_at(digits);
         overhead += extension.len();
-        if !(1..=16).contains(&digits) || !(extension.is_empty() || is_extension(extension)) {
+        if !(1..=16).contains(&digits) || !are_extensions(extension) {
             return Err(Wrong("a chunk size line"));
         }
         let size = number(size, 16);
@@ -235,10 +251,43 @@ fn read_trailers(rest: &mut &[u8], mut overhead: usize, limits: &Limits) -> Resu
     unreachable!("lines come to an end")
 }
 
-/// White space, if any, then `;` and text.
-fn is_extension(text: &[u8]) -> bool {
-    let spaces = text.iter().take_while(|byte| b" \t".contains(byte)).count();
-    text[spaces..].starts_with(b";") && text.iter().all(is_text)
+/// `*( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] )`.
+fn are_extensions(mut text: &[u8]) -> bool {
+    while !text.is_empty() {
+        let Some(rest) = behind_extension(text) else { return false };
+        text = rest;
+    }
+    true
+}
+
+fn behind_extension(text: &[u8]) -> Option<&[u8]> {
+    let name = behind_spaces(text).strip_prefix(b";")?;
+    let after = behind_token(behind_spaces(name))?;
+    let Some(value) = behind_spaces(after).strip_prefix(b"=") else { return Some(after) };
+    let value = behind_spaces(value);
+    value.strip_prefix(b"\"").map_or_else(|| behind_token(value), behind_quoted)
+}
+
+fn behind_spaces(text: &[u8]) -> &[u8] {
+    &text[text.iter().take_while(|byte| b" \t".contains(byte)).count()..]
+}
+
+fn behind_token(text: &[u8]) -> Option<&[u8]> {
+    let bytes = text.iter().take_while(|byte| is_token(&[**byte])).count();
+    (bytes > 0).then(|| &text[bytes..])
+}
+
+/// `text` begins behind the opening quote.
+fn behind_quoted(mut text: &[u8]) -> Option<&[u8]> {
+    loop {
+        text = match text {
+            [b'"', rest @ ..] => return Some(rest),
+            [b'\\', byte, rest @ ..] if is_text(byte) => rest,
+            [b'\\', ..] => return None,
+            [byte, rest @ ..] if is_text(byte) => rest,
+            _ => return None,
+        };
+    }
 }
 
 /// Takes a line without its CRLF.

@@ -81,6 +81,7 @@ impl Reply {
                     body_bytes_max: most,
                     overhead_bytes_max: limits.chunk_overhead_bytes_max,
                     trailers_max: limits.fields_max,
+                    is_strict: false,
                 };
                 let (body, bytes) = chunks(rest, limits)?;
                 self.body = body;

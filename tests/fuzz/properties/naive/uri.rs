@@ -31,7 +31,11 @@ pub(crate) fn is_authority(text: &[u8]) -> bool {
 }
 
 fn is_port(text: &[u8], digits_min: usize) -> bool {
-    text.len() >= digits_min && text.iter().all(u8::is_ascii_digit)
+    let number = text.iter().try_fold(0u128, |number, digit| {
+        let digit = char::from(*digit).to_digit(10)?;
+        Some(number.saturating_mul(10).saturating_add(digit.into()))
+    });
+    text.len() >= digits_min && number.is_some_and(|number| number <= 65_535)
 }
 
 fn is_host(text: &[u8]) -> bool {
