@@ -7,10 +7,13 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use helloop::http::{Request, Response, Status};
+use helloop::limits::Limits;
 use helloop::server::Server;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let server = Server::builder().bind("127.0.0.1:0")?;
+    // Nobody has to send anything to this service, and only we ask it.
+    let limits = Limits::default().body_bytes_max(0).connections_max(10);
+    let server = Server::builder().limits(limits).bind("127.0.0.1:0")?;
     let running = server.spawn(|request: &Request<'_>, response: &mut Response| {
         match request.path() {
             "/health" => response.text("ok\n"),

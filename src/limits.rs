@@ -225,7 +225,53 @@ const _: () = assert!(REPLY_FIELDS_MAX <= FIELDS_MAX_CEILING);
 const _: () = assert!(INPUT_BUFFER_BYTES >= REPLY_HEAD_BYTES_MAX);
 const _: () = assert!(LOOK_UPS_GIVEN_UP_MAX >= 2 * LOOK_UPS_MAX);
 
+/// Methods that set one field each, for a struct to which fields may be added: such a struct cannot be
+/// written down outside of this crate, not even with `..Default::default()`.
+macro_rules! setters {
+    ($type:ident { $($field:ident: $value:ty),* $(,)? } $($optional:ident: $some:ty),* $(,)?) => {
+        impl $type {
+            $(
+                #[doc = concat!("Sets [`", stringify!($field), "`](#structfield.", stringify!($field), ").")]
+                #[must_use]
+                pub fn $field(mut self, $field: $value) -> $type {
+                    self.$field = $field;
+                    self
+                }
+            )*
+            $(
+                #[doc = concat!("Sets [`", stringify!($optional), "`](#structfield.", stringify!($optional), ").")]
+                #[must_use]
+                pub fn $optional(mut self, $optional: impl Into<Option<$some>>) -> $type {
+                    self.$optional = $optional.into();
+                    self
+                }
+            )*
+        }
+    };
+}
+pub(crate) use setters;
+
 /// The limits of one server. `Limits::default()` holds the constants of this module.
+///
+/// There will be more of them, so that they are changed one by one. They are checked when the server
+/// begins:
+///
+/// ```
+/// use helloop::limits::Limits;
+/// use helloop::server::Server;
+/// use std::time::Duration;
+///
+/// let limits = Limits::default()
+///     .idle_timeout(Duration::from_secs(620))
+///     .body_bytes_max(16 * 1024 * 1024)
+///     .connections_max(1000);
+/// assert_eq!(limits.connections_max, Some(1000));
+/// let server = Server::builder().limits(limits).bind("localhost:0")?;
+///
+/// let error = Limits::default().head_bytes_max(10).check().unwrap_err();
+/// assert_eq!(error.to_string(), "head_bytes_max is 10: a head needs at least 64 bytes");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -269,6 +315,29 @@ pub struct Limits {
     pub connections_max: Option<usize>,
 }
 
+setters! {
+    Limits {
+        head_timeout: Duration,
+        idle_timeout: Duration,
+        body_progress_timeout: Duration,
+        write_progress_timeout: Duration,
+        linger_timeout: Duration,
+        drain_idle_grace: Duration,
+        progress_bytes_min: usize,
+        head_bytes_max: usize,
+        request_line_bytes_max: usize,
+        fields_max: usize,
+        body_bytes_max: u64,
+        chunk_overhead_bytes_max: usize,
+        output_bytes_max: usize,
+        read_bytes_per_resume_max: usize,
+        requests_per_resume_max: usize,
+        accepts_per_resume_max: usize,
+    }
+    requests_per_connection_max: u32,
+    connections_max: usize,
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
@@ -296,6 +365,13 @@ impl Default for Limits {
 
 /// The limits that a client sets to the replies it reads. `ReplyLimits::default()` holds the
 /// constants of this module.
+///
+/// ```
+/// use helloop::limits::ReplyLimits;
+///
+/// let limits = ReplyLimits::default().body_bytes_max(1024).fields_max(50);
+/// assert_eq!(limits.check(), Ok(()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReplyLimits {
@@ -309,6 +385,16 @@ pub struct ReplyLimits {
     pub body_bytes_max: u64,
     /// See [`CHUNK_OVERHEAD_BYTES_MAX`].
     pub chunk_overhead_bytes_max: usize,
+}
+
+setters! {
+    ReplyLimits {
+        head_bytes_max: usize,
+        fields_max: usize,
+        interims_max: u32,
+        body_bytes_max: u64,
+        chunk_overhead_bytes_max: usize,
+    }
 }
 
 impl Default for ReplyLimits {
@@ -412,6 +498,27 @@ mod tests {
     fn the_defaults_are_consistent() {
         assert_eq!(Limits::default().check(), Ok(()));
         assert_eq!(ReplyLimits::default().check(), Ok(()));
+    }
+
+    /// Names of what stands between two texts of this file, at the beginnings of lines.
+    fn names_between(begin: &str, end: &str) -> Vec<&'static str> {
+        let source = include_str!("limits.rs");
+        let (_, rest) = source.split_once(begin).expect("the beginning");
+        let (between, _) = rest.split_once(end).expect("the end");
+        let name = |line: &'static str| line.trim().trim_start_matches("pub ").split_once(": ");
+        between.lines().filter_map(name).map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn every_limit_has_a_setter() {
+        for (name, count) in [("Limits", 18), ("ReplyLimits", 5)] {
+            let fields = names_between(&format!("\npub struct {name} {{\n"), "\n}\n");
+            let setters = names_between(&format!("setters! {{\n    {name} {{\n"), "\n}\n");
+            let fields: Vec<_> =
+                fields.into_iter().filter(|name| !name.starts_with("///")).collect();
+            assert!(fields.len() >= count, "{fields:?}");
+            assert_eq!(fields, setters);
+        }
     }
 
     #[test]

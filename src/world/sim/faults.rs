@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use crate::limits::setters;
+
 /// The longest way that a byte takes, where ways are long ([`Faults::latency_percent`]).
 pub const LATENCY_MAX: Duration = Duration::from_millis(400);
 
@@ -29,6 +31,11 @@ pub(super) const CUT_BYTES_MAX: usize = 4096;
 /// How rough the simulated network is. Each fault strikes with its own probability, in percent; all
 /// follow from the world's seed. Only sockets that a loop has registered suffer from faults of
 /// reading and writing: the outside ([`Peer`](super::Peer)) is exact.
+///
+/// ```
+/// use helloop::world::sim::Faults;
+/// assert_ne!(Faults::NONE.short_percent(30).cut_percent(5), Faults::NONE);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Faults {
@@ -75,6 +82,27 @@ pub struct Faults {
     /// There is an urgent byte somewhere among bytes that arrive: the read that comes to it stops
     /// there, and what is behind it was reported before.
     pub urgent_percent: u8,
+}
+
+setters! {
+    Faults {
+        short_percent: u8,
+        would_block_percent: u8,
+        interrupted_percent: u8,
+        spurious_percent: u8,
+        stale_percent: u8,
+        held_percent: u8,
+        shuffled_percent: u8,
+        early_percent: u8,
+        tiny_pipe_percent: u8,
+        latency_percent: u8,
+        cut_percent: u8,
+        accept_error_percent: u8,
+        refused_percent: u8,
+        unanswered_percent: u8,
+        clock_jump_percent: u8,
+        wall_jump_percent: u8,
+    }
 }
 
 impl Faults {
