@@ -17,7 +17,7 @@ const OF_BODY: [&str; 4] =
 /// Where `head` sends us; `None` if it does not. A redirect status without `Location` is an answer
 /// like others.
 pub(super) fn target(head: &ReplyHead, url: &Url) -> Option<Result<Url, Error>> {
-    if !matches!(head.status().code(), 301 | 302 | 303 | 307 | 308) {
+    if !matches!(head.status(), 301 | 302 | 303 | 307 | 308) {
         return None;
     }
     let location = head.get("Location")?;

@@ -67,7 +67,7 @@ impl Reply {
 
     /// The status: `200`.
     pub fn status(&self) -> u16 {
-        self.0.head.status().code()
+        self.0.head.status()
     }
 
     /// The URL that was fetched in the end, after redirects.

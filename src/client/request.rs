@@ -93,7 +93,7 @@ impl Job {
                 return Ok((*self).reply(head, exchange, patience));
             };
             self.count_redirect()?;
-            self.redirect(head.status().code(), next?);
+            self.redirect(head.status(), next?);
             // Its connection, if it is not given back already, makes room for the next.
             drop(exchange);
             patience.watch.enter(Phase::Queue);

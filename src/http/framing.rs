@@ -2,7 +2,7 @@
 
 use super::grammar::{elements, is_token, trim};
 use super::target::is_authority;
-use super::{Error, Request, Status, Version};
+use super::{Error, Request, Version};
 
 /// How the fields of a message delimit its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +137,7 @@ impl ReplyDirectives {
     pub(super) fn read<'a>(
         fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
         version: Version,
-        status: Option<Status>,
+        status: Option<u16>,
         is_head: bool,
     ) -> Result<ReplyDirectives, Error> {
         let mut found = Found::default();
@@ -145,12 +145,9 @@ impl ReplyDirectives {
             found.message_field(name, value)?;
         }
         let announced = framing(found.codings()?, found.content_length, version)?;
-        let is_never_followed = matches!(status, None | Some(Status::NO_CONTENT));
+        let is_never_followed = matches!(status, None | Some(204));
         Ok(ReplyDirectives {
-            framing: reply_framing(
-                is_head || is_never_followed || status == Some(Status::NOT_MODIFIED),
-                announced,
-            ),
+            framing: reply_framing(is_head || is_never_followed || status == Some(304), announced),
             persistence: found.persistence(version),
             is_contradictory: is_never_followed
                 && !matches!(announced, Framing::None | Framing::Length(0)),
@@ -371,7 +368,7 @@ mod tests {
     #[test]
     fn the_table_for_replies() {
         let read = |status: u16, is_head, field: Option<(&'static [u8], &'static [u8])>| {
-            let status = Status::new(status);
+            let status = Some(status).filter(|status| *status >= 200);
             let read = ReplyDirectives::read(field.into_iter(), Version::Http11, status, is_head);
             read.map(|directives| (directives.framing, directives.is_contradictory))
         };

@@ -67,6 +67,16 @@ struct RequestLine<'a> {
     version: Version,
 }
 
+/// What a field line means that begins with white space.
+pub(super) enum Folding<'a> {
+    /// An error, as in every request: who stands between us and the client may have read it in another
+    /// way (RFC 9112 section 5.2).
+    Refused,
+    /// The field before goes on, as in a reply that we have asked for; that it is so is noted. Before the
+    /// first field there is none that could go on (RFC 9112 section 2.2).
+    Noted(&'a mut bool),
+}
+
 /// The next line end within a window.
 pub(super) enum LineEnd {
     /// The position behind its CRLF.
@@ -211,6 +221,7 @@ impl LineCheck {
             bytes,
             window.len(),
             limits.fields_max,
+            Folding::Refused,
             &mut self.scanned,
             &mut self.fields,
         )?;
@@ -318,6 +329,7 @@ pub(super) fn scan_field_lines(
     bytes: &[u8],
     window_bytes: usize,
     fields_max: usize,
+    mut folding: Folding<'_>,
     scanned: &mut u32,
     fields: &mut u16,
 ) -> Result<Option<usize>, Error> {
@@ -326,9 +338,14 @@ pub(super) fn scan_field_lines(
         let from = *scanned as usize;
         // A bare LF never gets here, so an LF before `from` means the beginning of a line.
         let is_line_begin = bytes[from - 1] == b'\n';
-        match window[from.min(window_bytes)..] {
-            [b'\r', b'\n', ..] if is_line_begin => return Ok(Some(from + 2)),
-            [b' ' | b'\t', ..] if is_line_begin => return Err(Error::Folding),
+        match (&window[from.min(window_bytes)..], &mut folding) {
+            ([b'\r', b'\n', ..], _) if is_line_begin => return Ok(Some(from + 2)),
+            ([b' ' | b'\t', ..], Folding::Noted(is_folded)) if is_line_begin && *fields > 0 => {
+                **is_folded = true;
+                // It is no field of its own.
+                *fields -= 1;
+            }
+            ([b' ' | b'\t', ..], _) if is_line_begin => return Err(Error::Folding),
             _ => {}
         }
         match line_end(window, from)? {

@@ -50,7 +50,7 @@ use crate::limits::ReplyLimits;
 ///     6\r\nhello,\r\n6\r\n world\r\n0\r\n\r"[..];
 /// loop {
 ///     match reply.advance(&mut input, false)? {
-///         ReplyEvent::Head(head) => assert_eq!(head.status().code(), 200),
+///         ReplyEvent::Head(head) => assert_eq!(head.status(), 200),
 ///         ReplyEvent::Data(data) => body.extend_from_slice(data),
 ///         ReplyEvent::Read if input.is_empty() => input = b"\n",
 ///         ReplyEvent::Read => unreachable!("only a partial head is left"),
@@ -202,8 +202,8 @@ impl Reply {
     /// A head is complete: an interim one is done with; behind the final one comes the body.
     fn judge(&mut self, check: &StatusCheck, head: &[u8]) -> Result<Option<ReplyHead>, ReplyError> {
         let (line, lines) = check.parse(head)?;
-        let directives =
-            ReplyDirectives::read(head::fields(lines), line.version, line.status, self.is_head)?;
+        let fields = head::fields(&lines);
+        let directives = ReplyDirectives::read(fields, line.version, line.status, self.is_head)?;
         let Some(status) = line.status else {
             self.skip(directives)?;
             return Ok(None);
@@ -213,7 +213,7 @@ impl Reply {
             && matches!(directives.persistence, Persistence::Implied | Persistence::Echoed)
             && !directives.is_contradictory;
         self.state = State::Body { coming, persists };
-        Ok(Some(ReplyHead::new(status, line.version, lines)))
+        Ok(Some(ReplyHead::new(status, line.version, lines.into_owned())))
     }
 
     /// Skips an interim reply, for which nobody waits (RFC 9110 section 15.2).

@@ -45,7 +45,7 @@ fn a_url_without_a_path_asks_for_the_root() {
 
 #[test]
 fn a_status_that_nobody_knows_is_an_answer() {
-    for status in [299, 499, 599] {
+    for status in [299, 499, 599, 600, 999] {
         let server = Server::answering(format!("HTTP/1.1 {status} \r\nContent-Length: 1\r\n\r\nx"));
         let (reply, body) = get(server.url("/"), |client| client).unwrap();
         assert_eq!((reply.status(), body), (status, b"x".to_vec()));

@@ -13,6 +13,7 @@ use crate::server::{Peer, Server, script};
 mod endings;
 mod files;
 mod order;
+mod servers;
 mod tls;
 
 /// `helloop fetch` with these arguments.

@@ -145,7 +145,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SIZE")]
     max_body_size: Option<Size>,
 
-    /// A status of 400 or more is a failure
+    /// A status of 400 or more is a failure, and so is one that HTTP does not have
     #[arg(long)]
     fail: bool,
 

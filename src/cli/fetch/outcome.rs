@@ -146,8 +146,8 @@ impl fmt::Display for Failure {
         match self {
             Failure::Fetch(error) => write!(f, "{error}"),
             Failure::Status(code) => {
-                let phrase = Status::new(*code).map_or("", Status::phrase);
-                write!(f, "{}", format!("the server answered {code} {phrase}").trim_end())
+                let phrase = Status::new(*code).map_or("(no status of HTTP)", Status::phrase);
+                write!(f, "{}", format!("the server answered {code:03} {phrase}").trim_end())
             }
             Failure::Input(why) | Failure::Disk(why) => f.write_str(why),
             Failure::Cancelled => f.write_str("cancelled before it was complete"),
@@ -204,7 +204,9 @@ mod tests {
             text(Failure::Status(404)),
             r"Error fetching \u{1b}[31mü\n: the server answered 404 Not Found"
         );
-        assert!(text(Failure::Status(799)).ends_with("the server answered 799"));
+        assert!(text(Failure::Status(599)).ends_with("the server answered 599"));
+        let ends = "the server answered 999 (no status of HTTP)";
+        assert!(text(Failure::Status(999)).ends_with(ends));
         let disk = text(Failure::Disk("cannot write \u{1b}]0;x\u{7}: full".into()));
         assert!(disk.ends_with(r"cannot write \u{1b}]0;x\u{7}: full"), "{disk}");
     }

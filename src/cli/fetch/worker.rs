@@ -1,5 +1,6 @@
 //! One URL: its fetch, its retries, its body.
 
+use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 use helloop::Printable;
@@ -12,8 +13,9 @@ use super::retry::Prospect;
 use super::schedule::Job;
 use super::store::Store;
 
-/// From this status on, an answer is an error (RFC 9110 section 15).
-const ERRORS_FROM: u16 = 400;
+/// The statuses of answers that are no errors. What is below or above the statuses of HTTP is an error
+/// of the server (RFC 9110 section 15).
+const NO_ERRORS: Range<u16> = 100..400;
 
 /// What all fetches of a batch have in common.
 #[derive(Debug)]
@@ -77,7 +79,7 @@ impl Worker {
         let status = reply.status();
         let retry_after = reply.headers().text("Retry-After");
         let mut prospect = Prospect::of_status(status, retry_after, SystemTime::now());
-        let result = if self.refuses_errors && status >= ERRORS_FROM {
+        let result = if self.refuses_errors && !NO_ERRORS.contains(&status) {
             Err(Failure::Status(status))
         } else {
             self.body(job, &mut reply).await

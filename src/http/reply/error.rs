@@ -38,8 +38,6 @@ pub enum ReplyError {
     StatusLine,
     /// The major version is not 1.
     Version,
-    /// The status is not in `100..=599` (RFC 9110 section 15).
-    StatusCode,
     /// A control character in the reason phrase.
     ReasonPhrase,
     /// 101: no upgrade was asked for (RFC 9110 section 15.2.2).
@@ -54,8 +52,8 @@ pub enum ReplyError {
     Surplus,
     /// The lines, fields, framing or chunks are wrong in a way that is the same in a request.
     ///
-    /// Lines and fields: [`Error::BareCr`], [`Error::BareLf`], [`Error::Folding`],
-    /// [`Error::FieldName`], [`Error::FieldValue`], [`Error::TooManyFields`],
+    /// Lines and fields: [`Error::BareCr`], [`Error::BareLf`], [`Error::Folding`]
+    /// (before the first field), [`Error::FieldName`], [`Error::FieldValue`], [`Error::TooManyFields`],
     /// [`Error::HeadTooLong`]. Framing: [`Error::ContentLength`], [`Error::ContentLengthRepeated`],
     /// [`Error::LengthAndEncoding`], [`Error::EncodingInHttp10`], [`Error::TransferEncoding`],
     /// [`Error::TransferCoding`], [`Error::BodyTooLong`]. Chunks: [`Error::ChunkSize`],
@@ -93,7 +91,6 @@ impl fmt::Display for ReplyError {
             ReplyError::NotHttp => "status line: does not begin with `HTTP/`",
             ReplyError::StatusLine => "status line: not `HTTP/1.1 SP 3DIGIT SP reason`",
             ReplyError::Version => "status line: only HTTP/1.x is spoken here",
-            ReplyError::StatusCode => "status line: the status is not in 100 to 599",
             ReplyError::ReasonPhrase => "status line: a control character in the reason",
             ReplyError::Upgrade => "status line: 101, but no upgrade was asked for",
             ReplyError::InterimBody => "interim reply: announces a body",

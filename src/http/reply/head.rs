@@ -3,22 +3,24 @@
 //! Every check fires at a position that the bytes before it determine, and no scan looks beyond the
 //! position of the limit: a head gets the same verdict whole or dripped.
 
+use std::borrow::Cow;
 use std::iter;
 
-use memchr::memchr;
+use memchr::{memchr, memmem};
 
 use super::super::grammar::{elements, is_field_value_byte, trim};
-use super::super::head::{LineEnd, line_end, parse_fields, position, scan_field_lines};
-use super::super::{Error, Status, Version};
+use super::super::head::{Folding, LineEnd, line_end, parse_fields, position, scan_field_lines};
+use super::super::{Error, Version};
 use super::ReplyError;
 use crate::limits::{FIELDS_MAX_CEILING, ReplyLimits};
 
 /// The head of a final reply. It owns its bytes, so that it can outlive the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplyHead {
-    status: Status,
+    /// Never 1xx.
+    status: u16,
     version: Version,
-    /// The field lines, each with its CRLF: good ones.
+    /// The field lines, each with its CRLF: good ones, and unfolded.
     lines: Vec<u8>,
 }
 
@@ -28,8 +30,10 @@ pub struct ReplyHead {
 pub(super) struct StatusCheck {
     /// Bytes `..scanned` are checked. A CR at `scanned` may be waiting for its LF.
     scanned: u32,
-    /// Complete field lines.
+    /// Fields so far, the last of which may go on in a folded line.
     fields: u16,
+    /// A field goes on in a line that begins with white space.
+    is_folded: bool,
     /// The status line, when it is complete; then `scanned` is behind it.
     line: Option<StatusLine>,
 }
@@ -39,7 +43,7 @@ pub(super) struct StatusCheck {
 pub(super) struct StatusLine {
     pub(super) version: Version,
     /// `None`: an interim status, 1xx.
-    pub(super) status: Option<Status>,
+    pub(super) status: Option<u16>,
     /// The position behind its CRLF.
     end: u32,
 }
@@ -49,12 +53,15 @@ const HTTP: &[u8] = b"HTTP/";
 
 impl ReplyHead {
     /// `lines` come from [`StatusCheck::parse`].
-    pub(super) fn new(status: Status, version: Version, lines: &[u8]) -> ReplyHead {
-        ReplyHead { status, version, lines: lines.to_vec() }
+    pub(super) fn new(status: u16, version: Version, lines: Vec<u8>) -> ReplyHead {
+        ReplyHead { status, version, lines }
     }
 
-    /// The status. Its phrase is ours: that of the reply means nothing (RFC 9112 section 4).
-    pub fn status(&self) -> Status {
+    /// The status code, as it was sent: three digits, but never 1xx, which is no final status. Below
+    /// 200 and above 599 HTTP has no statuses; some servers send them (999) all the same, and mean an
+    /// error (RFC 9110 section 15). [`Status::new`](crate::http::Status::new) tells them apart, and
+    /// knows phrases; that of the reply means nothing (RFC 9112 section 4).
+    pub fn status(&self) -> u16 {
         self.status
     }
 
@@ -114,8 +121,9 @@ impl StatusCheck {
         let window_bytes = bytes.len().min(limits.head_bytes_max).min(u32::MAX as usize);
         let is_line_good = self.line.is_some() || self.scan_status_line(&bytes[..window_bytes])?;
         let end = if is_line_good {
-            let StatusCheck { scanned, fields, .. } = self;
-            scan_field_lines(bytes, window_bytes, limits.fields_max, scanned, fields)?
+            let StatusCheck { scanned, fields, is_folded, .. } = self;
+            let folding = Folding::Noted(is_folded);
+            scan_field_lines(bytes, window_bytes, limits.fields_max, folding, scanned, fields)?
         } else {
             None
         };
@@ -123,16 +131,21 @@ impl StatusCheck {
         if end.is_none() && is_full { Err(Error::HeadTooLong.into()) } else { Ok(end) }
     }
 
-    /// Takes a complete head apart, into its first line and its good field lines. `head` are
+    /// Takes a complete head apart, into its first line and its good field lines, unfolded. `head` are
     /// exactly the bytes whose length [`StatusCheck::scan`] gave.
     ///
     /// # Errors
     /// Those of field lines, in any of them.
-    pub(super) fn parse<'a>(&self, head: &'a [u8]) -> Result<(StatusLine, &'a [u8]), Error> {
+    pub(super) fn parse<'a>(&self, head: &'a [u8]) -> Result<(StatusLine, Cow<'a, [u8]>), Error> {
         let line = self.line.expect("a head that is complete has a status line");
         let lines = &head[line.end as usize..];
-        parse_fields(lines, &mut [httparse::EMPTY_HEADER; FIELDS_MAX_CEILING])?;
-        let lines = lines.strip_suffix(b"\r\n").expect("`scan` found the empty line");
+        let mut lines = if self.is_folded { unfold(lines).into() } else { Cow::Borrowed(lines) };
+        parse_fields(&lines, &mut [httparse::EMPTY_HEADER; FIELDS_MAX_CEILING])?;
+        // `scan` found the empty line.
+        match &mut lines {
+            Cow::Borrowed(lines) => *lines = &lines[..lines.len() - 2],
+            Cow::Owned(lines) => lines.truncate(lines.len() - 2),
+        }
         Ok((line, lines))
     }
 
@@ -184,13 +197,34 @@ impl StatusLine {
 }
 
 /// The status that the digits mean; `None` for an interim one.
-fn status(digits: [u8; 3]) -> Result<Option<Status>, ReplyError> {
+fn status(digits: [u8; 3]) -> Result<Option<u16>, ReplyError> {
     let number = digits.iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0'));
     match number {
         101 => Err(ReplyError::Upgrade),
         100..200 => Ok(None),
-        _ => Status::new(number).map(Some).ok_or(ReplyError::StatusCode),
+        _ => Ok(Some(number)),
     }
+}
+
+/// The same lines without folding: a line end with the white space around it that goes on with the
+/// field becomes one space (RFC 9112 section 5.2).
+fn unfold(lines: &[u8]) -> Vec<u8> {
+    let mut unfolded = Vec::with_capacity(lines.len());
+    let mut from = 0;
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+    for end in memmem::find_iter(lines, b"\r\n") {
+        let next = end + 2;
+        if !lines.get(next).is_some_and(is_space) {
+            continue;
+        }
+        unfolded.extend_from_slice(&lines[from..end]);
+        let text = unfolded.iter().rposition(|byte| !is_space(byte)).map_or(0, |last| last + 1);
+        unfolded.truncate(text);
+        unfolded.push(b' ');
+        from = next + lines[next..].iter().take_while(|byte| is_space(byte)).count();
+    }
+    unfolded.extend_from_slice(&lines[from..]);
+    unfolded
 }
 
 /// The fields of good field lines. What is read of a reply is read here, so that its framing and
@@ -223,7 +257,7 @@ mod tests {
         let mut theirs = [httparse::EMPTY_HEADER; FIELDS_MAX_CEILING];
         let theirs = parse_fields(&bytes[line.end as usize..], &mut theirs)?;
         let theirs = theirs.iter().map(|field| copy((field.name.as_bytes(), field.value)));
-        Ok([fields(lines).map(copy).collect(), theirs.collect()])
+        Ok([fields(&lines).map(copy).collect(), theirs.collect()])
     }
 
     #[test]
@@ -245,8 +279,23 @@ mod tests {
     }
 
     #[test]
+    fn folding_becomes_one_space() {
+        let unfolded = |lines: &[u8]| unfold(lines).escape_ascii().to_string();
+        for (folded, expected) in [
+            (&b"A: b\r\n c\r\n\r\n"[..], r"A: b c\r\n\r\n"),
+            (b"A: b \t\r\n \t c\r\nD: e\r\n\r\n", r"A: b c\r\nD: e\r\n\r\n"),
+            (b"A:\r\n b\r\n\tc\r\n\r\n", r"A: b c\r\n\r\n"),
+            (b"A: b\r\n \r\n \r\n c\r\n\r\n", r"A: b c\r\n\r\n"),
+            (b"A: b\r\n \r\n\r\n", r"A: b \r\n\r\n"),
+            (b"A: b  c\r\n\r\n", r"A: b  c\r\n\r\n"),
+        ] {
+            assert_eq!(unfolded(folded), expected, "{}", folded.escape_ascii());
+        }
+    }
+
+    #[test]
     fn a_dripped_head_is_scanned_once() {
-        let head = b"HTTP/1.1 200 OK\r\nHost: a\r\nA: b\r\n\r\n";
+        let head = b"HTTP/1.1 200 OK\r\nHost: a\r\n  b\r\nA: b\r\n\r\n";
         let (mut check, limits) = (StatusCheck::default(), ReplyLimits::default());
         for seen in 1..head.len() {
             assert_eq!(check.scan(&head[..seen], &limits), Ok(None));

@@ -332,7 +332,7 @@ pub(super) fn check_output(run: &Run) {
         loop {
             match reply.advance(&mut rest, true).expect("our answers are good replies") {
                 ReplyEvent::Head(head) => {
-                    assert_eq!(head.status(), told.status);
+                    assert_eq!(head.status(), told.status.code());
                     let says_close = head.get("Connection") == Some(b"close");
                     assert_eq!(says_close, told.closes.is_some(), "{told:?}");
                 }

@@ -46,7 +46,19 @@ pub(super) fn reply_head(input: &[u8]) -> Option<Message> {
     config.ignore_invalid_headers_in_responses(true);
     let parsed = config.parse_response(&mut reply, &input).ok()?;
     let Status::Complete(head_bytes) = parsed else { return None };
-    Some(Message { asks: None, status: reply.code, fields: owned(reply.headers), head_bytes })
+    let mut fields = owned(reply.headers);
+    fields.iter_mut().for_each(|(_, value)| *value = unfolded(value));
+    Some(Message { asks: None, status: reply.code, fields, head_bytes })
+}
+
+/// It gives a value that goes on in a folded line as it came.
+fn unfolded(value: &[u8]) -> Vec<u8> {
+    let text: Vec<&[u8]> = value
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .filter(|line| !line.is_empty())
+        .collect();
+    if text.len() > 1 { text.join(&b' ') } else { value.trim_ascii().to_vec() }
 }
 
 /// It knows no minor version but 0 and 1, so that 1.2 to 1.9 are made 1.1. The digit is at `at`.

@@ -81,7 +81,7 @@ fn reply(
         let head = Head::read(&rest[..length - 2])?;
         at += length;
         let body_is_announced = head.chunked || head.length.is_some_and(|bytes| bytes > 0);
-        if head.code < 200 {
+        if (100..200).contains(&head.code) {
             if body_is_announced {
                 return Err(Stop::Wrong(ReplyError::InterimBody));
             }
@@ -142,7 +142,7 @@ fn head_length(input: &[u8], limits: &ReplyLimits) -> Result<Option<usize>, Stop
         if is_behind_cr != (*byte == b'\n') {
             return Err(if is_behind_cr { Error::BareCr } else { Error::BareLf }.into());
         }
-        if lines > 0 && at == line_begin && b" \t".contains(byte) {
+        if lines == 1 && at == line_begin && b" \t".contains(byte) {
             return Err(Error::Folding.into());
         }
         if *byte != b'\n' {
@@ -151,6 +151,8 @@ fn head_length(input: &[u8], limits: &ReplyLimits) -> Result<Option<usize>, Stop
         match &input[line_begin..at - 1] {
             line if lines == 0 => _ = status_line(line).map_err(Stop::Wrong)?,
             [] => return Ok(Some(at + 1)),
+            // The line before goes on.
+            [b' ' | b'\t', ..] => lines -= 1,
             _ if lines > limits.fields_max => return Err(Error::TooManyFields.into()),
             _ => {}
         }
@@ -180,8 +182,7 @@ fn status_line(line: &[u8]) -> Result<(u32, u16), ReplyError> {
     }
     match code.iter().collect::<String>().parse().expect("three digits") {
         101 => Err(ReplyError::Upgrade),
-        code @ 100..=599 => Ok((minor.to_digit(10).expect("a digit"), code)),
-        _ => Err(ReplyError::StatusCode),
+        code => Ok((minor.to_digit(10).expect("a digit"), code)),
     }
 }
 
@@ -199,17 +200,23 @@ struct Head {
 }
 
 impl Head {
-    /// `head` is good line by line, and without its empty line.
+    /// `head` is good line by line, apart from its fields, and without its empty line.
     fn read(head: &[u8]) -> Result<Head, Stop> {
         let mut lines = head.split(|byte| *byte == b'\n').map(|line| match line {
             [line @ .., b'\r'] => line,
             line => line,
         });
         let (minor, code) = status_line(lines.next().unwrap_or_default()).map_err(Stop::Wrong)?;
-        let mut fields = Vec::new();
+        let mut unfolded: Vec<Vec<u8>> = Vec::new();
         for line in lines.filter(|line| !line.is_empty()) {
-            fields.push(field(line)?);
+            match unfolded.last_mut() {
+                Some(before) if b" \t".contains(&line[0]) => {
+                    *before = [before.trim_ascii_end(), line.trim_ascii_start()].join(&b' ');
+                }
+                _ => unfolded.push(line.to_vec()),
+            }
         }
+        let fields = unfolded.iter().map(|line| field(line)).collect::<Result<Vec<_>, _>>()?;
         let text = format!("HTTP/1.{} {code}\n", minor.min(1));
         let mut head = Head { minor, code, text, ..Head::default() };
         head.steer(&fields)?;

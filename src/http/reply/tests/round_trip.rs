@@ -48,7 +48,7 @@ fn ask(server: &mut Exchange, ask: &Ask, body: &[u8]) -> (Status, String, bool) 
     loop {
         match reply.advance(&mut input, false).expect("our server speaks HTTP") {
             ReplyEvent::Read => panic!("our server answers whole"),
-            ReplyEvent::Head(head) => status = Some(head.status()),
+            ReplyEvent::Head(head) => status = Status::new(head.status()),
             ReplyEvent::Data(data) => content.extend_from_slice(data),
             ReplyEvent::End { reusable } => {
                 assert_eq!(reusable, want == Want::Read, "both know how it goes on");

@@ -9,7 +9,7 @@ use super::{Reading, Stop, demand, field_line, find, is_text, lines, split_once,
 /// What there is of a reply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reply {
-    /// The final status; 0 before there is one.
+    /// The final status.
     pub(crate) status: u16,
     pub(crate) fields: Vec<(String, Vec<u8>)>,
     /// All of it if the reply is whole; otherwise it says nothing.
@@ -43,7 +43,7 @@ pub(crate) fn reply(
         let says = |option: &str| options.iter().any(|other| other == option);
         persists &= !says("close");
         let is_empty = matches!(framing, Framing::None | Framing::Length(0));
-        if head.line.status < 200 {
+        if head.line.status / 100 == 1 {
             demand(is_empty, "an interim reply with a body")?;
             interims += 1;
             demand(interims <= limits.interims_max, "too many interim replies")?;
@@ -112,11 +112,32 @@ fn demand_end(eof: bool) -> Reading<()> {
 fn head(input: &[u8], limits: &ReplyLimits) -> Reading<Head<Line>> {
     let end = find(input, b"\r\n\r\n").ok_or(Stop::Incomplete)?;
     demand(end + 4 <= limits.head_bytes_max, "the head is too long")?;
-    let lines = lines(&input[..end + 2])?;
+    let text = &input[..end + 2];
+    let status_line_end = find(text, b"\r\n").expect("it ends with one") + 2;
+    demand(!matches!(text.get(status_line_end), Some(b' ' | b'\t')), "folding of nothing")?;
+    let text = unfold(text);
+    let lines = lines(&text)?;
     let line = status_line(lines[0])?;
     demand(lines.len() - 1 <= limits.fields_max, "too many fields")?;
     let fields = lines[1..].iter().map(|line| field_line(line)).collect::<Reading<_>>()?;
     Ok(Head { line, fields, bytes: end + 4 })
+}
+
+/// `obs-fold = OWS CRLF RWS`, and what follows of its kind, is one space (RFC 9112 section 5.2).
+fn unfold(head: &[u8]) -> Vec<u8> {
+    let mut unfolded = head.to_vec();
+    loop {
+        let is_fold = |three: &[u8]| matches!(three, b"\r\n " | b"\r\n\t");
+        let Some(at) = unfolded.windows(3).position(is_fold) else { return unfolded };
+        let (mut from, mut to) = (at, at + 2);
+        while from > 0 && b" \t".contains(&unfolded[from - 1]) {
+            from -= 1;
+        }
+        while b" \t".contains(&unfolded[to]) {
+            to += 1;
+        }
+        unfolded.splice(from..to, *b" ");
+    }
 }
 
 /// `HTTP-version SP 3DIGIT [ SP reason ]`: the space may be missing with the reason.
@@ -126,7 +147,7 @@ fn status_line(line: &[u8]) -> Reading<Line> {
     let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'0'..=b'9'] = version else {
         return Err(Stop::Wrong("the version"));
     };
-    let [a @ b'1'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9'] = status else {
+    let [a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] = status else {
         return Err(Stop::Wrong("the status"));
     };
     let digit = |byte: &u8| u16::from(byte - b'0');
