@@ -201,6 +201,14 @@ pub const INTERIM_REPLIES_MAX: u32 = 16;
 /// that collects them may have to keep; one that writes them to disk may raise it.
 pub const REPLY_BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// Cookies that one fetch keeps from its redirects. At the limit: the oldest is forgotten. RFC 6265
+/// section 6.1 asks for as many as this for a host.
+pub const COOKIES_MAX: usize = 50;
+
+/// Bytes of a cookie with its attributes. At the limit: it is ignored. RFC 6265 section 6.1 asks for no
+/// less.
+pub const COOKIE_BYTES_MAX: usize = 4096;
+
 /// Codings of the content of one reply that a client takes off. At the limit: the exchange fails. One
 /// is usual, two are a mistake, and each multiplies what a few bytes may come to. curl's number.
 pub const CONTENT_CODINGS_MAX: usize = 5;

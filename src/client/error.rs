@@ -24,7 +24,7 @@ struct Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The URL cannot be fetched: it is none, or neither http nor https, or has a user name.
+    /// The URL cannot be fetched: it is none, or neither http nor https.
     Url,
     /// The request cannot be sent as it was built: the method, or a header field.
     Request,

@@ -17,7 +17,10 @@
 //! (bytes between the connection and the sans-IO machine of [`http::Reply`](crate::http::Reply)),
 //! `redirect`, `reply`. `deadline` is the clock of one fetch.
 //!
-//! What it does not do: HTTP/2, proxies, cookies, a cache.
+//! A user name and a password in a URL are sent as Basic authentication, and shown nowhere. Cookies
+//! that come with a redirect go along with it, and are forgotten with the fetch.
+//!
+//! What it does not do: HTTP/2, proxies, cookies beyond a fetch, a cache.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -44,12 +47,15 @@ mod gullible;
 mod pool;
 mod keeper;
 mod redirect;
+mod cookies;
+mod credentials;
 mod origin;
 mod content;
 mod text;
 mod deadline;
 mod error;
 
+pub use credentials::without_credentials;
 pub use deadline::{Timeouts, Timings};
 pub use error::{Error, ErrorKind, Phase};
 pub use reply::Reply;

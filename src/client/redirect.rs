@@ -1,8 +1,12 @@
 //! Where a redirect leads, and what goes along (the fetch standard, section 4.4 "HTTP-redirect
 //! fetch", where it concerns clients without documents).
 
+use std::borrow::Cow;
+use std::fmt::Write;
+
 use url::Url;
 
+use super::credentials::without_credentials;
 use super::error::{Error, ErrorKind, Phase};
 use super::request::Job;
 use crate::http::ReplyHead;
@@ -22,15 +26,15 @@ pub(super) fn target(head: &ReplyHead, url: &Url) -> Option<Result<Url, Error>> 
     }
     let location = head.get("Location")?;
     Some(join(location, url).map_err(|why| {
-        let location = location.escape_ascii();
+        let location = location.escape_ascii().to_string();
+        let location = without_credentials(&location);
         let message = format!("{url} redirects to `{location}`: {why}");
         Error::new(ErrorKind::Redirect, Phase::Head, message)
     }))
 }
 
 fn join(location: &[u8], url: &Url) -> Result<Url, String> {
-    let location = str::from_utf8(location).map_err(|_| "not a URL")?;
-    let mut next = url.join(location).map_err(|error| error.to_string())?;
+    let mut next = url.join(&text(location)).map_err(|error| error.to_string())?;
     if !matches!(next.scheme(), "http" | "https") {
         return Err("neither http nor https".into());
     }
@@ -42,6 +46,22 @@ fn join(location: &[u8], url: &Url) -> Result<Url, String> {
         next.set_fragment(url.fragment());
     }
     Ok(next)
+}
+
+/// A `Location` as text. What is not UTF-8 was written in Latin-1 or the like, by a server that will
+/// take its own bytes back: they are percent-encoded as they are, as browsers and curl do.
+fn text(location: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = str::from_utf8(location) {
+        return text.into();
+    }
+    let mut text = String::with_capacity(location.len() + 16);
+    for byte in location {
+        match byte {
+            0x80.. => _ = write!(text, "%{byte:02X}"),
+            _ => text.push(char::from(*byte)),
+        }
+    }
+    text.into()
 }
 
 impl Job {
@@ -87,5 +107,17 @@ mod tests {
         for bad in ["file:///etc/passwd", "http://u:p@a/", "http://", "javascript:1"] {
             assert!(next(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_location_goes_back_byte_for_byte() {
+        let url = Url::parse("http://a/b").unwrap();
+        let next = |location: &[u8]| join(location, &url).map(String::from);
+        assert_eq!(next(b"/caf\xe9?\xfc=1#\xe4").unwrap(), "http://a/caf%E9?%FC=1#%E4");
+        assert_eq!(next("/café".as_bytes()).unwrap(), "http://a/caf%C3%A9");
+        assert_eq!(next(b"/%e9\xe9").unwrap(), "http://a/%e9%E9");
+        // No name is written so.
+        assert!(next(b"http://caf\xe9.example/").is_err());
+        assert_eq!(next("http://café.example/".as_bytes()).unwrap(), "http://xn--caf-dma.example/");
     }
 }

@@ -10,6 +10,8 @@ use url::Url;
 
 use super::connect::{Opener, Patience, authority};
 use super::connection::Connection;
+use super::cookies::{COOKIE, Cookies};
+use super::credentials::{self, AUTHORIZATION, without_credentials};
 use super::deadline::Watch;
 use super::error::{Error, ErrorKind, Phase};
 use super::exchange::{Exchange, Message};
@@ -34,7 +36,16 @@ impl RequestBuilder {
     ) -> RequestBuilder {
         let method = method.into();
         let url = parse_url(url, &client.shared.last_origin);
-        let job = |url| Job { client, method, url, headers: Vec::new(), body: None, redirects: 0 };
+        let job = |(url, credentials)| Job {
+            client,
+            method,
+            url,
+            credentials,
+            headers: Vec::new(),
+            body: None,
+            redirects: 0,
+            cookies: Cookies::default(),
+        };
         RequestBuilder(url.map(job).map(Box::new))
     }
 
@@ -74,14 +85,23 @@ impl RequestBuilder {
 pub(super) struct Job {
     client: Client,
     pub(super) method: Cow<'static, str>,
+    /// Without user name and password.
     pub(super) url: Url,
+    /// The field that these become, unless the caller gives that field.
+    credentials: Option<String>,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Option<Rc<[u8]>>,
     redirects: u32,
+    cookies: Cookies,
 }
 
 impl Job {
     async fn run(mut self: Box<Self>) -> Result<Reply, Error> {
+        if let Some(value) = self.credentials.take()
+            && !self.has_header(AUTHORIZATION)
+        {
+            self.headers.push((AUTHORIZATION.to_owned(), value));
+        }
         let handle = &self.client.shared.opener.handle;
         let watch = Watch::start(handle, &self.client.shared.timeouts);
         let mut patience = Patience { watch, relay: Relay::default() };
@@ -93,6 +113,7 @@ impl Job {
                 return Ok((*self).reply(head, exchange, patience));
             };
             self.count_redirect()?;
+            self.cookies.take(&head, &self.url, self.client.shared.opener.handle.wall());
             self.redirect(head.status(), next?);
             // Its connection, if it is not given back already, makes room for the next.
             drop(exchange);
@@ -196,12 +217,22 @@ impl Job {
 
     fn add_headers(&self, ask: &mut Ask) -> Result<(), Error> {
         let shared = &self.client.shared;
-        if self.headers.is_empty() {
+        if self.headers.is_empty() && self.cookies.is_empty() {
             ask.fields(&shared.fields);
             return Ok(());
         }
         let own = shared.headers.iter().filter(|(name, _)| !self.has_header(name));
-        for (name, value) in own.chain(&self.headers) {
+        let (given, mut others): (Vec<_>, Vec<_>) = own
+            .chain(&self.headers)
+            .map(|(name, value)| (&**name, &**value))
+            .partition(|(name, _)| name.eq_ignore_ascii_case(COOKIE));
+        let values: Vec<_> = given.iter().map(|(_, value)| *value).collect();
+        let cookies = self.cookies.field(&self.url, &values);
+        match &cookies {
+            Some(all) => others.push((COOKIE, all)),
+            None => others.extend(given),
+        }
+        for (name, value) in others {
             ask.header(name, value).map_err(|error| Error::header(name, error))?;
         }
         Ok(())
@@ -234,20 +265,18 @@ impl Job {
     }
 }
 
-/// A URL that can be fetched.
-fn parse_url(text: &str, last_origin: &LastOrigin) -> Result<Url, Error> {
-    let shown = text.escape_debug();
-    let refuse =
-        |why: &dyn fmt::Display| Error::url(format!("`{shown}` is not a URL of the web: {why}"));
-    let url = last_origin.parse(text).map_err(|error| refuse(&error))?;
+/// A URL that can be fetched, and the field that user name and password become.
+fn parse_url(text: &str, last_origin: &LastOrigin) -> Result<(Url, Option<String>), Error> {
+    let refuse = |why: &dyn fmt::Display| {
+        let shown = without_credentials(text);
+        Error::url(format!("`{}` is not a URL of the web: {why}", shown.escape_debug()))
+    };
+    let mut url = last_origin.parse(text).map_err(|error| refuse(&error))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(refuse(&"it does not begin with http:// or https://"));
     }
-    if !url.username().is_empty() || url.password().is_some() {
-        let message = "a user name or password in a URL is not sent; give a header Authorization";
-        return Err(Error::url(message));
-    }
-    Ok(url)
+    let credentials = credentials::take_from(&mut url);
+    Ok((url, credentials))
 }
 
 impl fmt::Debug for RequestBuilder {
