@@ -13,13 +13,11 @@ use helloop::world::sim::{LATENCY_MAX, Sim};
 use helloop::{SourceId, TaskId};
 
 use super::fetch_plan::{Fetch, FetchPlan, SITES, ours_address};
+use super::pace::Pace;
 use super::run::{Failure, Tally, no_task_panicked, unless_it_panics, what_is_left};
 use super::script::{Fate, Scripts, site_address, welcome};
 use super::service::Mixed;
 use crate::checkers::{self, Checker, demand};
-
-/// More turns than any plan needs.
-const TURNS_MAX: usize = 400_000;
 
 /// What came of a fetch: the status and the body.
 type Outcome = Result<(u16, Vec<u8>), Error>;
@@ -70,8 +68,10 @@ fn run_and_judge(plan: &FetchPlan, audience: Option<Box<dyn Observer>>) -> Resul
     let net = sim.net();
     let mut event_loop = EventLoop::with_world(Box::new(sim));
     let events: Rc<RefCell<Vec<(Time, Event)>>> = Rc::default();
-    let (tape, mut audience) = (Rc::clone(&events), audience);
+    let mut pace = Pace::default();
+    let (tape, mut audience, meter) = (Rc::clone(&events), audience, pace.meter());
     event_loop.observe(Some(Box::new(move |at: Time, event: &Event| {
+        meter(event);
         tape.borrow_mut().push((at, *event));
         if let Some(audience) = &mut audience {
             audience.event(at, event);
@@ -103,7 +103,7 @@ fn run_and_judge(plan: &FetchPlan, audience: Option<Box<dyn Observer>>) -> Resul
 
     // Connections that were never answered, and packets under way, need a while to be forgotten.
     let is_over = || is_done.get() && handle.task_count() == 0;
-    let (mut turns, mut over) = (0, None);
+    let mut over = None;
     let trouble = loop {
         if is_over() {
             let over = *over.get_or_insert(net.now());
@@ -111,12 +111,12 @@ fn run_and_judge(plan: &FetchPlan, audience: Option<Box<dyn Observer>>) -> Resul
                 break what_is_left(&event_loop, &net);
             }
         }
-        turns += 1;
         let limit = is_over().then_some(Duration::from_secs(1));
-        match event_loop.turn(limit) {
-            Err(error) => break Some(error.to_string()),
-            Ok(_) if turns >= TURNS_MAX => break Some(format!("the loop spins: {turns} turns")),
-            Ok(_) => {}
+        if let Err(error) = event_loop.turn(limit) {
+            break Some(error.to_string());
+        }
+        if let Some(complaint) = pace.turn() {
+            break Some(complaint);
         }
     };
     let lived = events.borrow().len();

@@ -23,6 +23,8 @@ mod bounds;
 mod judge;
 /// One run of one plan.
 mod run;
+/// How many turns a run may take.
+mod pace;
 /// Looks for a smaller plan that still fails.
 mod shrink;
 /// The client among hostile servers, with our own server on the same loop.

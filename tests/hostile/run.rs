@@ -15,12 +15,10 @@ use helloop::world::sim::{LATENCY_MAX, Net, Sim};
 use super::bounds::Bounds;
 use super::client::{Client, Seen};
 use super::judge;
+use super::pace::Pace;
 use super::plan::{ClientPlan, Plan};
 use super::service::Mixed;
 use crate::checkers;
-
-/// More turns than any plan needs: a loop that takes them spins.
-const TURNS_MAX: usize = 400_000;
 
 /// By then every plan is over, or somebody waits for what never comes.
 const TIME_MAX: Duration = Duration::from_secs(20 * 3600);
@@ -149,10 +147,12 @@ struct Tape {
     wall: Rc<RefCell<Vec<(Time, u64)>>>,
     net: Net,
     audience: Option<Box<dyn Observer>>,
+    meter: Box<dyn Fn(&Event)>,
 }
 
 impl Observer for Tape {
     fn event(&mut self, at: Time, event: &Event) {
+        (self.meter)(event);
         self.events.borrow_mut().push((at, *event));
         if let Event::Waited { .. } = event {
             let wall = self.net.wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -186,12 +186,13 @@ pub(crate) fn record_of(
     let sim = Sim::with_faults(plan.seed, plan.faults);
     let net = sim.net();
     let mut event_loop = EventLoop::with_world(Box::new(sim));
-    let (events, wall) = (Rc::default(), Rc::default());
+    let (events, wall, mut pace) = (Rc::default(), Rc::default(), Pace::default());
     event_loop.observe(Some(Box::new(Tape {
         events: Rc::clone(&events),
         wall: Rc::clone(&wall),
         audience,
         net: net.clone(),
+        meter: Box::new(pace.meter()),
     })));
     let handle = event_loop.handle().clone();
     let listener = handle.listen(address()).expect("nobody else is in this world");
@@ -238,7 +239,7 @@ pub(crate) fn record_of(
     let is_over = || server.is_finished() && left.get() == 0 && handle.task_count() == 0;
     // Packets of those that have left may still be under way.
     let is_quiet_by = |over: Time| net.open_ends() == 0 || net.now() > over + LATENCY_MAX * 4;
-    let (mut turns, mut over, mut finished) = (0, None, None);
+    let (mut over, mut finished) = (None, None);
     loop {
         if is_over() && is_quiet_by(*over.get_or_insert(net.now())) {
             break;
@@ -246,14 +247,15 @@ pub(crate) fn record_of(
         if server.is_finished() {
             finished.get_or_insert(net.now());
         }
-        turns += 1;
         let limit = server.is_finished().then_some(Duration::from_secs(1));
         let turned = event_loop.turn(limit);
         trouble = match turned {
             Err(error) => Some(error.to_string()),
-            Ok(_) if turns >= TURNS_MAX => Some(format!("the loop spins: {turns} turns")),
             Ok(_) if net.now() > Time::ZERO + TIME_MAX => Some(stuck(&plan.clients, &left)),
-            Ok(_) => continue,
+            Ok(_) => match pace.turn() {
+                None => continue,
+                spins => spins,
+            },
         };
         break;
     }
