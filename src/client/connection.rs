@@ -70,7 +70,8 @@ impl Connection {
     }
 
     /// Whether an idle connection cannot be used any more: it has ended, or the peer has sent what
-    /// nobody asked for. Asks the kernel only if something was reported.
+    /// nobody asked for. Asks the kernel only if something was reported: what comes after the loop's
+    /// last wait is not seen, as little as what comes right after the request has been written.
     pub(super) fn is_stale(&mut self) -> bool {
         if self.session.as_mut().is_some_and(Session::is_over) {
             return true;

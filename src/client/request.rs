@@ -9,7 +9,6 @@ use std::rc::Rc;
 use url::Url;
 
 use super::connect::{Opener, Patience, authority};
-use super::connection::Connection;
 use super::cookies::{COOKIE, Cookies};
 use super::credentials::{self, AUTHORIZATION, without_credentials};
 use super::deadline::Watch;
@@ -131,12 +130,18 @@ impl Job {
         });
         let mut lease =
             granted.await.map_err(|timed_out| timed_out.waiting_for(authority(&self.url)))?;
-        if !self.is_idempotent() {
-            // It will not be sent twice, so the kernel is asked first.
-            let is_stale = lease.connection.as_mut().is_some_and(Connection::is_stale_for_sure);
-            if is_stale {
-                lease.start_afresh();
+        // The last look before the request is written: what came after the reply before is nobody's,
+        // and would be taken for the reply to this request.
+        let is_stale = lease.connection.as_mut().is_some_and(|connection| {
+            if self.is_idempotent() {
+                connection.is_stale()
+            } else {
+                // It will not be sent twice, so the kernel is asked in any case.
+                connection.is_stale_for_sure()
             }
+        });
+        if is_stale {
+            lease.start_afresh();
         }
         Ok(lease)
     }

@@ -243,3 +243,41 @@ fn a_client_needs_no_waker_of_its_task() {
         assert!(handle.task_count() <= tasks, "no relay is left");
     });
 }
+
+/// What arrives while a connection changes hands is seen before the next request is written.
+#[test]
+fn an_answer_to_nobody_is_not_taken_for_the_next_answer() {
+    for method in ["GET", "HEAD", "POST"] {
+        simulate(1, Faults::NONE, |handle, net, _attached| async move {
+            let connections = Rc::new(Cell::new(0));
+            let counted = Rc::clone(&connections);
+            let site: SocketAddr = "127.0.0.1:81".parse().unwrap();
+            net.serve(site, move |_, peer| {
+                counted.set(counted.get() + 1);
+                let peer = Rc::new(peer);
+                let me = Rc::clone(&peer);
+                peer.watch(move |net| {
+                    if me.receive().is_empty() {
+                        return;
+                    }
+                    me.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+                    // Not with the answer, but before the next turn asks what there is.
+                    let later = Rc::clone(&me);
+                    net.at(net.now() + Duration::from_nanos(1), move |_| {
+                        later.send(b"HTTP/1.1 203 To Nobody\r\nContent-Length: 0\r\n\r\n");
+                    });
+                });
+            });
+            let client = Client::builder(&handle).connections_max(1).build().unwrap();
+            // The second waits for the connection of the first.
+            let fetches = ["GET", method].map(|method| {
+                let request = client.request(method, "http://127.0.0.1:81/");
+                async move { request.send().await.map(|reply| reply.status()) }
+            });
+            for status in handle.gather(fetches).await {
+                assert_eq!(status.unwrap().unwrap(), 200, "{method}");
+            }
+            assert_eq!(connections.get(), 2, "{method}");
+        });
+    }
+}

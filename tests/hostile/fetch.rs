@@ -13,9 +13,10 @@ use helloop::world::sim::{LATENCY_MAX, Sim};
 use helloop::{SourceId, TaskId};
 
 use super::fetch_plan::{Fetch, FetchPlan, SITES, ours_address};
+use super::looks::Looks;
 use super::pace::Pace;
 use super::run::{Failure, Tally, no_task_panicked, unless_it_panics, what_is_left};
-use super::script::{Fate, Scripts, site_address, welcome};
+use super::script::{Fate, POISON_STATUS, Scripts, site_address, welcome};
 use super::service::Mixed;
 use crate::checkers::{self, Checker, demand};
 
@@ -68,10 +69,12 @@ fn run_and_judge(plan: &FetchPlan, audience: Option<Box<dyn Observer>>) -> Resul
     let net = sim.net();
     let mut event_loop = EventLoop::with_world(Box::new(sim));
     let events: Rc<RefCell<Vec<(Time, Event)>>> = Rc::default();
-    let mut pace = Pace::default();
-    let (tape, mut audience, meter) = (Rc::clone(&events), audience, pace.meter());
+    let (mut pace, looks) = (Pace::default(), Looks::new(&net));
+    let (tape, mut audience) = (Rc::clone(&events), audience);
+    let (meter, looking) = (pace.meter(), Rc::clone(&looks));
     event_loop.observe(Some(Box::new(move |at: Time, event: &Event| {
         meter(event);
+        looking.borrow_mut().event(event);
         tape.borrow_mut().push((at, *event));
         if let Some(audience) = &mut audience {
             audience.event(at, event);
@@ -136,13 +139,19 @@ fn run_and_judge(plan: &FetchPlan, audience: Option<Box<dyn Observer>>) -> Resul
     }
     no_task_panicked(&events)?;
     let twice = scripts.asked.borrow().iter().find_map(|(line, times)| {
-        let fetch = plan.fetches.iter().find(|fetch| line.ends_with(&fetch.target));
-        let may_be = !line.starts_with("POST") || fetch.is_some_and(|f| f.script.is_circular);
+        let (method, target) = line.split_once(' ').expect("a method and a target");
+        let fetch =
+            plan.fetches.iter().find(|fetch| target.trim_end_matches("/again") == fetch.target);
+        // Somebody else may have been given the redirect, and have followed it.
+        let is_strays = |f: &Fetch| plan.is_poisoned(f.site) && target.ends_with("/again");
+        let may_be =
+            method != "POST" || fetch.is_some_and(|f| f.script.is_circular || is_strays(f));
         (*times > 1 && !may_be).then(|| format!("{line} came {times} times"))
     });
     if let Some(complaint) = twice {
         return Err(Failure::new("what must not be sent twice is not", complaint));
     }
+    looks.borrow().judge(&scripts)?;
     let satisfied = judge(plan, ends)?;
     Ok(Tally {
         runs: 1,
@@ -184,22 +193,22 @@ fn judge(plan: &FetchPlan, ends: Vec<Option<(Time, Option<Outcome>)>>) -> Result
 }
 
 fn judge_outcome(plan: &FetchPlan, fetch: &Fetch, outcome: Outcome) -> Result<(), String> {
-    match (&fetch.script.fate, outcome) {
-        (_, Ok((_, body))) if body == b"poison" => {
-            demand(plan.is_poisoned(fetch.site), || "it was given what nobody sent".into())
-        }
+    match (&fetch.script.fate, &outcome) {
+        // Whether the client could have known better was judged before.
+        (_, Ok((status, body))) if plan.may_be_misplaced(fetch, *status, body) => Ok(()),
+        (_, Ok((POISON_STATUS, _))) => Err("it was given what nobody sent".into()),
         // To our server, the clock's jump looks like a slow request.
         (_, Ok((408, _))) if fetch.site.is_none() && plan.faults.clock_jump_percent > 0 => Ok(()),
-        (Fate::Right(right) | Fate::Either(right), Ok((_, body))) => demand(*right == body, || {
-            let same = right.iter().zip(&body).take_while(|(a, b)| a == b).count();
+        (Fate::Right(right) | Fate::Either(right), Ok((_, body))) => demand(right == body, || {
+            let same = right.iter().zip(body).take_while(|(a, b)| a == b).count();
             format!("{} bytes came, wrong behind the first {same}", body.len())
         }),
         (Fate::Wrong, Ok((status, body))) => {
             Err(format!("it succeeded, with {status} and {} bytes", body.len()))
         }
-        (Fate::Wrong | Fate::Either(_), Err(error)) => says_why(&error),
+        (Fate::Wrong | Fate::Either(_), Err(error)) => says_why(error),
         (Fate::Right(_), Err(error)) => {
-            says_why(&error)?;
+            says_why(error)?;
             let is_late = error.kind() == ErrorKind::Timeout && plan.is_slow();
             // What must not be sent twice fails with the kept connection that it was sent on.
             let is_closed = matches!(error.kind(), ErrorKind::Reset | ErrorKind::Truncated);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use helloop::world::sim::Faults;
 
 use super::ask::{echo, pattern};
-use super::script::{Script, site_address};
+use super::script::{POISON_STATUS, Script, site_address};
 
 /// Hostile servers in each world.
 pub(super) const SITES: u8 = 3;
@@ -63,8 +63,20 @@ impl FetchPlan {
 
     /// A server sends what nobody has asked for: whoever asks next may be told that.
     pub(super) fn is_poisoned(&self, site: Option<u8>) -> bool {
-        let same = self.fetches.iter().filter(|fetch| fetch.site == site);
-        same.into_iter().any(|fetch| fetch.script.poisons)
+        self.of_site(site).any(|fetch| fetch.script.poisons)
+    }
+
+    /// Whether this can be a reply to somebody else. After an answer to nobody, on the same
+    /// connection, each may be given what was meant for the one before.
+    pub(super) fn may_be_misplaced(&self, fetch: &Fetch, status: u16, body: &[u8]) -> bool {
+        // What follows the head of a reply to HEAD, which has no body, looks like that body.
+        let is_garbled = self.of_site(fetch.site).any(|other| other.method == "HEAD");
+        let is_others = || self.of_site(fetch.site).any(|other| other.script.fate.gives(body));
+        self.is_poisoned(fetch.site) && (status == POISON_STATUS || is_garbled || is_others())
+    }
+
+    fn of_site(&self, site: Option<u8>) -> impl Iterator<Item = &Fetch> {
+        self.fetches.iter().filter(move |fetch| fetch.site == site)
     }
 }
 

@@ -33,6 +33,9 @@ mod fetch;
 /// What will be fetched, from whom, in which world.
 #[cfg(feature = "client")]
 mod fetch_plan;
+/// Whether the client looks before it writes: a fold over its events.
+#[cfg(feature = "client")]
+mod looks;
 /// What a hostile server says to a request.
 #[cfg(feature = "client")]
 mod script;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use helloop::SourceId;
 use helloop::world::sim::{Net, Peer};
 
 use super::ask::pattern;
@@ -46,6 +47,13 @@ pub(super) enum Fate {
     Either(Vec<u8>),
 }
 
+impl Fate {
+    /// Whether a reply with this body may come of it.
+    pub(super) fn gives(&self, body: &[u8]) -> bool {
+        matches!(self, Fate::Right(right) | Fate::Either(right) if right == body)
+    }
+}
+
 /// Where a hostile server listens.
 pub(super) fn site_address(site: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, site + 1], 80))
@@ -81,6 +89,12 @@ fn message(framing: Framing, body: &[u8], fields: &str, is_head: bool) -> Vec<u8
     }
     bytes
 }
+
+/// An answer that nobody has asked for. No other has its status, by which it is known also where a
+/// HEAD was meant, whose body nobody reads.
+const POISON: &[u8] = b"HTTP/1.1 203 OK\r\nContent-Length: 6\r\n\r\npoison";
+
+pub(super) const POISON_STATUS: u16 = 203;
 
 /// Replies that no client may take.
 const GARBAGE: &[(&str, &str)] = &[
@@ -166,9 +180,17 @@ impl Script {
             }
             _ => {
                 let mut bytes = message(Framing::Length, &body, "", is_head);
-                bytes.extend(message(Framing::Length, b"poison", "", false));
-                let acts = vec![(soon, Act::Say(bytes))];
-                let script = Script::new("an answer to nobody behind", acts, Fate::Either(right));
+                let (name, later) = match soon.as_millis() % 3 {
+                    0 => ("an answer to nobody behind", None),
+                    1 => ("an answer to nobody at its heels", Some(Duration::ZERO)),
+                    _ => ("an answer to nobody, later", Some(soon)),
+                };
+                let poison = later.map(|later| (later, Act::Say(POISON.to_vec())));
+                if poison.is_none() {
+                    bytes.extend_from_slice(POISON);
+                }
+                let acts = [(soon, Act::Say(bytes))].into_iter().chain(poison).collect();
+                let script = Script::new(name, acts, Fate::Either(right));
                 Script { poisons: true, ..script }
             }
         }
@@ -225,6 +247,8 @@ struct Conversation {
     /// `None` once it is closed.
     peer: Option<Peer>,
     received: Vec<u8>,
+    /// Bytes of requests that were taken from it.
+    taken_bytes: u64,
     /// A reply is under way.
     is_busy: bool,
     scripts: Rc<Scripts>,
@@ -236,11 +260,23 @@ pub(super) struct Scripts {
     replies: HashMap<String, Script>,
     /// The requests that came, as `POST /target`, with how often they came.
     pub(super) asked: RefCell<HashMap<String, usize>>,
+    /// The same, one by one, with their places.
+    pub(super) taken: RefCell<Vec<Taken>>,
+}
+
+/// A complete request that has come.
+pub(super) struct Taken {
+    /// As the client's loop knows the connection.
+    pub(super) source: SourceId,
+    pub(super) method: String,
+    /// Its first byte, and the first one behind it, among all that came on the connection.
+    pub(super) begin: u64,
+    pub(super) end: u64,
 }
 
 impl Scripts {
     pub(super) fn new(replies: HashMap<String, Script>) -> Rc<Scripts> {
-        Rc::new(Scripts { replies, asked: RefCell::default() })
+        Rc::new(Scripts { replies, asked: RefCell::default(), taken: RefCell::default() })
     }
 }
 
@@ -251,6 +287,7 @@ pub(super) fn welcome(net: &Net, peer: Peer, scripts: &Rc<Scripts>) {
     let conversation = Rc::new(RefCell::new(Conversation {
         peer: None,
         received: Vec::new(),
+        taken_bytes: 0,
         is_busy: false,
         scripts: Rc::clone(scripts),
     }));
@@ -273,7 +310,14 @@ fn listen(net: &Net, conversation: &Rc<RefCell<Conversation>>) {
         if this.is_busy {
             return;
         }
+        let before = this.received.len();
         let Some((method, target)) = take_request(&mut this.received) else { return };
+        let begin = this.taken_bytes;
+        this.taken_bytes += (before - this.received.len()) as u64;
+        if let Some(source) = peer.known_as() {
+            let (method, end) = (method.clone(), this.taken_bytes);
+            this.scripts.taken.borrow_mut().push(Taken { source, method, begin, end });
+        }
         *this.scripts.asked.borrow_mut().entry(format!("{method} {target}")).or_default() += 1;
         this.is_busy = true;
         match target.strip_suffix("/again") {

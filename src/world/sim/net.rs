@@ -86,6 +86,14 @@ impl Net {
         state.report(source, Readiness::READABLE);
     }
 
+    /// Bytes that have arrived for a source of the loop, and that it has not read yet. For judges: no
+    /// program can know it without asking.
+    pub fn unread_bytes(&self, source: SourceId) -> usize {
+        let state = self.state.borrow();
+        let end = state.ends.values().find(|end| end.source == Some(source));
+        end.map_or(0, |end| end.inbox.len())
+    }
+
     /// Ends of connections that are still open, on either side.
     pub fn open_ends(&self) -> usize {
         self.state.borrow().ends.values().filter(|end| !end.closed).count()

@@ -132,6 +132,21 @@ fn urgent_data_strikes_where_chance_has_it_and_loses_nothing() {
 }
 
 #[test]
+fn what_has_arrived_and_was_not_read_is_counted() {
+    let mut sim = Sim::new(3);
+    let net = sim.net();
+    let listener = sim.listen(address()).unwrap();
+    let peer = net.connect(address());
+    let (mut stream, _) = listener.accept().unwrap();
+    let [id, other] = ids(2)[..] else { unreachable!() };
+    sim.register(Pollable::Stream(&mut stream), id).unwrap();
+    peer.send(b"abc");
+    assert_eq!((net.unread_bytes(id), net.unread_bytes(other)), (3, 0));
+    assert_eq!(stream.read(&mut [0; 2]).unwrap(), 2);
+    assert_eq!(net.unread_bytes(id), 1);
+}
+
+#[test]
 fn a_connection_is_refused_or_never_answered() {
     let mut sim = Sim::with_faults(3, faults(|f| f.refused_percent = 100));
     let _listener = sim.listen(address()).unwrap();
