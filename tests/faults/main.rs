@@ -13,6 +13,8 @@ mod program;
 
 /// A server under attack, and what /proc says of it.
 mod server;
+/// A network for a test alone.
+mod namespaces;
 /// Clients that behave until they are told not to.
 mod client;
 
@@ -28,6 +30,8 @@ mod unheard;
 mod vanishing;
 /// Peers whose host is gone.
 mod vanished_hosts;
+/// Name servers that take their time.
+mod slow_names;
 /// SIGTERM, SIGSTOP and SIGCONT at the worst moment.
 mod signals;
 /// System calls that fail because strace says so.

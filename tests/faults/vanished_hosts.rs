@@ -2,74 +2,19 @@
 //! the kernel's word that they are gone. It takes a network that can be cut: two namespaces
 //! (network_namespaces(7)) with a pair of virtual interfaces (veth(4)) between them.
 
-use std::env;
-use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpStream};
-use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use nix::sched::{CloneFlags, unshare};
 
 use crate::client::{Client, REQUEST};
+use crate::namespaces::{ip, is_inside};
 use crate::program::command;
 use crate::server::{PATIENCE, Server};
 
-/// Set in the process that runs a test in namespaces of its own.
-const INSIDE: &str = "HELLOOP_TEST_INSIDE";
-/// What unshare(1) may be allowed to do here: as anybody, or only as root.
-const WAYS: [&[&str]; 2] = [&["--map-root-user", "--net"], &["--net"]];
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
 const UNREAD: usize = 400_000;
-
-/// Runs the test with this name, of this file, once more, in a network of its own. True if this is
-/// that network. Says why not if there can be none: it takes a privilege that containers often
-/// lack.
-fn is_inside(test: &str) -> bool {
-    if env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let refusals = WAYS.map(|way| (way, refusal(way)));
-    let Some((way, _)) = refusals.iter().find(|(_, refusal)| refusal.is_none()) else {
-        println!("skipped: no network of one's own: {refusals:?}");
-        return false;
-    };
-    let (_, module) = module_path!().split_once("::").unwrap();
-    let mut inside = Command::new("unshare");
-    inside.args(*way).arg("--").arg(env::current_exe().unwrap());
-    inside.args(["--exact", &format!("{module}::{test}"), "--nocapture"]).env(INSIDE, "1");
-    let output = inside.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let complained = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}\n{complained}");
-    assert!(said.contains("1 passed"), "it was not run: {said}");
-    false
-}
-
-/// Why there can be no such network, if there is a reason. That the tools are missing is none on the
-/// machines of the project.
-fn refusal(way: &[&str]) -> Option<String> {
-    let mut probe = Command::new("unshare");
-    probe.args(way).args(["--", "ip", "link", "add", "near", "type", "veth"]);
-    let refusal = match probe.output() {
-        Ok(output) if output.status.success() => return None,
-        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        Err(error) => error.to_string(),
-    };
-    let is_missing = [["unshare", "--version"], ["ip", "-Version"]].iter().any(|[tool, flag]| {
-        let output = Command::new(tool).arg(flag).output();
-        output.is_err_and(|error| error.kind() == ErrorKind::NotFound)
-    });
-    let is_missed = is_missing && env::var_os("CI").is_some();
-    assert!(!is_missed, "{refusal}: apt-get install iproute2 util-linux");
-    Some(refusal)
-}
-
-#[track_caller]
-fn ip(arguments: &str) {
-    let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
-    assert!(status.success(), "ip {arguments}");
-}
 
 /// The host of the peers: a thread in a network namespace of its own, which does what it is told.
 struct FarHost {
@@ -151,7 +96,7 @@ fn serve(flags: &[&str]) -> Server {
 
 #[test]
 fn peers_whose_host_is_gone_end_in_their_time() {
-    if !is_inside("peers_whose_host_is_gone_end_in_their_time") {
+    if !is_inside(module_path!(), "peers_whose_host_is_gone_end_in_their_time") {
         return;
     }
     let far = FarHost::connected();
@@ -189,7 +134,7 @@ fn peers_whose_host_is_gone_end_in_their_time() {
 
 #[test]
 fn a_drain_does_not_wait_for_hosts_that_are_gone() {
-    if !is_inside("a_drain_does_not_wait_for_hosts_that_are_gone") {
+    if !is_inside(module_path!(), "a_drain_does_not_wait_for_hosts_that_are_gone") {
         return;
     }
     let far = FarHost::connected();
