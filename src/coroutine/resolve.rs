@@ -64,6 +64,9 @@ type Outcome = Result<Found, ResolveError>;
 /// A look-up under way: what [`ToSocketAddrs`] says.
 type LookUp = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>>>>;
 
+/// Begins a look-up. Fails where the system has no thread for it.
+type Begin = Box<dyn Fn(&str) -> io::Result<LookUp>>;
+
 /// Looks names up, and remembers the addresses for a while. Whoever asks for a name that is just being
 /// looked up shares the answer. Failures are not remembered. Clones are the same resolver.
 #[derive(Clone)]
@@ -73,8 +76,7 @@ pub struct Resolver {
 
 struct Inner {
     handle: Handle,
-    /// Begins a look-up. Fails where the system has no thread for it.
-    begin: Box<dyn Fn(&str) -> io::Result<LookUp>>,
+    begin: Begin,
     kept: Duration,
     look_ups_max: Cell<usize>,
     state: RefCell<State>,
@@ -151,11 +153,7 @@ impl Resolver {
         Resolver::beginning(handle, kept, Box::new(begin))
     }
 
-    fn beginning(
-        handle: &Handle,
-        kept: Duration,
-        begin: Box<dyn Fn(&str) -> io::Result<LookUp>>,
-    ) -> Resolver {
+    fn beginning(handle: &Handle, kept: Duration, begin: Begin) -> Resolver {
         let (look_ups_max, state) = (Cell::new(LOOK_UPS_MAX), RefCell::default());
         Resolver {
             inner: Rc::new(Inner { handle: handle.clone(), begin, kept, look_ups_max, state }),

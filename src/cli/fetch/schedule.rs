@@ -140,8 +140,9 @@ impl Schedule {
 
     /// A job has ended, or its attempt.
     pub(super) fn end(&mut self, ticket: Ticket) {
+        let Ticket { origin } = ticket;
         self.running -= 1;
-        self.change(&ticket.origin, |host| host.running -= 1);
+        self.change(&origin, |host| host.running -= 1);
     }
 
     /// A job whose attempt has ended is to be begun again, not before `at`.
