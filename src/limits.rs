@@ -61,11 +61,26 @@ pub const CHUNK_OVERHEAD_BYTES_MAX: usize = 16 * 1024;
 /// answered. Pipelining stops there until the peer reads (back-pressure).
 pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 
-/// Bytes read from one connection in one resume. At the limit: to the back of the ready queue.
+/// Bytes read from one connection, or one stream of coroutines, in one resume. At the limit: to the
+/// back of the ready queue. asyncio reads as much of a socket before it looks at the others.
 pub const READ_BYTES_PER_RESUME_MAX: usize = 256 * 1024;
+
+/// Bytes written to one stream of coroutines, or of an answer in pieces to one connection, in one
+/// resume. At the limit: to the back of the ready queue. A peer that reads as fast as we write would
+/// take everything at once.
+pub const WRITE_BYTES_PER_RESUME_MAX: usize = READ_BYTES_PER_RESUME_MAX;
+
+/// Reads of one stream of coroutines, writes to it, items put into or taken from one queue, in one
+/// resume. At the limit: to the back of the ready queue. An operation costs up to a microsecond or
+/// two even if it moves a single byte; with buffers of 1 KiB this is what the bytes allow.
+pub const OPERATIONS_PER_RESUME_MAX: usize = 256;
 
 /// Requests answered for one connection in one resume. At the limit: to the back of the ready queue.
 pub const REQUESTS_PER_RESUME_MAX: usize = 64;
+
+/// Parts of an answer that comes in pieces, taken for one connection in one resume. At the limit: to
+/// the back of the ready queue.
+pub const PARTS_PER_RESUME_MAX: usize = 64;
 
 /// Connections accepted in one resume. At the limit: to the back of the ready queue.
 pub const ACCEPTS_PER_RESUME_MAX: usize = 64;

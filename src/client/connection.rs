@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::task::Context;
 
 use super::tls::Session;
-use crate::coroutine::Stream;
+use crate::coroutine::{Budgets, Stream};
 use crate::id::TaskId;
 use crate::world::Readiness;
 
@@ -58,15 +58,18 @@ impl Connection {
 
     /// Resumes whoever polls with `cx` when there is something to read, or, if there is something to
     /// write as well, when that is possible.
-    pub(super) fn wait(&mut self, cx: &Context<'_>, has_output: bool) {
+    ///
+    /// # Errors
+    /// When another task does.
+    pub(super) fn wait(&mut self, cx: &Context<'_>, has_output: bool) -> io::Result<()> {
         let has_output = has_output || self.session.as_ref().is_some_and(Session::wants_write);
         let writable = if has_output { Readiness::WRITABLE } else { Readiness::empty() };
-        self.stream.want(cx, Readiness::READABLE | writable);
+        self.stream.want(cx, Readiness::READABLE | writable)
     }
 
     /// Resumes `keeper` when something happens that an idle connection does not survive.
     pub(super) fn rest(&mut self, keeper: TaskId) {
-        self.stream.source().want_for(keeper, Readiness::READABLE);
+        self.stream.want_for(keeper, Readiness::READABLE);
     }
 
     /// Whether an idle connection cannot be used any more: it has ended, or the peer has sent what
@@ -79,8 +82,11 @@ impl Connection {
         if !self.stream.source().readiness().is_readable() {
             return false;
         }
+        // Whatever was read before in this turn: not to ask would be to guess.
+        let budgets = self.stream.replace_budgets(Budgets::default());
         // TLS may have something to say that is not for us, such as a session ticket.
         let outcome = self.try_read(&mut [0]);
+        self.stream.replace_budgets(budgets);
         !matches!(outcome, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
@@ -89,6 +95,11 @@ impl Connection {
     pub(super) fn is_stale_for_sure(&mut self) -> bool {
         self.assume_ready();
         self.is_stale()
+    }
+
+    /// Whether it is the others' turn: see [`Stream::is_spent`].
+    pub(super) fn is_spent(&self) -> bool {
+        self.stream.is_spent()
     }
 
     /// The next operation asks the kernel, whatever was reported.
@@ -100,6 +111,8 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         if let Some(session) = &mut self.session {
+            // The last words are few, and there is no next turn for them.
+            self.stream.replace_budgets(Budgets::default());
             session.close(&mut self.stream);
         }
     }

@@ -8,12 +8,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::Shared;
-use super::connection::Got;
+use super::connection::{Connection, Got};
 use super::error::{Error, ErrorKind, Phase};
 use super::pool::Lease;
 use crate::event_loop::Handle;
 use crate::http::{self, Reply as Machine, ReplyError, ReplyEvent, ReplyHead};
-use crate::limits::READ_BYTES_PER_RESUME_MAX;
 
 /// What is read goes here, for the length of one read: a fetch that waits owns no buffer.
 pub(super) type Scratch = Rc<RefCell<Box<[u8]>>>;
@@ -48,8 +47,6 @@ pub(super) struct Exchange {
     outcome: Option<Result<(), Error>>,
     /// A byte of the reply has come.
     pub(super) is_answered: bool,
-    /// The turn in which was read last, and how many bytes in that turn.
-    turn: (u64, usize),
 }
 
 impl Message {
@@ -92,7 +89,6 @@ impl Exchange {
             arrived: Vec::new(),
             outcome: None,
             is_answered: false,
-            turn: (0, 0),
         }
     }
 
@@ -115,10 +111,10 @@ impl Exchange {
                     }
                 }
                 // Nothing was said before it broke.
-                (Poll::Pending, Some(error)) => {
+                (Poll::Pending, Some(error)) if !self.is_spent() => {
                     return Poll::Ready(Err(Error::io(Phase::Head, &self.peer, error)));
                 }
-                (Poll::Pending, None) => return self.wait(cx),
+                (Poll::Pending, _) => return self.wait(Phase::Head, cx),
             }
         }
     }
@@ -132,14 +128,10 @@ impl Exchange {
             match &self.outcome {
                 Some(Ok(())) => return Poll::Ready(Ok(false)),
                 Some(Err(error)) => return Poll::Ready(Err(error.clone())),
-                None if self.has_read_enough() => {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
                 None => {}
             }
             if self.read(Phase::Body).is_pending() {
-                return self.wait(cx);
+                return self.wait(Phase::Body, cx);
             }
         }
         Poll::Ready(Ok(true))
@@ -162,9 +154,13 @@ impl Exchange {
 
     /// A last look before a deadline is enforced: what the kernel has may not have been reported.
     pub(super) fn look_again(&mut self) {
-        if let Some(connection) = self.lease.as_mut().and_then(|lease| lease.connection.as_mut()) {
+        if let Some(connection) = self.connection() {
             connection.assume_ready();
         }
+    }
+
+    fn connection(&mut self) -> Option<&mut Connection> {
+        self.lease.as_mut()?.connection.as_mut()
     }
 
     fn send(&mut self) -> io::Result<()> {
@@ -212,10 +208,7 @@ impl Exchange {
             return Poll::Ready(None);
         };
         match connection.try_read(buffer) {
-            Ok(got) => {
-                self.count(got);
-                Poll::Ready(Some(got))
-            }
+            Ok(got) => Poll::Ready(Some(got)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.left = left;
                 Poll::Pending
@@ -271,12 +264,21 @@ impl Exchange {
         }
     }
 
-    fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+    fn wait<T>(&mut self, phase: Phase, cx: &Context<'_>) -> Poll<Result<T, Error>> {
         let has_output = self.written < self.message.len();
-        if let Some(connection) = self.lease.as_mut().and_then(|lease| lease.connection.as_mut()) {
-            connection.wait(cx, has_output);
+        let waits = match self.connection() {
+            Some(connection) => connection.wait(cx, has_output),
+            None => Ok(()),
+        };
+        match waits {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(Error::io(phase, &self.peer, &error))),
         }
-        Poll::Pending
+    }
+
+    /// Nothing came because it is the others' turn, and not because there is nothing.
+    fn is_spent(&mut self) -> bool {
+        self.connection().is_some_and(|connection| connection.is_spent())
     }
 
     fn cut(&self, phase: Phase) -> Error {
@@ -285,16 +287,5 @@ impl Exchange {
             self.peer
         );
         Error::new(ErrorKind::Truncated, phase, message)
-    }
-
-    fn count(&mut self, got: Got) {
-        let (turn, bytes) = (self.handle.turns(), if let Got::Bytes(n) = got { n } else { 0 });
-        let before = if self.turn.0 == turn { self.turn.1 } else { 0 };
-        self.turn = (turn, before + bytes);
-    }
-
-    /// So that a fast server does not keep the loop to itself.
-    fn has_read_enough(&self) -> bool {
-        self.turn.0 == self.handle.turns() && self.turn.1 >= READ_BYTES_PER_RESUME_MAX
     }
 }

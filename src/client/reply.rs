@@ -12,7 +12,7 @@ use super::deadline::Timings;
 use super::error::{Error, Phase};
 use super::exchange::Exchange;
 use super::text;
-use crate::coroutine::yield_now;
+use crate::coroutine::others_first;
 use crate::http::{ReplyHead, Version};
 use crate::limits::DECODED_BYTES_PER_RESUME_MAX;
 
@@ -218,7 +218,7 @@ impl Inner {
         let work = self.decoder.as_mut().map_or(0, |decoder| decoder.take_work());
         self.work = (turn, before + work);
         if self.work.1 >= DECODED_BYTES_PER_RESUME_MAX {
-            yield_now().await;
+            others_first(&self.exchange.handle).await;
             let late = self.patience.watch.check_whole();
             late.map_err(|timed_out| timed_out.waiting_for(authority(&self.url)))?;
         }

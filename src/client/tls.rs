@@ -195,7 +195,7 @@ impl Session {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let writable =
                     if self.wants_write() { Readiness::WRITABLE } else { Readiness::empty() };
-                stream.want(cx, Readiness::READABLE | writable);
+                stream.want(cx, Readiness::READABLE | writable)?;
                 Poll::Pending
             }
             outcome => Poll::Ready(outcome),

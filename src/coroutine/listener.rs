@@ -7,12 +7,12 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use super::relay::Relay;
+use super::budget::give_way;
 use super::sleep::Sleep;
 use super::spawn::JoinHandle;
 use super::stream::Stream;
+use super::waits::{Wait, Waits};
 use crate::event_loop::{Handle, Source};
 use crate::id::TaskId;
 use crate::limits::{ACCEPT_BACKOFF, ACCEPT_LOG_INTERVAL, ACCEPTS_PER_RESUME_MAX};
@@ -97,7 +97,7 @@ impl StreamServer {
 pub struct Listener {
     handle: Handle,
     source: Source<world::Listener>,
-    relay: Relay,
+    waits: Waits,
     /// Nothing is tried before it is over.
     pause: Option<Sleep>,
     /// Accepts that were tried in this turn of the loop.
@@ -119,7 +119,7 @@ impl Listener {
         Ok(Listener {
             handle: handle.clone(),
             source,
-            relay: Relay::default(),
+            waits: Waits::default(),
             pause: None,
             tried: (0, 0),
             gone_in_a_row: 0,
@@ -142,10 +142,15 @@ impl Listener {
     /// [`ACCEPTS_PER_RESUME_MAX`] attempts in one turn, it gives up control for a turn, so that a
     /// queue which is never empty does not stop the loop.
     pub async fn accept(&mut self) -> (Stream, SocketAddr) {
-        poll_fn(|cx| self.poll_accept(cx)).await
+        let waiting = Waiting(self);
+        poll_fn(|cx| waiting.0.poll_accept(cx)).await
     }
 
     /// As [`accept`](Listener::accept), for state machines inside of futures.
+    ///
+    /// # Panics
+    /// If another task waits for the same listener: one of the two would never hear of a connection. One
+    /// task accepts, and spawns one for each connection.
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<(Stream, SocketAddr)> {
         loop {
             if let Some(pause) = &mut self.pause {
@@ -153,12 +158,13 @@ impl Listener {
                 self.pause = None;
             }
             if !self.may_try() {
-                self.pause = Some(self.handle.sleep(Duration::ZERO));
-                continue;
+                give_way(&self.handle, cx);
+                return Poll::Pending;
             }
             match self.source.accept() {
                 Ok((socket, peer)) => {
                     self.gone_in_a_row = 0;
+                    self.waits.is_over(&self.handle, Readiness::READABLE);
                     match Stream::accepted(&self.handle, socket) {
                         Ok(stream) => return Poll::Ready((stream, peer)),
                         // It is closed; for the next one there may be room later.
@@ -166,11 +172,20 @@ impl Listener {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.source.want_for(self.relay.task(&self.handle, cx), Readiness::READABLE);
+                    self.want(cx);
                     return Poll::Pending;
                 }
                 Err(error) => self.fail(&error),
             }
+        }
+    }
+
+    fn want(&mut self, cx: &Context<'_>) {
+        let remedy = "let one task accept, and spawn one for each connection";
+        match self.waits.wait(&self.handle, cx, Readiness::READABLE, remedy) {
+            Ok(Wait::For(task, interest)) => self.source.want_for(task, interest),
+            Ok(Wait::Again) => {}
+            Err(error) => panic!("two tasks accept from one listener: {error}"),
         }
     }
 
@@ -206,6 +221,15 @@ impl Listener {
     }
 }
 
+/// Whoever is dropped while it awaits waits no more.
+struct Waiting<'a>(&'a mut Listener);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waits.give_up();
+    }
+}
+
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let paused = self.pause.is_some();
@@ -224,6 +248,7 @@ mod tests {
     use crate::world::sim::{Faults, Net, Peer, Sim};
     use rustix::io::Errno;
     use std::cell::Cell;
+    use std::time::Duration;
 
     const EMFILE: i32 = Errno::MFILE.raw_os_error();
     const ECONNABORTED: i32 = Errno::CONNABORTED.raw_os_error();

@@ -18,6 +18,7 @@
 //! | `run_in_executor`, `to_thread` | [`Handle::run_blocking`], [`Executor`] | `coroutine/blocking.rs` |
 //! | `getaddrinfo` | [`Handle::resolve`], [`Resolver`] | `coroutine/resolve.rs` |
 //! | `open_connection`, streams | [`Handle::open_connection`], [`Stream`] | `coroutine/stream.rs` |
+//! | `StreamReader`, `StreamWriter` | [`Stream::split`]: [`ReadHalf`], [`WriteHalf`] | `coroutine/split.rs` |
 //! | `start_server` | [`Handle::start_server`], [`Listener`] | `coroutine/listener.rs` |
 //! | `asyncio.run` | [`run`] | here |
 //!
@@ -36,6 +37,7 @@ use std::io;
 use crate::event_loop::{EventLoop, Handle};
 
 mod blocking;
+mod budget;
 mod gather;
 mod group;
 mod listener;
@@ -47,12 +49,16 @@ mod relay;
 mod resolve;
 mod sleep;
 mod spawn;
+mod split;
 mod stream;
 mod sync;
 mod timeout;
 mod wait;
+mod waits;
 
 pub use blocking::{Blocking, Executor};
+#[cfg(feature = "client")]
+pub(crate) use budget::{Budgets, others_first};
 pub use gather::{Gather, TryGather};
 pub use group::{GroupError, TaskGroup};
 pub use listener::{Listener, StreamServer};
@@ -65,6 +71,7 @@ pub(crate) use resolve::with_port;
 pub use resolve::{ResolveError, Resolver};
 pub use sleep::{Sleep, yield_now};
 pub use spawn::{Canceller, JoinError, JoinHandle, Shield};
+pub use split::{NotOneStream, ReadHalf, WriteHalf};
 pub use stream::Stream;
 pub use sync::{Event, Permit, ReleasedTooOften, Semaphore};
 pub use timeout::{Elapsed, Timeout};

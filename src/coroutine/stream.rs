@@ -1,17 +1,28 @@
 //! A connection that is read and written by coroutines: asyncio's streams, without their buffers.
 //!
 //! A [`Stream`] may go from one task to another (through a pool, for example): whoever waits on it
-//! becomes its owner on the loop. Each `try_` method is one operation that does not wait; each
-//! `poll_` method, if it would block, says who is to be resumed; the `async` methods await those.
+//! becomes its owner on the loop. Two tasks at a time each need a half of it: [`Stream::split`]. Each
+//! `try_` method is one operation that does not wait; each `poll_` method, if it would block, says who
+//! is to be resumed; the `async` methods await those.
+//!
+//! A peer that is fast enough never lets them wait. So that it does not have the loop to itself, a
+//! stream moves at most [`READ_BYTES_PER_RESUME_MAX`] and [`WRITE_BYTES_PER_RESUME_MAX`] bytes in a turn,
+//! by at most [`OPERATIONS_PER_RESUME_MAX`] operations each way: then every method behaves as if it
+//! would block, and whoever waits is resumed in the next turn.
+//!
+//! [`OPERATIONS_PER_RESUME_MAX`]: crate::limits::OPERATIONS_PER_RESUME_MAX
 
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
-use super::relay::Relay;
+use super::budget::{Budget, Budgets};
+use super::split::{ReadHalf, WriteHalf};
+use super::waits::{Wait, Waits};
 use crate::event_loop::{Handle, Source};
 use crate::id::TaskId;
+use crate::limits::{READ_BYTES_PER_RESUME_MAX, WRITE_BYTES_PER_RESUME_MAX};
 use crate::world::{self, Readiness};
 
 /// A byte stream that is connected, or about to be. Dropping it closes it.
@@ -20,8 +31,12 @@ use crate::world::{self, Readiness};
 #[derive(Debug)]
 pub struct Stream {
     source: Source<world::Stream>,
-    relay: Relay,
+    waits: Waits,
+    budgets: Budgets,
 }
+
+/// What a second task is told.
+const SPLIT: &str = "Stream::split gives each of two tasks a half of its own";
 
 impl Handle {
     /// Connects to an address, and waits until the connection is there: asyncio's
@@ -44,7 +59,8 @@ impl Stream {
     /// # Errors
     /// What recv(2) says.
     pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        poll_fn(|cx| self.poll_read(cx, buffer)).await
+        let stream = Waiting(self);
+        poll_fn(|cx| stream.0.poll_read(cx, buffer)).await
     }
 
     /// Writes all of `bytes`.
@@ -52,11 +68,54 @@ impl Stream {
     /// # Errors
     /// What send(2) says; some of the bytes may be on their way then.
     pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let stream = Waiting(self);
         while !bytes.is_empty() {
-            let written = poll_fn(|cx| self.poll_write(cx, bytes)).await?;
+            let written = poll_fn(|cx| stream.0.poll_write(cx, bytes)).await?;
             bytes = &bytes[written..];
         }
         Ok(())
+    }
+
+    /// Gives one half to a task that reads and one to a task that writes: each waits for its own direction,
+    /// and resumes its own task.
+    ///
+    /// ```
+    /// use helloop::coroutine;
+    ///
+    /// coroutine::run(|handle| async move {
+    ///     let server = handle.start_server(([127, 0, 0, 1], 0).into(), |stream, _| async move {
+    ///         let (mut from_peer, mut to_peer) = stream.split();
+    ///         let mut buffer = [0; 1024];
+    ///         while let Ok(bytes @ 1..) = from_peer.read(&mut buffer).await {
+    ///             to_peer.write_all(&buffer[..bytes]).await.expect("it reads");
+    ///         }
+    ///         // `to_peer` is dropped: the peer reads the end.
+    ///     })?;
+    ///     let (mut from_server, mut to_server) =
+    ///         handle.open_connection(server.local_addr()).await?.split();
+    ///     let writes = handle.spawn(async move {
+    ///         // More than the kernel takes as long as nobody reads the echo.
+    ///         for _ in 0..100 {
+    ///             to_server.write_all(&[b'x'; 100_000]).await?;
+    ///         }
+    ///         to_server.shut_write()
+    ///     });
+    ///     let (mut buffer, mut echoed) = (vec![0; 64 * 1024], 0);
+    ///     while let bytes @ 1.. = from_server.read(&mut buffer).await? {
+    ///         echoed += bytes;
+    ///     }
+    ///     writes.await.expect("it does not panic")?;
+    ///     assert_eq!(echoed, 10_000_000);
+    ///     Ok::<(), std::io::Error>(())
+    /// })??;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// A [`WriteHalf`] that is dropped shuts the write side, unless that was done: the peer reads the end,
+    /// and may go on sending. A [`ReadHalf`] that is dropped changes nothing for the peer. When both are
+    /// gone, the connection is closed.
+    pub fn split(self) -> (ReadHalf, WriteHalf) {
+        super::split::halves(self.source)
     }
 
     /// Says that nothing more will be written; the peer reads the end. Reading goes on.
@@ -76,6 +135,15 @@ impl Stream {
     }
 }
 
+/// The exclusive use of a stream for as long as somebody awaits: whoever is dropped meanwhile waits no more.
+struct Waiting<'a>(&'a mut Stream);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waits.give_up();
+    }
+}
+
 /// For state machines inside of futures.
 impl Stream {
     /// Begins to connect.
@@ -85,8 +153,7 @@ impl Stream {
     pub fn connecting(handle: &Handle, address: SocketAddr) -> io::Result<Stream> {
         let socket = handle.connect(address)?;
         // Nobody waits yet: who does will become the owner.
-        let source = Source::connecting(handle, socket, TaskId::default())?;
-        Ok(Stream { source, relay: Relay::default() })
+        Ok(Stream::new(Source::connecting(handle, socket, TaskId::default())?))
     }
 
     /// Waits until the connection is there, or cannot be.
@@ -95,7 +162,7 @@ impl Stream {
     /// What connect(2) says.
     pub fn poll_connected(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         if !self.source.readiness().is_writable() {
-            self.want(cx, Readiness::WRITABLE);
+            self.want(cx, Readiness::WRITABLE)?;
             return Poll::Pending;
         }
         if let Some(error) = self.source.socket().take_error()? {
@@ -103,10 +170,13 @@ impl Stream {
         }
         // A world may report too often; only the socket knows.
         match self.source.socket().peer_addr() {
-            Ok(_) => Poll::Ready(Ok(())),
+            Ok(_) => {
+                self.waits.is_over(self.source.handle(), Readiness::WRITABLE);
+                Poll::Ready(Ok(()))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotConnected => {
                 self.source.forget_readiness();
-                self.want(cx, Readiness::WRITABLE);
+                self.want(cx, Readiness::WRITABLE)?;
                 Poll::Pending
             }
             Err(error) => Poll::Ready(Err(error)),
@@ -116,14 +186,17 @@ impl Stream {
     /// A connection that a listener has accepted.
     pub(super) fn accepted(handle: &Handle, socket: world::Stream) -> io::Result<Stream> {
         // As in `connecting`: who waits becomes the owner.
-        let source = Source::stream(handle, socket, TaskId::default())?;
-        Ok(Stream { source, relay: Relay::default() })
+        Ok(Stream::new(Source::stream(handle, socket, TaskId::default())?))
+    }
+
+    pub(super) fn new(source: Source<world::Stream>) -> Stream {
+        Stream { source, waits: Waits::default(), budgets: Budgets::default() }
     }
 
     /// As [`read`](Stream::read).
     ///
     /// # Errors
-    /// What recv(2) says.
+    /// What recv(2) says; `ResourceBusy`, as for [`want`](Stream::want).
     pub fn poll_read(&mut self, cx: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let outcome = self.try_read(buffer);
         self.or_wait(cx, Readiness::READABLE, outcome)
@@ -132,7 +205,7 @@ impl Stream {
     /// Writes as much of `bytes` as fits; waits if nothing does.
     ///
     /// # Errors
-    /// What send(2) says.
+    /// What send(2) says; `ResourceBusy`, as for [`want`](Stream::want).
     pub fn poll_write(&mut self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = self.try_write(bytes);
         self.or_wait(cx, Readiness::WRITABLE, outcome)
@@ -141,28 +214,58 @@ impl Stream {
     /// Reads what is there, without waiting.
     ///
     /// # Errors
-    /// `WouldBlock`, or what recv(2) says.
+    /// `WouldBlock`, also when enough was read in this turn; or what recv(2) says.
     pub fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.source.read(buffer)
+        read(&mut self.source, &mut self.budgets.reading, &mut self.waits, buffer)
     }
 
     /// Writes as much as fits, without waiting.
     ///
     /// # Errors
-    /// `WouldBlock`, or what send(2) says.
+    /// `WouldBlock`, also when enough was written in this turn; or what send(2) says.
     pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.source.write(bytes)
+        write(&mut self.source, &mut self.budgets.writing, &mut self.waits, bytes)
     }
 
-    /// Resumes whoever polls with `cx` when the stream is ready for `interest`, and for nothing else.
-    pub fn want(&mut self, cx: &Context<'_>, interest: Readiness) {
-        let task = self.relay.task(self.source.handle(), cx);
-        self.source.want_for(task, interest);
+    /// Resumes whoever polls with `cx` when the stream is ready for `interest`, or, if it was for the
+    /// sake of others that an operation would have blocked, in the next turn. What one task wants in
+    /// one resume adds up; in the next one it begins anew.
+    ///
+    /// # Errors
+    /// `ResourceBusy`: another task waits for the stream. It is asked whether it still does, so this may
+    /// come after a few turns.
+    pub fn want(&mut self, cx: &Context<'_>, interest: Readiness) -> io::Result<()> {
+        match self.waits.wait(self.source.handle(), cx, interest, SPLIT)? {
+            Wait::For(task, interest) => self.source.want_for(task, interest),
+            Wait::Again => {}
+        }
+        Ok(())
     }
 
     /// The stream on the loop, for who knows its tasks.
     pub fn source(&self) -> &Source<world::Stream> {
         &self.source
+    }
+
+    /// Gives it to a task that knows it as a source; no task of coroutines waits for it.
+    #[cfg(feature = "client")]
+    pub(crate) fn want_for(&mut self, task: TaskId, interest: Readiness) {
+        self.waits.give_up();
+        self.source.want_for(task, interest);
+    }
+
+    /// Takes out what was counted in this turn, or puts it back. Without it, the next operations ask the
+    /// kernel in any case.
+    #[cfg(feature = "client")]
+    pub(crate) fn replace_budgets(&mut self, budgets: Budgets) -> Budgets {
+        std::mem::replace(&mut self.budgets, budgets)
+    }
+
+    /// True if an operation since the last [`want`](Stream::want) was refused for the sake of others: the
+    /// kernel was not asked.
+    #[cfg(feature = "client")]
+    pub(crate) fn is_spent(&self) -> bool {
+        self.waits.is_spent
     }
 
     fn or_wait<T>(
@@ -173,10 +276,49 @@ impl Stream {
     ) -> Poll<io::Result<T>> {
         match outcome {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.want(cx, interest);
+                self.want(cx, interest)?;
                 Poll::Pending
             }
             outcome => Poll::Ready(outcome),
         }
     }
 }
+
+/// Reads within the budget.
+pub(super) fn read(
+    source: &mut Source<world::Stream>,
+    budget: &mut Budget,
+    waits: &mut Waits,
+    buffer: &mut [u8],
+) -> io::Result<usize> {
+    let most = budget.bytes_left(source.handle(), READ_BYTES_PER_RESUME_MAX).min(buffer.len());
+    if most == 0 && !buffer.is_empty() {
+        waits.is_spent = true;
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    let bytes = source.read(&mut buffer[..most])?;
+    budget.spend(bytes);
+    waits.is_over(source.handle(), Readiness::READABLE);
+    Ok(bytes)
+}
+
+/// Writes within the budget.
+pub(super) fn write(
+    source: &mut Source<world::Stream>,
+    budget: &mut Budget,
+    waits: &mut Waits,
+    bytes: &[u8],
+) -> io::Result<usize> {
+    let most = budget.bytes_left(source.handle(), WRITE_BYTES_PER_RESUME_MAX).min(bytes.len());
+    if most == 0 && !bytes.is_empty() {
+        waits.is_spent = true;
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    let written = source.write(&bytes[..most])?;
+    budget.spend(written);
+    waits.is_over(source.handle(), Readiness::WRITABLE);
+    Ok(written)
+}
+
+#[cfg(test)]
+pub(super) mod tests;

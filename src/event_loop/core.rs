@@ -2,7 +2,7 @@
 //! touches it, one short borrow at a time.
 
 use std::any::Any;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::task::{RawWakerVTable, Waker};
 
@@ -34,6 +34,9 @@ pub(super) struct Core {
     pub(super) coroutines: u64,
     /// One value of each type, for what is built on the loop; see [`Handle::local`](super::Handle).
     pub(super) locals: Vec<Rc<dyn Any>>,
+    /// Who waits for `WRITABLE`, of the sources that two tasks share. Hardly any are shared, and a
+    /// server has one slot for each idle connection, so there is no room for a second owner in it.
+    pub(super) writers: BTreeMap<SourceId, TaskId>,
     /// Sources of which something is wanted: without one, the world can resume nobody.
     pub(super) wanted_sources: usize,
     /// Since the loop is being dropped, or is gone: what was given to it after that, until it is dropped.
@@ -80,6 +83,8 @@ pub(super) struct SourceSlot {
     pub(super) readiness: Readiness,
     /// What the owner waits for: `READABLE`, `WRITABLE`, both, or nothing.
     pub(super) interest: Readiness,
+    /// Another task than the owner waits for `WRITABLE`: the one in [`Core::writers`].
+    pub(super) is_shared: bool,
     pub(super) owner: TaskId,
 }
 
@@ -127,6 +132,7 @@ impl Core {
             stalls: 0,
             coroutines: 0,
             locals: Vec::new(),
+            writers: BTreeMap::new(),
             wanted_sources: 0,
             refused: None,
         }

@@ -159,6 +159,15 @@ impl Handle {
         self.queue(task, Cause::WOKEN);
     }
 
+    /// Resumes the task that is being resumed once more in the next turn, with `Cause::BUDGET_SPENT`: it
+    /// could go on, and the others are first. For what runs inside of a task; the task itself says
+    /// [`Flow::Again`](super::Flow::Again).
+    pub(crate) fn give_way(&self) {
+        if let Some(task) = self.current_task() {
+            self.queue(task, Cause::BUDGET_SPENT);
+        }
+    }
+
     /// Wakes every task of this kind. Looks at every task, so it is for rare occasions.
     pub fn wake_kind(&self, kind: &str) {
         let of_kind: Vec<TaskId> = {
@@ -228,6 +237,11 @@ impl Handle {
     /// Tasks on the loop, the one that is being resumed included.
     pub fn task_count(&self) -> usize {
         self.shared.core.borrow().tasks.len()
+    }
+
+    /// True if there is such a task.
+    pub(crate) fn has_task(&self, task: TaskId) -> bool {
+        self.shared.core.borrow().tasks.contains_key(task)
     }
 
     /// True if somebody listens to [`tell`](Handle::tell).
@@ -325,6 +339,7 @@ impl Handle {
             // Optimism: the first operation tells, and often there is something already.
             readiness: if readable_only { Readiness::READABLE } else { everything },
             interest: Readiness::empty(),
+            is_shared: false,
             owner,
         };
         let source = core.sources.insert(slot);
@@ -362,10 +377,13 @@ impl Handle {
     pub(super) fn set_owner(&self, source: SourceId, owner: TaskId) {
         let core = &mut *self.shared.core.borrow_mut();
         if let Some(slot) = core.sources.get_mut(source)
-            && slot.owner != owner
+            && (slot.owner != owner || slot.is_shared)
         {
             core.wanted_sources -= usize::from(!slot.interest.is_empty());
             (slot.owner, slot.interest) = (owner, Readiness::empty());
+            if std::mem::take(&mut slot.is_shared) {
+                core.writers.remove(&source);
+            }
         }
     }
 
@@ -392,8 +410,12 @@ impl Handle {
     pub(super) fn close(&self, source: SourceId) {
         {
             let core = &mut *self.shared.core.borrow_mut();
-            let wanted = core.sources.remove(source).is_some_and(|slot| !slot.interest.is_empty());
-            core.wanted_sources -= usize::from(wanted);
+            if let Some(slot) = core.sources.remove(source) {
+                core.wanted_sources -= usize::from(!slot.interest.is_empty());
+                if slot.is_shared {
+                    core.writers.remove(&source);
+                }
+            }
         }
         self.watch().tell(|| Event::Closed { source });
     }
@@ -402,7 +424,7 @@ impl Handle {
 /// The queue.
 impl Handle {
     /// Queues a task behind everything that was queued or woken before.
-    fn queue(&self, task: TaskId, cause: Cause) {
+    pub(super) fn queue(&self, task: TaskId, cause: Cause) {
         self.queue_wakes();
         self.queue_one(task, cause);
     }

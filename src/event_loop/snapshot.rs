@@ -81,8 +81,10 @@ pub struct SourceView {
     pub task: TaskId,
     /// What it is ready for, as far as the loop knows.
     pub readiness: Readiness,
-    /// What its owner waits for.
+    /// What its owner waits for; and, of a source that two tasks share, the other one.
     pub interest: Readiness,
+    /// The task that waits for `WRITABLE`, if that is another than `task`.
+    pub writer: Option<TaskId>,
 }
 
 impl Handle {
@@ -96,6 +98,7 @@ impl Handle {
                 task: slot.owner,
                 readiness: slot.readiness,
                 interest: slot.interest,
+                writer: core.writers.get(&id).copied().filter(|_| slot.is_shared),
             };
             let sources: Vec<SourceView> = core.sources.iter().map(source).collect();
             let slots: Vec<_> =
@@ -170,7 +173,13 @@ impl Waits {
     fn new(sources: &[SourceView], timers: &[(TaskId, Time)]) -> Waits {
         let mut waits: BTreeMap<_, (Readiness, Option<Time>)> = BTreeMap::new();
         for source in sources {
-            waits.entry(source.task).or_default().0 |= source.interest;
+            let of_writer = source.interest & Readiness::WRITABLE;
+            if let Some(writer) = source.writer {
+                waits.entry(writer).or_default().0 |= of_writer;
+                waits.entry(source.task).or_default().0 |= source.interest - of_writer;
+            } else {
+                waits.entry(source.task).or_default().0 |= source.interest;
+            }
         }
         for (task, deadline) in timers {
             waits.entry(*task).or_default().1.get_or_insert(*deadline);

@@ -25,7 +25,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 
-use super::Handle;
+use super::{Cause, Handle};
 use crate::id::{SourceId, TaskId};
 use crate::observe::{Event, Operation};
 use crate::world::{Listener, Pollable, Readiness, Stream};
@@ -57,6 +57,18 @@ impl<S> Source<S> {
     pub fn want_for(&self, owner: TaskId, interest: Readiness) {
         self.handle.set_owner(self.id, owner);
         self.handle.set_interest(self.id, interest);
+    }
+
+    /// Says that `task` wants to be resumed when the source is ready for `direction`, which is `READABLE` or
+    /// `WRITABLE`, whoever waits for the other one: from now on each direction has a task of its own,
+    /// until [`want_for`](Source::want_for) gives both to one.
+    pub fn want_one(&self, task: TaskId, direction: Readiness) {
+        self.handle.set_direction(self.id, task, direction);
+    }
+
+    /// Says that nobody waits for `direction` any more, of a source whose directions have a task each.
+    pub fn want_one_no_more(&self, direction: Readiness) {
+        self.handle.clear_direction(self.id, direction);
     }
 
     /// What was reported turned out to be wrong: nothing counts as ready until the world reports it.
@@ -211,6 +223,63 @@ impl Source<Listener> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// For sources that two tasks share: one reads, one writes.
+impl Handle {
+    fn set_direction(&self, source: SourceId, task: TaskId, direction: Readiness) {
+        let cause = {
+            let core = &mut *self.shared.core.borrow_mut();
+            let Some(slot) = core.sources.get_mut(source) else { return };
+            if !slot.is_shared {
+                core.wanted_sources -= usize::from(!slot.interest.is_empty());
+                (slot.is_shared, slot.interest) = (true, Readiness::empty());
+                core.writers.insert(source, TaskId::default());
+            }
+            let owner = match direction {
+                Readiness::WRITABLE => core.writers.entry(source).or_default(),
+                _ => &mut slot.owner,
+            };
+            if *owner == task && slot.interest.contains(direction) {
+                // It was queued when it said so before, or when the readiness came.
+                return;
+            }
+            *owner = task;
+            core.wanted_sources += usize::from(slot.interest.is_empty());
+            slot.interest |= direction;
+            slot.cause() & cause_of(direction)
+        };
+        if !cause.is_empty() {
+            self.queue(task, cause);
+        }
+    }
+
+    fn clear_direction(&self, source: SourceId, direction: Readiness) {
+        let core = &mut *self.shared.core.borrow_mut();
+        if let Some(slot) = core.sources.get_mut(source)
+            && slot.is_shared
+        {
+            core.wanted_sources -= usize::from(!slot.interest.is_empty());
+            slot.interest.remove(direction);
+            core.wanted_sources += usize::from(!slot.interest.is_empty());
+        }
+    }
+
+    /// Queues the task that writes to a shared source, if that is what happened; gives what is left for
+    /// the one that reads.
+    #[cold]
+    pub(super) fn queue_writer(&self, source: SourceId, cause: Cause) -> Cause {
+        let writer = self.shared.core.borrow().writers.get(&source).copied();
+        let of_writer = cause & Cause::WRITABLE;
+        if let Some(writer) = writer.filter(|_| !of_writer.is_empty()) {
+            self.queue_one(writer, of_writer);
+        }
+        cause - Cause::WRITABLE
+    }
+}
+
+fn cause_of(direction: Readiness) -> Cause {
+    if direction == Readiness::WRITABLE { Cause::WRITABLE } else { Cause::READABLE }
 }
 
 impl<S> Drop for Source<S> {

@@ -129,14 +129,17 @@ impl Handle {
     /// Phase 3, first: the world's reports.
     pub(super) fn queue_readiness(&self, arrived: &mut Vec<(SourceId, Readiness)>) {
         for (source, readiness) in arrived.drain(..) {
-            let (owner, cause) = {
+            let (owner, mut cause, is_shared) = {
                 let mut core = self.shared.core.borrow_mut();
                 // A source that was closed meanwhile: its id finds nobody.
                 let Some(slot) = core.sources.get_mut(source) else { continue };
                 slot.readiness |= readiness;
-                (slot.owner, slot.cause())
+                (slot.owner, slot.cause(), slot.is_shared)
             };
             self.watch().tell(|| Event::Ready { source, readiness });
+            if is_shared {
+                cause = self.queue_writer(source, cause);
+            }
             if !cause.is_empty() {
                 self.queue_one(owner, cause);
             }

@@ -134,6 +134,9 @@ bitflags::bitflags! {
         const WOKEN = 16;
         /// It asked to be resumed again.
         const AGAIN = 32;
+        /// It could go on, and has had its share of a turn: bytes or operations, as many as
+        /// [`limits`](crate::limits) allows for one resume.
+        const BUDGET_SPENT = 64;
     }
 }
 

@@ -467,6 +467,7 @@ fn the_table_of_mistakes_names_tests_that_exist() {
         include_str!("lifetimes/endings.rs"),
         include_str!("../../src/event_loop/tests/ends.rs"),
         include_str!("../../src/coroutine/tests.rs"),
+        include_str!("../../src/coroutine/stream/tests.rs"),
     );
     let names = page.lines().filter(|line| line.starts_with("| ")).filter_map(|line| {
         line.trim_end_matches(" |").rsplit_once("| `").map(|(_, name)| name.trim_end_matches('`'))

@@ -24,7 +24,7 @@ pub(super) struct End {
     /// When the last of them arrives.
     arrives: Time,
     /// Bytes that may be in flight and in the inbox before writing to this end would block.
-    pipe_bytes: usize,
+    pub(super) pipe_bytes: usize,
     /// How long a packet takes to this end.
     latency: Duration,
     /// Bytes after which the network resets the connection.

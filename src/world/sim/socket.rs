@@ -327,6 +327,13 @@ impl Peer {
         bytes
     }
 
+    /// From now on this end holds so many bytes before a write of the program would block: as if it read
+    /// at once whatever comes.
+    pub fn widen(&self, bytes: usize) {
+        let mut state = self.stream.net.state.borrow_mut();
+        state.ends[self.stream.end].pipe_bytes = bytes;
+    }
+
     /// Runs `watcher` whenever something has happened at this end: bytes or the end have arrived, or
     /// the connection was reset. Now as well, for what has happened before.
     pub fn watch(&self, watcher: impl Fn(&Net) + 'static) {

@@ -1,0 +1,77 @@
+//! What a coroutine may do in one resume before the others have their turn.
+//!
+//! A socket can be always ready: a peer sends as fast as it is read. A coroutine that reads it in a loop
+//! would never come to an `await` that waits, and no timer and nobody else would be looked at again. So
+//! whatever can be always ready counts what it did in the present turn, and when that is enough it says
+//! *not now* once, and has its task queued behind those that are ready.
+//!
+//! Each stream and each queue counts for itself. If what a task does were counted together, the first of
+//! several streams that it looks at in a fixed order would leave nothing for the last, in every turn.
+
+use std::task::Context;
+
+use crate::event_loop::Handle;
+use crate::limits::OPERATIONS_PER_RESUME_MAX;
+
+/// What was done in the present turn. A task is resumed at most once a turn, so for what one task uses
+/// at a time that is what one resume has done.
+#[derive(Debug, Default)]
+pub(super) struct Budget {
+    /// Older than the present turn: nothing was done yet.
+    turn: u64,
+    bytes: usize,
+    operations: usize,
+}
+
+impl Budget {
+    /// How many of `bytes_max` bytes may still be moved; zero when it is the others' turn.
+    pub(super) fn bytes_left(&mut self, handle: &Handle, bytes_max: usize) -> usize {
+        let turn = handle.turns();
+        if self.turn != turn {
+            *self = Budget { turn, bytes: 0, operations: 0 };
+        }
+        let is_spent = self.operations >= OPERATIONS_PER_RESUME_MAX || self.bytes >= bytes_max;
+        // Outside of a resume there is nobody who could give way.
+        if is_spent && handle.current_task().is_some() {
+            return 0;
+        }
+        if is_spent { bytes_max } else { bytes_max - self.bytes }
+    }
+
+    /// An operation has moved so many bytes.
+    pub(super) fn spend(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.operations += 1;
+    }
+}
+
+/// What one stream may do.
+#[derive(Debug, Default)]
+pub(crate) struct Budgets {
+    pub(super) reading: Budget,
+    pub(super) writing: Budget,
+}
+
+/// Has whoever polls with `cx` polled again in the next turn, behind those that are ready now.
+pub(super) fn give_way(handle: &Handle, cx: &Context<'_>) {
+    handle.give_way();
+    // Combinators look only at children whose own waker was called.
+    if handle.task_behind(cx.waker()).is_none() {
+        cx.waker().wake_by_ref();
+    }
+}
+
+/// Gives up control for a turn, because the share of the present one is used up. As
+/// [`yield_now`](super::yield_now), and whoever watches the loop is told why.
+#[cfg(feature = "client")]
+pub(crate) async fn others_first(handle: &Handle) {
+    let mut has_yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return std::task::Poll::Ready(());
+        }
+        give_way(handle, cx);
+        std::task::Poll::Pending
+    })
+    .await;
+}

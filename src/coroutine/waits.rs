@@ -1,0 +1,142 @@
+//! Who waits for a socket: one task at a time, and a second one is refused.
+//!
+//! A source queues its owner. If a second task that waits were just made the owner, the first would
+//! never be resumed again, and nobody would say so. But a stream may go from task to task, and a task
+//! that has given up waiting (its future was dropped) does not always say that. So a second task is
+//! neither believed nor refused at once: the first one is woken. If it still waits, it says so again when
+//! it is polled; if it has not by the time by which it would have, it does not wait any more.
+
+use std::io;
+use std::task::Context;
+
+use super::budget::give_way;
+use super::relay::Relay;
+use crate::event_loop::Handle;
+use crate::id::TaskId;
+use crate::world::Readiness;
+
+/// Turns until a task that was woken has been polled for certain: one for its relay, if it has one, one
+/// for itself, and one because it may stand behind whoever asks.
+const TURNS_TO_ANSWER: u64 = 3;
+
+/// Who waits for a stream, a half of one, or a listener.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    relay: Relay,
+    waiter: Option<Waiter>,
+    question: Option<Question>,
+    /// An operation was refused because the share of this turn is used up.
+    pub(super) is_spent: bool,
+}
+
+/// The task that was told to wait. Whether it still does, it need not have said.
+#[derive(Debug)]
+struct Waiter {
+    task: TaskId,
+    /// Who is queued for it: itself, or the relay.
+    queued: TaskId,
+    /// For what.
+    interest: Readiness,
+    /// The turn in which it said so last.
+    turn: u64,
+}
+
+/// Another task wants to wait, and has had the waiter woken.
+#[derive(Debug)]
+struct Question {
+    by: TaskId,
+    turn: u64,
+}
+
+/// A question that is older has no answer any more: whoever asked has not come back.
+const TURNS_TO_ASK_AGAIN: u64 = 8 * TURNS_TO_ANSWER;
+
+/// What whoever wants to wait is to do.
+pub(super) enum Wait {
+    /// Have this task queued when the source is ready for this.
+    For(TaskId, Readiness),
+    /// Nothing: it will be polled again.
+    Again,
+}
+
+impl Waits {
+    /// The task that is being resumed, and polls with `cx`, wants to wait for `interest`. What it wants in
+    /// one resume adds up.
+    ///
+    /// # Errors
+    /// When another task does, with the words of `remedy`.
+    pub(super) fn wait(
+        &mut self,
+        handle: &Handle,
+        cx: &Context<'_>,
+        interest: Readiness,
+        remedy: &str,
+    ) -> io::Result<Wait> {
+        if std::mem::take(&mut self.is_spent) {
+            give_way(handle, cx);
+            return Ok(Wait::Again);
+        }
+        let task = handle.current_task().unwrap_or_default();
+        let turn = handle.turns();
+        let mut interest = interest;
+        match &self.waiter {
+            Some(waiter) if waiter.task == task && waiter.turn == turn => {
+                interest |= waiter.interest;
+            }
+            Some(waiter) if waiter.task != task && handle.has_task(waiter.task) => {
+                if !self.may_take_over(handle, task, turn, remedy)? {
+                    cx.waker().wake_by_ref();
+                    return Ok(Wait::Again);
+                }
+            }
+            _ => {}
+        }
+        let queued = self.relay.task(handle, cx);
+        self.waiter = Some(Waiter { task, queued, interest, turn });
+        Ok(Wait::For(queued, interest))
+    }
+
+    /// Whether the waiter has given up; asks it, if that is not known yet.
+    fn may_take_over(
+        &mut self,
+        handle: &Handle,
+        task: TaskId,
+        turn: u64,
+        remedy: &str,
+    ) -> io::Result<bool> {
+        let Some(waiter) = &self.waiter else { return Ok(true) };
+        let asked = self
+            .question
+            .take()
+            .filter(|question| question.by == task && turn <= question.turn + TURNS_TO_ASK_AGAIN);
+        let Some(question) = asked else {
+            handle.wake(waiter.queued);
+            self.question = Some(Question { by: task, turn });
+            return Ok(false);
+        };
+        if waiter.turn > question.turn {
+            let words = format!("task {} waits for it already: {remedy}", waiter.task);
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, words));
+        }
+        let has_given_up = turn >= question.turn + TURNS_TO_ANSWER;
+        self.question = Some(question).filter(|_| !has_given_up);
+        Ok(has_given_up)
+    }
+
+    /// The task that is being resumed waits for `direction` no more: it was ready.
+    pub(super) fn is_over(&mut self, handle: &Handle, direction: Readiness) {
+        if let Some(waiter) = &mut self.waiter
+            && Some(waiter.task) == handle.current_task()
+        {
+            waiter.interest.remove(direction);
+            if waiter.interest.is_empty() {
+                self.waiter = None;
+            }
+        }
+    }
+
+    /// Whoever waited has given up.
+    pub(super) fn give_up(&mut self) {
+        self.waiter = None;
+    }
+}
