@@ -12,6 +12,7 @@ use crate::server::{Peer, Server, script};
 
 mod endings;
 mod files;
+mod lists;
 mod order;
 mod servers;
 mod tls;

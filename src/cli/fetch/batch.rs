@@ -15,6 +15,7 @@ use std::rc::Rc;
 use helloop::coroutine::{Executor, JoinHandle, Queue, yield_now};
 use helloop::event_loop::{Call, Handle};
 
+use super::address::Address;
 use super::input::{Input, Item};
 use super::names::Names;
 use super::outcome::{Failure, Outcome};
@@ -93,7 +94,7 @@ pub(super) struct Batch {
 struct Running {
     task: JoinHandle<Attempt>,
     ticket: Ticket,
-    url: String,
+    url: Address,
 }
 
 impl Batch {
@@ -224,11 +225,11 @@ impl Batch {
         self.known += 1;
         match item {
             Item::Url(url) => {
-                let file = self.worker.store.is_some().then(|| self.names.name(&url));
+                let file = self.worker.store.is_some().then(|| self.names.name(&url.shown()));
                 self.schedule.add(Job::new(number, url, file));
             }
             Item::Bad { shown, why } => {
-                self.report.add(number, &Outcome::untried(shown, Failure::Input(why)));
+                self.report.add(number, &Outcome::untried(&shown, Failure::Input(why)));
             }
         }
     }
@@ -249,7 +250,7 @@ impl Batch {
         let attempt = match task.take() {
             Some(Ok(attempt)) => attempt,
             Some(Err(error)) => {
-                let outcome = Outcome::untried(url, Failure::Fetch(error.into()));
+                let outcome = Outcome::untried(&url, Failure::Fetch(error.into()));
                 Attempt { next: Next::Nothing(outcome), wish: None }
             }
             None => unreachable!("the callback comes when it has ended"),
@@ -286,7 +287,7 @@ impl Batch {
         }
         cancelled.sort_unstable();
         for (number, url) in cancelled {
-            self.report.add(number, &Outcome::untried(url, Failure::Cancelled));
+            self.report.add(number, &Outcome::untried(&url, Failure::Cancelled));
         }
         self.report.close_gaps();
     }

@@ -5,16 +5,20 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
+use memchr::{memchr2, memmem};
+
+use super::address::Address;
+
 /// Bytes of a line. At the limit: the line is an error, and the next one is read.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// What stands in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Item {
-    Url(String),
+    Url(Address),
     /// Something else: how it is shown, and what is wrong.
     Bad {
-        shown: String,
+        shown: Address,
         why: String,
     },
 }
@@ -25,13 +29,15 @@ pub(super) struct Input {
 }
 
 enum Source {
-    Url(String),
+    Url(Address),
     Lines(Lines),
 }
 
 struct Lines {
     /// For complaints.
     name: String,
+    /// A line was read.
+    is_begun: bool,
     reader: BufReader<Box<dyn Read + Send>>,
 }
 
@@ -50,7 +56,7 @@ impl Input {
         }
         let mut sources = VecDeque::new();
         for url in urls {
-            sources.push_back(if url == "-" { stdin() } else { Source::Url(url.clone()) });
+            sources.push_back(if url == "-" { stdin() } else { Source::Url(Address::new(url)) });
         }
         for file in files {
             sources.push_back(if file == "-" { stdin() } else { open(file)? });
@@ -83,66 +89,116 @@ impl Input {
 }
 
 fn stdin() -> Source {
-    let reader = BufReader::new(Box::new(io::stdin()) as Box<dyn Read + Send>);
-    Source::Lines(Lines { name: "standard input".into(), reader })
+    Source::Lines(Lines::new("standard input", io::stdin()))
 }
 
 fn open(path: &str) -> Result<Source, String> {
     let file =
         File::open(path).map_err(|error| format!("cannot read URLs from {path}: {error}"))?;
-    let reader = BufReader::new(Box::new(file) as Box<dyn Read + Send>);
-    Ok(Source::Lines(Lines { name: path.to_owned(), reader }))
+    Ok(Source::Lines(Lines::new(path, file)))
+}
+
+/// A line without its end, and what is the matter with it.
+struct Line {
+    /// At most [`LINE_BYTES_MAX`].
+    text: Vec<u8>,
+    is_too_long: bool,
 }
 
 impl Lines {
+    fn new(name: impl Into<String>, from: impl Read + Send + 'static) -> Lines {
+        Lines { name: name.into(), is_begun: false, reader: BufReader::new(Box::new(from)) }
+    }
+
     /// A whole line can be had without waiting.
     fn has_line(&self) -> bool {
-        self.reader.buffer().contains(&b'\n')
+        memchr2(b'\n', b'\r', self.reader.buffer()).is_some()
     }
 
     /// The next line; nothing in it if it is empty or a comment. `None` at the end.
     fn next(&mut self) -> Option<Option<Item>> {
-        let mut line = Vec::new();
-        let limit = LINE_BYTES_MAX as u64 + 1;
-        match (&mut self.reader).take(limit).read_until(b'\n', &mut line) {
-            Ok(0) => None,
-            Ok(_) if line.len() > LINE_BYTES_MAX => {
-                let shown = String::from_utf8_lossy(&line[..60]).into_owned() + "…";
-                let why = format!("the line is longer than {LINE_BYTES_MAX} bytes");
-                let skipped = self.skip_line();
-                Some(Some(skipped.unwrap_or(Item::Bad { shown, why })))
+        match self.read_line() {
+            Ok(None) => None,
+            Ok(Some(line)) if !self.is_begun && is_utf16(&line.text) => {
+                Some(Some(self.end("it is UTF-16, and has to be UTF-8".into())))
             }
-            Ok(_) => Some(item(&line)),
-            Err(error) => {
-                // Once: nobody knows where the next line begins.
-                self.reader = BufReader::new(Box::new(io::empty()));
-                Some(Some(self.broken(&error)))
+            Ok(Some(line)) => {
+                self.is_begun = true;
+                Some(line.item())
+            }
+            // Once: nobody knows where the next line begins.
+            Err(error) => Some(Some(self.end(format!("cannot read on: {error}")))),
+        }
+    }
+
+    /// A line ends with LF, CRLF, or CR alone, as lists from everywhere do. (Behind the CR of a CRLF
+    /// there is an empty line more, which is skipped as all are.)
+    fn read_line(&mut self) -> io::Result<Option<Line>> {
+        let mut line = Line { text: Vec::new(), is_too_long: false };
+        let mut is_begun = false;
+        loop {
+            let here = match self.reader.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                here => here?,
+            };
+            if here.is_empty() {
+                return Ok(is_begun.then_some(line));
+            }
+            is_begun = true;
+            let end = memchr2(b'\n', b'\r', here);
+            line.push(&here[..end.unwrap_or(here.len())]);
+            let used = end.map_or(here.len(), |end| end + 1);
+            self.reader.consume(used);
+            if end.is_some() {
+                return Ok(Some(line));
             }
         }
     }
 
-    /// Reads on to the next line.
-    fn skip_line(&mut self) -> Option<Item> {
-        self.reader.skip_until(b'\n').err().map(|error| self.broken(&error))
-    }
-
-    fn broken(&self, error: &io::Error) -> Item {
-        Item::Bad { shown: self.name.clone(), why: format!("cannot read on: {error}") }
+    /// Nothing more will come of it.
+    fn end(&mut self, why: String) -> Item {
+        self.reader = BufReader::new(Box::new(io::empty()));
+        Item::Bad { shown: Address::new(&*self.name), why }
     }
 }
 
-fn item(line: &[u8]) -> Option<Item> {
-    let line = line.trim_ascii();
-    if line.is_empty() || line.starts_with(b"#") {
-        return None;
+impl Line {
+    fn push(&mut self, more: &[u8]) {
+        let room = LINE_BYTES_MAX - self.text.len();
+        self.text.extend_from_slice(&more[..more.len().min(room)]);
+        self.is_too_long |= more.len() > room;
     }
-    Some(match str::from_utf8(line) {
-        Ok(url) => Item::Url(url.to_owned()),
-        Err(_) => Item::Bad {
-            shown: String::from_utf8_lossy(line).into_owned(),
-            why: "the line is not UTF-8".into(),
-        },
-    })
+
+    /// What stands in it: `URL`, or `URL # a note`, or nothing.
+    fn item(&self) -> Option<Item> {
+        // Lists that begin with a mark may have been put together.
+        let text = self.text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&self.text);
+        let text = text.trim_ascii();
+        let is_note =
+            |at: &usize| matches!(text.get(at.wrapping_sub(1)), None | Some(b' ' | b'\t'));
+        let end = memmem::find_iter(text, b"#").find(is_note).unwrap_or(text.len());
+        let text = text[..end].trim_ascii_end();
+        let bad = |why: &str| {
+            let shown = Address::new(String::from_utf8_lossy(text));
+            Some(Item::Bad { shown, why: why.to_owned() })
+        };
+        match str::from_utf8(text) {
+            _ if self.is_too_long => {
+                let shown = Address::new(String::from_utf8_lossy(text));
+                let beginning: String = shown.shown().chars().take(60).chain(['…']).collect();
+                let why = format!("the line is longer than {LINE_BYTES_MAX} bytes");
+                Some(Item::Bad { shown: Address::new(beginning), why })
+            }
+            Ok("") => None,
+            Ok(url) => Some(Item::Url(Address::new(url))),
+            Err(_) => bad("the line is not UTF-8"),
+        }
+    }
+}
+
+/// Whether a list begins so, as those of some editors and shells do.
+fn is_utf16(line: &[u8]) -> bool {
+    matches!(line, [0xff, 0xfe, ..] | [0xfe, 0xff, ..])
 }
 
 #[cfg(test)]
@@ -166,9 +222,8 @@ mod tests {
     }
 
     fn input(reader: impl Read + Send + 'static) -> Input {
-        let reader = BufReader::new(Box::new(reader) as Box<dyn Read + Send>);
-        let lines = Lines { name: "list".into(), reader };
-        Input { sources: [Source::Url("first".into()), Source::Lines(lines)].into() }
+        let lines = Lines::new("list", reader);
+        Input { sources: [Source::Url(Address::new("first")), Source::Lines(lines)].into() }
     }
 
     /// Everything, read in pieces of at most `max`, and how large the largest was.
@@ -180,7 +235,7 @@ mod tests {
     }
 
     fn url(text: &str) -> Item {
-        Item::Url(text.into())
+        Item::Url(Address::new(text))
     }
 
     #[test]
@@ -207,7 +262,7 @@ mod tests {
         drop(pipe);
         let broken = input.read(10);
         assert!(
-            matches!(&broken[..], [Item::Bad { shown, why }] if shown == "list" && why.contains("torn"))
+            matches!(&broken[..], [Item::Bad { shown, why }] if shown.shown() == "list" && why.contains("torn"))
         );
         assert_eq!(input.read(10), []);
     }
@@ -220,6 +275,73 @@ mod tests {
         assert!(matches!(&items[1], Item::Bad { why, .. } if why.contains("longer than 65536")));
         assert!(matches!(&items[2], Item::Bad { why, .. } if why.contains("not UTF-8")));
         assert_eq!(items[3..], [url("http://a/")]);
+    }
+
+    #[test]
+    fn lists_from_everywhere_are_read() {
+        for (text, urls) in [
+            (
+                &b"\xef\xbb\xbfhttp://a/\r\n\xef\xbb\xbfhttp://b/\n"[..],
+                &["http://a/", "http://b/"][..],
+            ),
+            (b"\xef\xbb\xbf# only a note\n", &[]),
+            (b"http://a/\rhttp://b/\r\rhttp://c/", &["http://a/", "http://b/", "http://c/"]),
+            (
+                b"http://a/ # the first\nhttp://b/#part\t#note # more\n",
+                &["http://a/", "http://b/#part"],
+            ),
+            (b"http://a/?x=#y#z\n  # note\n#\n", &["http://a/?x=#y#z"]),
+            (b"http://a/\xc3\xbc # J\xc3\xbcrgen\n", &["http://a/\u{fc}"]),
+        ] {
+            // However it comes.
+            for size in 1..=text.len() {
+                let pieces = text.chunks(size).map(<[u8]>::to_vec).collect();
+                let (items, _) = all(input(Pieces(pieces)), 10);
+                let expected: Vec<_> = ["first"].iter().chain(urls).map(|text| url(text)).collect();
+                assert_eq!(items, expected, "{}", text.escape_ascii());
+            }
+        }
+    }
+
+    /// Gives one piece after the other.
+    struct Pieces(VecDeque<Vec<u8>>);
+
+    impl Read for Pieces {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let piece = self.0.pop_front().unwrap_or_default();
+            buffer[..piece.len()].copy_from_slice(&piece);
+            Ok(piece.len())
+        }
+    }
+
+    #[test]
+    fn a_list_in_another_encoding_is_called_by_its_name() {
+        for text in [&b"\xff\xfeh\0t\0\n\0x\0"[..], b"\xfe\xff\0h\0t\0\n\0x"] {
+            let (items, _) = all(input(io::Cursor::new(text.to_vec())), 10);
+            assert_eq!(items.len(), 2, "one complaint: {items:?}");
+            assert!(
+                matches!(&items[1], Item::Bad { shown, why } if shown.shown() == "list" && why.contains("UTF-16"))
+            );
+        }
+    }
+
+    #[test]
+    fn no_complaint_about_a_line_shows_a_password() {
+        let long = format!("http://me:{}@h/", "secret".repeat(LINE_BYTES_MAX / 12));
+        let text =
+            [long.as_bytes(), &[b'x'; LINE_BYTES_MAX], b"\nhttp://me:secret@h/\xff\n"].concat();
+        let (items, _) = all(input(io::Cursor::new(text)), 10);
+        let shown: Vec<_> = items
+            .iter()
+            .map(|item| match item {
+                Item::Url(url) => url.shown().into_owned(),
+                Item::Bad { shown, .. } => shown.shown().into_owned(),
+            })
+            .collect();
+        assert_eq!(shown.len(), 3);
+        assert!(shown[1].starts_with("http://h/xxx") && shown[1].ends_with('…'), "{shown:?}");
+        assert_eq!(shown[2], "http://h/\u{fffd}");
+        assert!(!format!("{items:?}").contains("secret"));
     }
 
     #[test]

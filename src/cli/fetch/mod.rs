@@ -3,6 +3,7 @@
 //! Reading order: `batch` is the whole; `input`, `schedule`, `worker`, `report` and `output` are the
 //! stations of a URL on its way through it.
 
+mod address;
 mod batch;
 mod characters;
 mod input;
@@ -50,7 +51,7 @@ Durations and sizes have a unit: 25s, 500ms, 1m 30s; 512B, 16KiB, 1MB.
 
 Examples:
   helloop fetch http://localhost:8080/World       one URL
-  helloop fetch -i urls.txt                       one URL a line; # begins a comment
+  helloop fetch -i urls.txt                       one URL a line; # begins a note
   grep -o 'http[^ ]*' log | helloop fetch - -j 20 at most 20 at once
   helloop fetch --json --fail -i urls.txt         for programs; a 404 is a failure
   helloop fetch -O pages -i urls.txt              keep the bodies

@@ -6,13 +6,14 @@ use helloop::Printable;
 use helloop::client::{Error, Timings};
 use helloop::http::Status;
 
+use super::address::Address;
 use super::characters::Count;
 use crate::cli::json::Object;
 
 /// What became of one URL.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// As it was given.
+    /// As it was given, without user name and password.
     pub(super) url: String,
     /// Requests that were tried, redirects not counted.
     pub(super) attempts: u32,
@@ -59,7 +60,8 @@ pub(super) enum Failure {
 
 impl Outcome {
     /// Nothing was even tried.
-    pub(super) fn untried(url: String, failure: Failure) -> Outcome {
+    pub(super) fn untried(url: &Address, failure: Failure) -> Outcome {
+        let url = url.shown().into_owned();
         Outcome { url, attempts: 0, reply: None, result: Err(failure) }
     }
 
@@ -192,14 +194,14 @@ mod tests {
         );
         let failure = Failure::Input("the line is not UTF-8".into());
         assert_eq!(
-            Outcome::untried("\u{1b}[31mü".into(), failure).json(),
+            Outcome::untried(&Address::new("\u{1b}[31mü"), failure).json(),
             r#"{"url":"\u001b[31m\u00fc","final_url":null,"status":null,"bytes":null,"characters":null,"undecodable":null,"content_encoding":null,"file":null,"attempts":0,"timings_us":null,"error":"input","phase":null,"message":"the line is not UTF-8"}"#
         );
     }
 
     #[test]
     fn failures_say_why_and_send_nothing_to_the_terminal() {
-        let text = |failure| Outcome::untried("\u{1b}[31mü\n".into(), failure).text();
+        let text = |failure| Outcome::untried(&Address::new("\u{1b}[31mü\n"), failure).text();
         assert_eq!(
             text(Failure::Status(404)),
             r"Error fetching \u{1b}[31mü\n: the server answered 404 Not Found"

@@ -10,6 +10,8 @@ use std::rc::Rc;
 use helloop::world::Time;
 use url::{Position, Url};
 
+use super::address::Address;
+
 /// URLs that wait here to be begun, as long as they can be begun. At the limit: nothing more is read.
 const WAITING_MAX: usize = 1024;
 
@@ -29,7 +31,7 @@ const JOB_BYTES: usize = size_of::<Job>() + 96;
 pub(super) struct Job {
     /// Its place in the input, from 0.
     pub(super) number: u64,
-    pub(super) url: String,
+    pub(super) url: Address,
     /// The name of the file for its body, if it is to go into one.
     pub(super) file: Option<String>,
     /// Attempts that have begun.
@@ -205,7 +207,7 @@ impl Schedule {
 
     fn wait(&mut self, job: Job) {
         self.waiting += 1;
-        let origin = self.origin(&job.url);
+        let origin = self.origin(&job.url.shown());
         self.change(&origin, |host| drop(host.waiting.insert(job.number, job)));
     }
 
@@ -250,7 +252,7 @@ impl Host {
 }
 
 impl Job {
-    pub(super) fn new(number: u64, url: String, file: Option<String>) -> Job {
+    pub(super) fn new(number: u64, url: Address, file: Option<String>) -> Job {
         Job { number, url, file, attempts: 0 }
     }
 
@@ -265,7 +267,7 @@ mod tests {
     use std::time::Duration;
 
     fn job(number: u64, url: &str) -> Job {
-        Job::new(number, url.to_owned(), None)
+        Job::new(number, Address::new(url), None)
     }
 
     fn schedule(running_max: usize, per_host_max: Option<usize>, urls: &[&str]) -> Schedule {
@@ -304,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_full_host_does_not_hold_up_others() {
-        let urls = ["http://a/1", "http://a/2", "http://A:80/3", "http://a:81/4", "https://b/"];
+        let urls = ["http://a/1", "http://u:p@a/2", "http://A:80/3", "http://a:81/4", "https://b/"];
         let mut schedule = schedule(9, Some(1), &urls);
         let begun = begin(&mut schedule);
         assert_eq!(numbers(&begun), [0, 3, 4]);

@@ -58,9 +58,12 @@ impl Worker {
         let wish = prospect.wish().filter(|_| self.retries_max > 0);
         let wish = reply.as_ref().zip(wish).map(|(reply, wish)| (reply.url.clone(), wish));
         let next = match pause {
-            None => Next::Nothing(Outcome { url: job.url, attempts: job.attempts, reply, result }),
+            None => {
+                let url = job.url.shown().into_owned();
+                Next::Nothing(Outcome { url, attempts: job.attempts, reply, result })
+            }
             Some(pause) => {
-                let (url, attempts) = (Printable(&job.url), job.attempts);
+                let (url, attempts) = (Printable(job.url.shown()), job.attempts);
                 log::debug!("{url}: attempt {attempts} failed, the next in {pause:?}");
                 Next::Again(job, pause)
             }
@@ -69,7 +72,7 @@ impl Worker {
     }
 
     async fn attempt(&self, job: &Job) -> (Option<ReplyFacts>, Result<Body, Failure>, Prospect) {
-        let mut reply = match self.send(&job.url).await {
+        let mut reply = match self.send(job.url.with_credentials()).await {
             Ok(reply) => reply,
             Err(error) => {
                 let prospect = Prospect::of_error(error.kind());
