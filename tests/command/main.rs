@@ -25,6 +25,8 @@ mod fetch;
 #[cfg(feature = "cli")]
 mod loops;
 #[cfg(feature = "cli")]
+mod pages;
+#[cfg(feature = "cli")]
 #[allow(dead_code, reason = "shared with the tests of the client")]
 #[path = "../client/server.rs"]
 mod server;

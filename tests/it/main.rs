@@ -11,6 +11,8 @@ mod text;
 mod transcripts;
 /// Raw requests by category, and what becomes of their connections.
 mod catalogue;
+/// What would be published.
+mod package;
 /// The page that says which clauses of the RFCs are kept.
 mod conformance;
 /// Every row of the table of what the greeting server answers.
