@@ -74,7 +74,7 @@ fn fact_65_run_cancels_what_is_left() {
     say!("run() returned");
     printed(["main ends", "a cancelled", "b cancelled", "run() returned"]);
     let [line] = logged().try_into().unwrap();
-    assert!(line.contains("(coroutine) panicked while it was dropped"), "{line}");
+    assert!(line.contains("coroutine Task-3 panicked while it was dropped"), "{line}");
     assert!(line.ends_with(": in the clean-up"), "{line}");
 }
 
