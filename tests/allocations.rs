@@ -2,13 +2,17 @@
 //! connection. What the client allocates for a fetch. A binary of its own, because it counts with a global allocator of its own.
 
 use std::cell::Cell;
+use std::future::{Future, pending};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
 
 use allocation_counter::measure;
-use helloop::event_loop::EventLoop;
+use helloop::coroutine::{
+    self, JoinError, JoinHandle, Promise, Queue, Resolver, ReturnWhen, Semaphore, TaskGroup,
+};
+use helloop::event_loop::{EventLoop, Handle};
 use helloop::greeting::Greeting;
 use helloop::http::{
     Answer, BodyPolicy, DateCache, Exchange, Handled, Handler, Request, Response, Want,
@@ -16,6 +20,7 @@ use helloop::http::{
 use helloop::limits::Limits;
 use helloop::observe::Event;
 use helloop::server::{Attached, Server, Service};
+use helloop::world::sim::Sim;
 
 const GET: &[u8] = b"GET /World HTTP/1.1\r\nHost: localhost:8080\r\nUser-Agent: test\r\n\
     Accept: */*\r\nAccept-Language: en\r\nX-Escaped: %C3%BC\r\n\r\n";
@@ -231,6 +236,148 @@ fn an_idle_connection_owns_no_buffer() {
     assert!(each >= 64, "{each} bytes cannot be all: something is not counted");
 }
 
+/// Rounds of waiting for what does not come, and bytes that all of them together may leave: less than
+/// one in every round.
+const ROUNDS: usize = 2_000;
+const BYTES_LEFT_MAX: i64 = 1_000;
+
+/// What outlives by far those who wait for it.
+struct LongLived {
+    handle: Handle,
+    /// Empty while somebody waits for it.
+    task: Cell<Option<JoinHandle<()>>>,
+    never: coroutine::Event,
+    promise: Promise<()>,
+    /// Without a permit.
+    semaphore: Semaphore,
+    /// Without room; its item is never done with.
+    full: Queue<()>,
+    empty: Queue<()>,
+    resolver: Resolver,
+}
+
+impl LongLived {
+    fn new(handle: &Handle) -> LongLived {
+        let full = Queue::new(handle, 1);
+        full.put_nowait(()).expect("it has room for one");
+        let (never, promise) = (coroutine::Event::new(handle), handle.promise());
+        let ended = never.clone();
+        let task = handle.spawn(async move { ended.wait().await });
+        let look_up = |_| pending::<std::io::Result<Vec<SocketAddr>>>();
+        LongLived {
+            handle: handle.clone(),
+            task: Cell::new(Some(task)),
+            never,
+            promise,
+            semaphore: Semaphore::new(handle, 0),
+            full,
+            empty: Queue::new(handle, 1),
+            resolver: Resolver::with_look_up(handle, Duration::from_secs(1), look_up),
+        }
+    }
+
+    /// Waits for the loop's shortest time.
+    async fn give_up<T>(&self, future: impl Future<Output = T>) {
+        let result = self.handle.timeout(Duration::from_nanos(1), future).await;
+        assert!(result.is_err(), "it does not come");
+    }
+
+    async fn wait_for_task(&self, when: ReturnWhen) {
+        let task = self.task.take().expect("nobody else waits for it");
+        let other = self.handle.spawn(pending::<()>());
+        let limit = Some(Duration::from_nanos(1));
+        let (ended, mut running) = self.handle.wait(vec![task, other], when, limit).await;
+        assert_eq!((ended.len(), running.len()), (0, 2));
+        running.pop().expect("the other one").cancel();
+        self.task.set(running.pop());
+    }
+
+    async fn wait_and_give_up(&self, construct: &str) {
+        let Self { handle, never, .. } = self;
+        match construct {
+            "Event::wait" => self.give_up(never.wait()).await,
+            "Promise::wait" => self.give_up(self.promise.wait()).await,
+            "Semaphore::acquire" => self.give_up(self.semaphore.acquire()).await,
+            "Queue::get" => self.give_up(self.empty.get()).await,
+            "Queue::put" => self.give_up(self.full.put(())).await,
+            "Queue::join" => self.give_up(self.full.join()).await,
+            "Resolver::resolve" => self.give_up(self.resolver.resolve("a.test")).await,
+            "Handle::sleep" => self.give_up(handle.sleep(Duration::from_secs(1))).await,
+            "Handle::wait, first" => self.wait_for_task(ReturnWhen::FirstCompleted).await,
+            "Handle::wait, all" => self.wait_for_task(ReturnWhen::AllCompleted).await,
+            "JoinHandle" => self.give_up(handle.spawn(pending::<()>())).await,
+            "Handle::gather" => {
+                let children = [never.clone(), never.clone()];
+                let waits = |event: coroutine::Event| async move { event.wait().await };
+                self.give_up(handle.gather(children.map(waits))).await;
+            }
+            "Handle::try_gather" => {
+                self.give_up(handle.try_gather([pending::<Result<(), JoinError>>()])).await;
+            }
+            "Handle::task_group" => {
+                let body = async |group: &TaskGroup<JoinError>| {
+                    let _task = group.spawn(pending::<Result<(), JoinError>>());
+                    Ok(())
+                };
+                self.give_up(handle.task_group(body)).await;
+            }
+            "add_done_callback" => {
+                let task = self.task.take().expect("nobody else waits for it");
+                let callback = task.add_done_callback(|_| panic!("it was taken back"));
+                assert!(task.remove_done_callback(callback));
+                assert!(!task.remove_done_callback(callback), "it is gone");
+                self.task.set(Some(task));
+                let callback = self.promise.add_done_callback(|_| panic!("it was taken back"));
+                assert!(self.promise.remove_done_callback(callback));
+            }
+            other => panic!("{other} is not known"),
+        }
+    }
+}
+
+const CONSTRUCTS: [&str; 15] = [
+    "Event::wait",
+    "Promise::wait",
+    "Semaphore::acquire",
+    "Queue::get",
+    "Queue::put",
+    "Queue::join",
+    "Resolver::resolve",
+    "Handle::sleep",
+    "Handle::wait, first",
+    "Handle::wait, all",
+    "JoinHandle",
+    "Handle::gather",
+    "Handle::try_gather",
+    "Handle::task_group",
+    "add_done_callback",
+];
+
+#[test]
+fn those_who_wait_and_give_up_leave_nothing() {
+    for construct in CONSTRUCTS {
+        let mut event_loop = EventLoop::with_world(Box::new(Sim::new(1)));
+        let long_lived = Rc::new(LongLived::new(event_loop.handle()));
+        let mut rounds = |count: usize| {
+            let long_lived = Rc::clone(&long_lived);
+            let rounds = async move {
+                for _ in 0..count {
+                    long_lived.wait_and_give_up(construct).await;
+                }
+                // Tasks that were cancelled end in their own time.
+                for _ in 0..5 {
+                    coroutine::yield_now().await;
+                }
+            };
+            event_loop.run_until_complete(rounds).expect("the loop runs");
+        };
+        // Tables have their size then.
+        rounds(100);
+        let left = measure(|| rounds(ROUNDS)).bytes_current;
+        assert!(left <= BYTES_LEFT_MAX, "{construct}: {left} bytes after {ROUNDS} rounds");
+    }
+}
+
 /// Allocations of a fetch, from its URL to its text. Each of them is a thing that outlives a call: the
 /// URL, the request and its bytes, the fetch's steps, the reply with its head and its body. Twelve were
 /// counted; the collections of another Rust may grow otherwise.
@@ -247,7 +394,6 @@ const ALLOCATIONS_PER_GATHERED_FETCH_MAX: u64 = 18;
 mod fetching {
     use super::*;
     use helloop::client::{Client, Error};
-    use helloop::event_loop::Handle;
     use helloop::server::Running;
 
     /// On a thread of its own, so that what it allocates is not counted.

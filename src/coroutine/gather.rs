@@ -7,11 +7,12 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
 use super::promise::{Done, Promise};
-use super::spawn::{JoinError, JoinHandle};
+use super::spawn::JoinError;
+use super::watched::Watched;
 use crate::event_loop::Handle;
 
 impl Handle {
@@ -24,8 +25,7 @@ impl Handle {
     where
         F: Future<Output: 'static> + 'static,
     {
-        let children = Children::spawn(self, coroutines);
-        children.when_each_ends(|children, _| children.end_if_all_ended());
+        let children = Children::spawn(self, coroutines, |children, _| children.end_if_all_ended());
         Gather { children, done: None }
     }
 
@@ -39,10 +39,9 @@ impl Handle {
         T: 'static,
         E: From<JoinError> + 'static,
     {
-        let children = Children::spawn(self, coroutines);
         let first_failure = Rc::new(Cell::new(None));
         let failure = Rc::clone(&first_failure);
-        children.when_each_ends(move |children, index| {
+        let children = Children::spawn(self, coroutines, move |children, index| {
             if let Some(error) = children.failure(index)
                 && !children.ended.is_done()
             {
@@ -55,9 +54,10 @@ impl Handle {
     }
 }
 
-/// Tasks that are awaited together.
+/// Tasks that are awaited together. Those that run on when nobody awaits them any more know nothing of
+/// it.
 struct Children<T> {
-    tasks: RefCell<Vec<JoinHandle<T>>>,
+    tasks: RefCell<Watched<T>>,
     /// Children whose end was not yet noticed.
     left: Cell<usize>,
     /// Set when there is a result.
@@ -65,8 +65,13 @@ struct Children<T> {
 }
 
 impl<T: 'static> Children<T> {
+    /// Calls `then` with each child's place when that child has ended.
     #[track_caller]
-    fn spawn<F>(handle: &Handle, coroutines: impl IntoIterator<Item = F>) -> Rc<Children<T>>
+    fn spawn<F>(
+        handle: &Handle,
+        coroutines: impl IntoIterator<Item = F>,
+        then: impl Fn(&Children<T>, usize) + 'static,
+    ) -> Rc<Children<T>>
     where
         F: Future<Output = T> + 'static,
     {
@@ -76,24 +81,19 @@ impl<T: 'static> Children<T> {
         for coroutine in coroutines {
             tasks.push(handle.spawn(coroutine));
         }
-        let left = Cell::new(tasks.len());
-        let ended = handle.promise();
-        if tasks.is_empty() {
-            ended.set(()).expect("it is new");
-        }
-        Rc::new(Children { tasks: RefCell::new(tasks), left, ended })
-    }
-
-    /// Calls `then` with each child's place when that child has ended.
-    fn when_each_ends(self: &Rc<Self>, then: impl Fn(&Self, usize) + 'static) {
         let then = Rc::new(then);
-        for (index, task) in self.tasks.borrow().iter().enumerate() {
-            let (children, then) = (Rc::clone(self), Rc::clone(&then));
-            task.add_done_callback(move |_| {
+        let children = Rc::new_cyclic(|children: &Weak<Children<T>>| {
+            let children = Weak::clone(children);
+            let tasks = Watched::new(tasks, move |index| {
+                let Some(children) = children.upgrade() else { return };
                 children.left.set(children.left.get() - 1);
                 then(&children, index);
             });
-        }
+            let left = Cell::new(tasks.running());
+            Children { tasks: RefCell::new(tasks), left, ended: handle.promise() }
+        });
+        children.end_if_all_ended();
+        children
     }
 
     fn end_if_all_ended(&self) {
@@ -109,11 +109,12 @@ impl<T: 'static> Children<T> {
 
     fn results(&self) -> Vec<Result<T, JoinError>> {
         let mut tasks = self.tasks.borrow_mut();
-        tasks.iter_mut().map(|task| task.take().unwrap_or(Err(JoinError::Cancelled))).collect()
+        let tasks = tasks.tasks_mut().iter_mut();
+        tasks.map(|task| task.take().unwrap_or(Err(JoinError::Cancelled))).collect()
     }
 
     fn cancel(&self) {
-        for task in self.tasks.borrow().iter() {
+        for task in self.tasks.borrow().tasks() {
             task.cancel();
         }
     }
@@ -123,10 +124,11 @@ impl<T: 'static, E: From<JoinError> + 'static> Children<Result<T, E>> {
     /// Takes the failure of a child that has ended; leaves a value where it is.
     fn failure(&self, index: usize) -> Option<E> {
         let mut tasks = self.tasks.borrow_mut();
-        if !tasks[index].has_failed(Result::is_ok) {
+        let task = &mut tasks.tasks_mut()[index];
+        if !task.has_failed(Result::is_ok) {
             return None;
         }
-        match tasks[index].take()? {
+        match task.take()? {
             Ok(Ok(_)) => None,
             Ok(Err(error)) => Some(error),
             Err(error) => Some(error.into()),

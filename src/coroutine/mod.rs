@@ -40,6 +40,7 @@ mod blocking;
 mod budget;
 mod gather;
 mod group;
+mod line;
 mod listener;
 mod lookers;
 mod promise;
@@ -55,12 +56,17 @@ mod sync;
 mod timeout;
 mod wait;
 mod waits;
+mod watched;
 
 pub use blocking::{Blocking, Executor};
 #[cfg(feature = "client")]
 pub(crate) use budget::{Budgets, others_first};
 pub use gather::{Gather, TryGather};
 pub use group::{GroupError, TaskGroup};
+#[cfg(test)]
+pub(crate) use line::steps;
+#[cfg(feature = "client")]
+pub(crate) use line::{Place, Places};
 pub use listener::{Listener, StreamServer};
 pub use promise::{Cancelled, InvalidState, Promise};
 pub use queue::{Full, Queue};
@@ -70,6 +76,7 @@ pub(crate) use relay::Relay;
 pub(crate) use resolve::with_port;
 pub use resolve::{ResolveError, Resolver};
 pub use sleep::{Sleep, yield_now};
+pub use slot::DoneCallback;
 pub use spawn::{Canceller, JoinError, JoinHandle, Shield};
 pub use split::{NotOneStream, ReadHalf, WriteHalf};
 pub use stream::Stream;

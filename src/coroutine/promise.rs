@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::slot::{Slot, Value};
+use super::line::Place;
+use super::slot::{DoneCallback, Slot, Value};
 use crate::event_loop::Handle;
 
 /// A value that somebody will set, once, and that others await. Clones are the same promise.
@@ -82,8 +83,14 @@ impl<T> Promise<T> {
     /// Hands `callback` to the loop when the promise is done; at once if it is done already. Either
     /// way it runs in a turn to come.
     #[track_caller]
-    pub fn add_done_callback(&self, callback: impl FnOnce(&Handle) + 'static) {
-        self.slot.add_done_callback(callback);
+    pub fn add_done_callback(&self, callback: impl FnOnce(&Handle) + 'static) -> DoneCallback {
+        self.slot.add_done_callback(callback)
+    }
+
+    /// Takes back a callback that was added to this promise. False if the promise was done before, and
+    /// the callback has run or will.
+    pub fn remove_done_callback(&self, callback: DoneCallback) -> bool {
+        self.slot.remove_done_callback(callback)
     }
 
     /// Waits without a value; used by those who then look for themselves.
@@ -134,7 +141,7 @@ impl<T> fmt::Debug for Promise<T> {
 pub(super) struct Done<T> {
     promise: Promise<T>,
     /// Our place among the waiters.
-    waiting: Option<u64>,
+    waiting: Option<Place>,
 }
 
 impl<T> Future for Done<T> {

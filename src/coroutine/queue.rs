@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 
-use super::promise::Promise;
+use super::line::Called;
 use super::sync::Event;
 use crate::event_loop::Handle;
 
@@ -16,8 +16,11 @@ pub struct Queue<T> {
 }
 
 struct Inner<T> {
-    handle: Handle,
     state: RefCell<State<T>>,
+    /// Who waits for an item. A call says that there is one.
+    getters: Called,
+    /// Who waits for room. A call says that there is some.
+    putters: Called,
     /// Set while everything that was put was also done.
     all_done: Event,
 }
@@ -28,8 +31,6 @@ struct State<T> {
     bound: usize,
     /// Items that were put and not reported as done.
     unfinished: usize,
-    getters: VecDeque<Promise<()>>,
-    putters: VecDeque<Promise<()>>,
 }
 
 /// The queue is full; this is the item that was to be put.
@@ -51,16 +52,11 @@ impl<T> Queue<T> {
     /// If `bound` is zero: nothing could ever be put.
     pub fn new(handle: &Handle, bound: usize) -> Queue<T> {
         assert!(bound > 0, "a queue has room for at least one item");
-        let state = State {
-            items: VecDeque::new(),
-            bound,
-            unfinished: 0,
-            getters: VecDeque::new(),
-            putters: VecDeque::new(),
-        };
+        let state = State { items: VecDeque::new(), bound, unfinished: 0 };
+        let (state, getters, putters) = (RefCell::new(state), Called::new(), Called::new());
         let all_done = Event::new(handle);
         all_done.set();
-        let inner = Inner { handle: handle.clone(), state: RefCell::new(state), all_done };
+        let inner = Inner { state, getters, putters, all_done };
         Queue { inner: Rc::new(inner) }
     }
 
@@ -69,7 +65,7 @@ impl<T> Queue<T> {
         let mut item = item;
         while let Err(Full(back)) = self.put_nowait(item) {
             item = back;
-            self.wait_in(|state| &mut state.putters).await;
+            self.wait_in(&self.inner.putters).await;
         }
     }
 
@@ -84,8 +80,9 @@ impl<T> Queue<T> {
         }
         state.items.push_back(item);
         state.unfinished += 1;
+        drop(state);
         self.inner.all_done.clear();
-        wake_oldest(&mut state.getters);
+        self.inner.getters.call();
         Ok(())
     }
 
@@ -95,15 +92,14 @@ impl<T> Queue<T> {
             if let Some(item) = self.get_nowait() {
                 return item;
             }
-            self.wait_in(|state| &mut state.getters).await;
+            self.wait_in(&self.inner.getters).await;
         }
     }
 
     /// Takes the oldest item, if there is one.
     pub fn get_nowait(&self) -> Option<T> {
-        let mut state = self.inner.state.borrow_mut();
-        let item = state.items.pop_front()?;
-        wake_oldest(&mut state.putters);
+        let item = self.inner.state.borrow_mut().items.pop_front()?;
+        self.inner.putters.call();
         Some(item)
     }
 
@@ -135,38 +131,12 @@ impl<T> Queue<T> {
         self.len() == 0
     }
 
-    async fn wait_in(&self, queue: fn(&mut State<T>) -> &mut VecDeque<Promise<()>>) {
-        let turn = self.inner.handle.promise();
-        queue(&mut self.inner.state.borrow_mut()).push_back(turn.clone());
-        let waiting = Waiting { inner: &self.inner, queue, turn };
-        waiting.turn.done().await;
-        std::mem::forget(waiting);
-    }
-}
-
-fn wake_oldest(waiters: &mut VecDeque<Promise<()>>) {
-    if let Some(oldest) = waiters.pop_front() {
-        oldest.set(()).expect("a waiter in the queue was not woken");
-    }
-}
-
-/// A place in a queue of waiters that is given up when its coroutine is cancelled; if it was woken
-/// meanwhile, the next is woken instead.
-struct Waiting<'a, T> {
-    inner: &'a Inner<T>,
-    queue: fn(&mut State<T>) -> &mut VecDeque<Promise<()>>,
-    turn: Promise<()>,
-}
-
-impl<T> Drop for Waiting<'_, T> {
-    fn drop(&mut self) {
-        let waiters = &mut *self.inner.state.borrow_mut();
-        let waiters = (self.queue)(waiters);
-        if self.turn.is_done() {
-            return wake_oldest(waiters);
-        }
-        self.turn.cancel();
-        waiters.retain(|waiter| !waiter.is_cancelled());
+    async fn wait_in(&self, line: &Called) {
+        // If who is called is cancelled before it looks, the next looks instead.
+        let pass_on = || {
+            line.call();
+        };
+        line.wait(pass_on).await;
     }
 }
 

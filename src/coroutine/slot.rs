@@ -3,9 +3,9 @@
 //! handle.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
+use super::line::{Line, Place};
 use super::promise::Cancelled;
 use crate::event_loop::{Callback, Handle, Task};
 
@@ -17,9 +17,7 @@ pub(super) struct Slot<T> {
 struct State<T> {
     value: Value<T>,
     /// Who is told; empty once the value is settled.
-    waiters: Waiters,
-    /// Waiters ever.
-    sequence: u64,
+    waiters: Line<Waiter>,
 }
 
 pub(super) enum Value<T> {
@@ -30,14 +28,12 @@ pub(super) enum Value<T> {
     Taken,
 }
 
-/// Who waits, in the order in which they began to. One waiter, the usual number, needs no
-/// allocation.
-#[derive(Default)]
-enum Waiters {
-    #[default]
-    None,
-    One(u64, Waiter),
-    Many(VecDeque<(u64, Waiter)>),
+/// A callback that waits for the end of a task or for a promise, for taking it back. Dropping this
+/// changes nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct DoneCallback {
+    /// `None` if it was handed to the loop at once.
+    place: Option<Place>,
 }
 
 enum Waiter {
@@ -49,7 +45,7 @@ enum Waiter {
 
 impl<T> Slot<T> {
     pub(super) fn new(handle: &Handle) -> Slot<T> {
-        let state = State { value: Value::Pending, waiters: Waiters::None, sequence: 0 };
+        let state = State { value: Value::Pending, waiters: Line::new() };
         Slot { handle: handle.clone(), state: RefCell::new(state) }
     }
 
@@ -61,13 +57,9 @@ impl<T> Slot<T> {
         let waiters = {
             let mut state = self.state.borrow_mut();
             state.value = value;
-            std::mem::take(&mut state.waiters)
+            state.waiters.call_all()
         };
-        match waiters {
-            Waiters::None => {}
-            Waiters::One(_, waiter) => self.tell(waiter),
-            Waiters::Many(all) => all.into_iter().for_each(|(_, waiter)| self.tell(waiter)),
-        }
+        waiters.for_each(|waiter| self.tell(waiter));
         true
     }
 
@@ -83,13 +75,21 @@ impl<T> Slot<T> {
     }
 
     #[track_caller]
-    pub(super) fn add_done_callback(&self, callback: impl FnOnce(&Handle) + 'static) {
+    pub(super) fn add_done_callback(
+        &self,
+        callback: impl FnOnce(&Handle) + 'static,
+    ) -> DoneCallback {
         let callback = Waiter::Callback(Box::new(Callback::new(callback)));
         if self.is_done() {
             self.tell(callback);
-        } else {
-            self.state.borrow_mut().wait(callback);
+            return DoneCallback { place: None };
         }
+        DoneCallback { place: Some(self.state.borrow_mut().waiters.join(callback)) }
+    }
+
+    /// False if it was handed to the loop, or taken back before.
+    pub(super) fn remove_done_callback(&self, callback: DoneCallback) -> bool {
+        callback.place.is_some_and(|place| self.leave(place))
     }
 
     /// Moves the value out; `None` if there is none. Afterwards the slot counts as settled.
@@ -112,14 +112,14 @@ impl<T> Slot<T> {
 
     /// Waits until the value is settled. `place` is that of the caller among the waiters: `None` at
     /// first and when this is ready.
-    pub(super) fn poll_done(&self, place: &mut Option<u64>, cx: &Context<'_>) -> Poll<()> {
+    pub(super) fn poll_done(&self, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<()> {
         if self.is_done() {
             *place = None;
             return Poll::Ready(());
         }
         let waker = Waiter::Waker(cx.waker().clone());
         let mut state = self.state.borrow_mut();
-        match place.and_then(|id| state.waiters.get_mut(id)) {
+        match place.and_then(|place| state.waiters.get_mut(place)) {
             // Polled for another reason: the place stays.
             Some(waiter) => {
                 let before = std::mem::replace(waiter, waker);
@@ -127,62 +127,15 @@ impl<T> Slot<T> {
                 drop(state);
                 drop(before);
             }
-            None => *place = Some(state.wait(waker)),
+            None => *place = Some(state.waiters.join(waker)),
         }
         Poll::Pending
     }
 
-    /// Gives a place up.
-    pub(super) fn leave(&self, place: u64) {
-        let waiter = self.state.borrow_mut().waiters.remove(place);
-        drop(waiter);
-    }
-}
-
-impl<T> State<T> {
-    fn wait(&mut self, waiter: Waiter) -> u64 {
-        self.sequence += 1;
-        self.waiters.push(self.sequence, waiter);
-        self.sequence
-    }
-}
-
-impl Waiters {
-    fn push(&mut self, id: u64, waiter: Waiter) {
-        match std::mem::take(self) {
-            Waiters::None => *self = Waiters::One(id, waiter),
-            Waiters::One(first, one) => {
-                *self = Waiters::Many(VecDeque::from([(first, one), (id, waiter)]));
-            }
-            Waiters::Many(mut all) => {
-                all.push_back((id, waiter));
-                *self = Waiters::Many(all);
-            }
-        }
-    }
-
-    fn get_mut(&mut self, id: u64) -> Option<&mut Waiter> {
-        match self {
-            Waiters::One(first, waiter) if *first == id => Some(waiter),
-            Waiters::None | Waiters::One(..) => None,
-            Waiters::Many(all) => {
-                all.iter_mut().find(|waiter| waiter.0 == id).map(|waiter| &mut waiter.1)
-            }
-        }
-    }
-
-    fn remove(&mut self, id: u64) -> Option<Waiter> {
-        match self {
-            Waiters::None => None,
-            Waiters::One(first, _) if *first != id => None,
-            Waiters::One(..) => match std::mem::take(self) {
-                Waiters::One(_, waiter) => Some(waiter),
-                Waiters::None | Waiters::Many(_) => unreachable!("it is one"),
-            },
-            Waiters::Many(all) => {
-                let at = all.iter().position(|waiter| waiter.0 == id)?;
-                all.remove(at).map(|(_, waiter)| waiter)
-            }
-        }
+    /// Gives a place up. False if nobody had it any more.
+    pub(super) fn leave(&self, place: Place) -> bool {
+        let waiter = self.state.borrow_mut().waiters.leave(place);
+        // Not under the borrow: what it holds is anybody's.
+        waiter.is_some()
     }
 }

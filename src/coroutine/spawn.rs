@@ -8,7 +8,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context as PollContext, Poll, Waker, ready};
 
-use super::slot::{Slot, Value};
+use super::line::Place;
+use super::slot::{DoneCallback, Slot, Value};
 use crate::event_loop::{Cause, Context, Flow, Handle, Lent, Task};
 use crate::id::TaskId;
 use crate::panics::caught;
@@ -262,7 +263,7 @@ impl Handle {
 pub struct JoinHandle<T> {
     join: Rc<Join<T>>,
     /// Its place among those who wait, while it is awaited.
-    waiting: Option<u64>,
+    waiting: Option<Place>,
     shielded: bool,
 }
 
@@ -295,8 +296,14 @@ impl<T> JoinHandle<T> {
 
     /// Hands `callback` to the loop when the task has ended.
     #[track_caller]
-    pub fn add_done_callback(&self, callback: impl FnOnce(&Handle) + 'static) {
-        self.join.result.add_done_callback(callback);
+    pub fn add_done_callback(&self, callback: impl FnOnce(&Handle) + 'static) -> DoneCallback {
+        self.join.result.add_done_callback(callback)
+    }
+
+    /// Takes back a callback that was added to this task. False if the task had ended before, and the
+    /// callback has run or will.
+    pub fn remove_done_callback(&self, callback: DoneCallback) -> bool {
+        self.join.result.remove_done_callback(callback)
     }
 
     /// Lets the task go on when this is dropped while it is awaited: asyncio's `shield`.

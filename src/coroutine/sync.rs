@@ -1,10 +1,10 @@
 //! A semaphore and an event. Waiters are served first come, first served.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 
+use super::line::Called;
 use super::promise::Promise;
 use crate::event_loop::Handle;
 
@@ -16,50 +16,43 @@ pub struct Semaphore {
 }
 
 struct Permits {
-    handle: Handle,
     /// Permits at the beginning.
     bound: usize,
     /// Permits that nobody has and nobody was handed.
     free: Cell<usize>,
-    /// Who waits, oldest first; each is set when it is handed a permit.
-    waiters: RefCell<VecDeque<Promise<()>>>,
+    /// Who waits. A call hands a permit over.
+    waiters: Called,
 }
 
 impl Permits {
     fn release(&self) {
-        let oldest = self.waiters.borrow_mut().pop_front();
-        match oldest {
-            Some(waiter) => waiter.set(()).expect("a waiter in the queue has nothing"),
-            None => self.free.set(self.free.get() + 1),
+        if !self.waiters.call() {
+            self.free.set(self.free.get() + 1);
         }
     }
 }
 
 impl Semaphore {
     /// A semaphore with so many permits.
-    pub fn new(handle: &Handle, permits: usize) -> Semaphore {
-        let (free, waiters) = (Cell::new(permits), RefCell::default());
-        let inner = Permits { handle: handle.clone(), bound: permits, free, waiters };
+    pub fn new(_: &Handle, permits: usize) -> Semaphore {
+        let inner = Permits { bound: permits, free: Cell::new(permits), waiters: Called::new() };
         Semaphore { inner: Rc::new(inner) }
     }
 
     /// Waits for a permit, which goes back when it is dropped.
     pub async fn acquire(&self) -> Permit {
-        if !self.is_locked() {
+        if self.is_locked() {
+            // A permit that is handed to who is cancelled meanwhile goes on to the next.
+            self.inner.waiters.wait(|| self.inner.release()).await;
+        } else {
             self.inner.free.set(self.inner.free.get() - 1);
-            return Permit { permits: Rc::clone(&self.inner) };
         }
-        let turn = self.inner.handle.promise();
-        self.inner.waiters.borrow_mut().push_back(turn.clone());
-        let waiting = Waiting { permits: &self.inner, turn };
-        waiting.turn.done().await;
-        std::mem::forget(waiting);
         Permit { permits: Rc::clone(&self.inner) }
     }
 
     /// True if an acquire would wait: no permit is free, or others wait already.
     pub fn is_locked(&self) -> bool {
-        self.inner.free.get() == 0 || !self.inner.waiters.borrow().is_empty()
+        self.inner.free.get() == 0 || self.inner.waiters.len() > 0
     }
 
     /// Permits that nobody has.
@@ -96,23 +89,6 @@ impl fmt::Display for ReleasedTooOften {
 }
 
 impl std::error::Error for ReleasedTooOften {}
-
-/// A place in the queue that is given up when its coroutine is cancelled; a permit that it was handed
-/// meanwhile goes on to the next.
-struct Waiting<'a> {
-    permits: &'a Permits,
-    turn: Promise<()>,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if self.turn.is_done() {
-            return self.permits.release();
-        }
-        self.turn.cancel();
-        self.permits.waiters.borrow_mut().retain(|waiter| !waiter.is_cancelled());
-    }
-}
 
 /// The right to be inside; goes back when it is dropped.
 #[must_use = "a permit that is dropped at once protects nothing"]
@@ -167,10 +143,9 @@ impl Event {
 
 impl fmt::Debug for Semaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let waiting = self.inner.waiters.borrow().len();
         f.debug_struct("Semaphore")
             .field("free", &self.inner.free.get())
-            .field("waiting", &waiting)
+            .field("waiting", &self.inner.waiters.len())
             .finish_non_exhaustive()
     }
 }

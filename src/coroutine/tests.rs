@@ -1,3 +1,5 @@
+mod growth;
+
 use super::*;
 use crate::world::sim::Sim;
 use std::cell::RefCell;
@@ -147,6 +149,36 @@ fn a_helper_thread_survives_payloads_and_values_that_panic_when_dropped() {
         assert_eq!(executor.run(|| 1).await, Ok(1));
     })
     .unwrap();
+}
+
+/// Neither the values of those that have ended, nor anything with those that have not.
+#[test]
+fn who_stops_waiting_for_many_keeps_nothing_of_them() {
+    simulated(|handle| async move {
+        let value = Rc::new(());
+        let child = |kind: usize| {
+            let value = Rc::clone(&value);
+            async move {
+                match kind {
+                    0 => Ok(value),
+                    1 => Err(JoinError::Cancelled),
+                    _ => std::future::pending().await,
+                }
+            }
+        };
+        let failed = handle.try_gather((0..3).map(child)).await;
+        assert_eq!(failed, Err::<Vec<_>, _>(JoinError::Cancelled));
+        // The one that runs on has its own.
+        assert_eq!(Rc::strong_count(&value), 1 + 1);
+        let never_awaited = handle.gather((0..3).map(child));
+        let mut results = as_completed(&handle, (0..3).map(child));
+        assert!(results.next().await.is_some());
+        yield_now().await;
+        drop((never_awaited, results));
+        yield_now().await;
+        assert_eq!(Rc::strong_count(&value), 1 + 3);
+        assert_eq!(handle.task_count(), 1 + 3);
+    });
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::Sleep;
@@ -33,17 +33,16 @@ impl Handle {
     ///
     /// A future that is ready at the first look gives its value, also with a duration of zero.
     pub fn timeout<F: Future>(&self, duration: Duration, future: F) -> Timeout<F> {
-        let sleep = self.sleep(duration);
-        Timeout { future: Some(Box::pin(future)), sleep, after: duration }
+        let running = Some((Box::pin(future), self.sleep(duration)));
+        Timeout { running, after: duration }
     }
 }
 
 /// See [`Handle::timeout`].
 #[must_use = "a timeout does nothing unless it is awaited"]
 pub struct Timeout<F> {
-    /// `None` once it is over.
-    future: Option<Pin<Box<F>>>,
-    sleep: Sleep,
+    /// The future and its end; `None` once it is over.
+    running: Option<(Pin<Box<F>>, Sleep)>,
     after: Duration,
 }
 
@@ -51,19 +50,19 @@ impl<F: Future> Future for Timeout<F> {
     type Output = Result<F::Output, Elapsed>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let Some(future) = &mut this.future else {
-            return Poll::Ready(Err(Elapsed { after: this.after }));
+        let elapsed = Elapsed { after: self.after };
+        let Some((future, sleep)) = &mut self.running else {
+            return Poll::Ready(Err(elapsed));
         };
-        if let Poll::Ready(value) = future.as_mut().poll(cx) {
-            this.future = None;
-            return Poll::Ready(Ok(value));
-        }
-        if Pin::new(&mut this.sleep).poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        this.future = None;
-        Poll::Ready(Err(Elapsed { after: this.after }))
+        let result = match future.as_mut().poll(cx) {
+            Poll::Ready(value) => Ok(value),
+            Poll::Pending => {
+                ready!(Pin::new(sleep).poll(cx));
+                Err(elapsed)
+            }
+        };
+        self.running = None;
+        Poll::Ready(result)
     }
 }
 

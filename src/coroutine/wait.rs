@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::queue::Queue;
 use super::spawn::{JoinError, JoinHandle};
+use super::watched::Watched;
 use crate::event_loop::Handle;
 
 /// When [`Handle::wait`] has waited enough.
@@ -21,38 +22,37 @@ pub enum ReturnWhen {
 
 impl Handle {
     /// Waits until the first or all of `tasks` have ended, or `timeout` is over (which is no error).
-    /// Gives those that have ended, and those that have not; cancels nothing.
+    /// Gives those that have ended, and those that have not; cancels nothing, and leaves nothing with
+    /// those that run on.
     pub async fn wait<T: 'static>(
         &self,
         tasks: Vec<JoinHandle<T>>,
         when: ReturnWhen,
         timeout: Option<Duration>,
     ) -> (Vec<JoinHandle<T>>, Vec<JoinHandle<T>>) {
-        let enough = self.promise();
         let running = tasks.iter().filter(|task| !task.is_finished()).count();
         let ended = tasks.len() - running;
         let left = match when {
             ReturnWhen::FirstCompleted => usize::from(ended == 0 && running > 0),
             ReturnWhen::AllCompleted => running,
         };
-        if left > 0 {
-            let left = Rc::new(Cell::new(left));
-            for task in tasks.iter().filter(|task| !task.is_finished()) {
-                let (enough, left) = (enough.clone(), Rc::clone(&left));
-                task.add_done_callback(move |_| {
-                    left.set(left.get().saturating_sub(1));
-                    if left.get() == 0 {
-                        // Later ends change nothing.
-                        let _ = enough.set(());
-                    }
-                });
-            }
-            match timeout {
-                None => drop(enough.wait().await),
-                Some(timeout) => drop(self.timeout(timeout, enough.wait()).await),
-            }
+        if left == 0 {
+            return tasks.into_iter().partition(JoinHandle::is_finished);
         }
-        tasks.into_iter().partition(JoinHandle::is_finished)
+        let enough = self.promise();
+        let (left, set) = (Rc::new(Cell::new(left)), enough.clone());
+        let tasks = Watched::new(tasks, move |_| {
+            left.set(left.get().saturating_sub(1));
+            if left.get() == 0 {
+                // Later ends change nothing.
+                let _ = set.set(());
+            }
+        });
+        match timeout {
+            None => drop(enough.wait().await),
+            Some(timeout) => drop(self.timeout(timeout, enough.wait()).await),
+        }
+        tasks.into_tasks().into_iter().partition(JoinHandle::is_finished)
     }
 }
 
@@ -68,21 +68,19 @@ where
 {
     let mut tasks = Vec::new();
     let ended = Queue::new(handle, usize::MAX);
-    for (index, coroutine) in coroutines.into_iter().enumerate() {
-        let task = handle.spawn(coroutine);
-        let queue = ended.clone();
-        task.add_done_callback(move |_| {
-            queue.put_nowait(index).expect("the queue has no bound");
-        });
-        tasks.push(Some(task));
+    for coroutine in coroutines {
+        tasks.push(handle.spawn(coroutine));
     }
-    AsCompleted { left: tasks.len(), tasks, ended }
+    let queue = ended.clone();
+    let tasks = Watched::new(tasks, move |index| {
+        queue.put_nowait(index).expect("the queue has no bound");
+    });
+    AsCompleted { left: tasks.running(), tasks, ended }
 }
 
 /// See [`as_completed`].
 pub struct AsCompleted<T> {
-    /// `None`: its result was given.
-    tasks: Vec<Option<JoinHandle<T>>>,
+    tasks: Watched<T>,
     /// The places of those that have ended.
     ended: Queue<usize>,
     /// Results to come.
@@ -97,7 +95,7 @@ impl<T> AsCompleted<T> {
         }
         let index = self.ended.get().await;
         self.left -= 1;
-        self.tasks[index].take()?.take()
+        self.tasks.tasks_mut()[index].take()
     }
 }
 
