@@ -2,8 +2,10 @@
 
 use std::rc::Weak;
 
+use super::idle::Sweep;
 use super::pool::Pool;
-use crate::event_loop::{Context, Flow, Handle, Task, TimerId};
+use crate::coroutine::Place;
+use crate::event_loop::{Cause, Context, Flow, Handle, Task, TimerId};
 
 /// Resumed when something happens to an idle connection, or one is too old; gone when there is none.
 /// So a loop that runs until no task is left outlives its last fetch by the idle timeout, unless the
@@ -12,23 +14,36 @@ pub(super) struct Keeper {
     handle: Handle,
     pool: Weak<Pool>,
     timer: Option<TimerId>,
+    /// Where the present look at all of them goes on; `None`: nothing has happened since the last one.
+    from: Option<Place>,
+    /// Something has happened since the present look began: another follows.
+    is_outdated: bool,
 }
 
 impl Keeper {
     pub(super) fn new(handle: &Handle, pool: Weak<Pool>) -> Keeper {
-        Keeper { handle: handle.clone(), pool, timer: None }
+        Keeper { handle: handle.clone(), pool, timer: None, from: None, is_outdated: false }
     }
 }
 
 impl Task for Keeper {
     fn resume(&mut self, cx: &mut Context<'_>) -> Flow {
-        let next = self.pool.upgrade().and_then(|pool| pool.sweep(cx.now()));
-        let Some(next) = next else { return Flow::Done };
+        // A source does not say which connection it is of, so the first news makes us look at all, a
+        // share at a time; all that comes meanwhile makes for one more look, not for one each.
+        if !(Cause::TIMER | Cause::AGAIN).contains(cx.cause()) {
+            self.is_outdated = true;
+        }
+        if self.from.is_none() && std::mem::take(&mut self.is_outdated) {
+            self.from = Some(Place::FIRST);
+        }
+        let sweep = self.pool.upgrade().map(|pool| pool.sweep(cx.now(), self.from));
+        let Some(Sweep::Left { next, due }) = sweep else { return Flow::Done };
+        self.from = next;
         // A timer that is early sets itself again.
         if self.timer.is_none_or(|timer| timer.deadline() <= cx.now()) {
-            self.timer = Some(cx.handle().at(next, cx.task()));
+            self.timer = Some(cx.handle().at(due, cx.task()));
         }
-        Flow::Wait
+        if self.from.is_some() || self.is_outdated { Flow::Again } else { Flow::Wait }
     }
 
     fn kind(&self) -> &'static str {

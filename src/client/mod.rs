@@ -45,6 +45,7 @@ mod tls;
 #[cfg(feature = "tls")]
 mod gullible;
 mod pool;
+mod idle;
 mod keeper;
 mod redirect;
 mod cookies;

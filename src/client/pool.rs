@@ -1,22 +1,26 @@
 //! Connections that are open: who has one, who waits for one, and which are idle.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::rc::Rc;
 use std::task::Poll;
 
 use super::connection::Connection;
+use super::idle::{Idle, IdleConnections, Sweep};
 use super::keeper::Keeper;
+use crate::coroutine::{Place, Places};
 use crate::event_loop::Handle;
 use crate::id::TaskId;
-use crate::limits::FETCH_IDLE_TIMEOUT;
 use crate::world::Time;
 
 /// The connections of one client.
 ///
 /// Invariants: `busy` and the idle connections together are at most `connections_max`; while somebody
 /// waits who could be served, nobody does: every release serves as many as it can, oldest first.
+///
+/// No operation looks at all who wait, at all hosts, or at all idle connections: each of these is found
+/// in an order that is kept.
 pub(super) struct Pool {
     handle: Handle,
     connections_max: usize,
@@ -24,7 +28,6 @@ pub(super) struct Pool {
     state: RefCell<State>,
 }
 
-#[derive(Default)]
 struct State {
     /// By origin: `http://localhost:8080`. Those that nobody uses any more are taken out when there
     /// are `hosts_max` of them.
@@ -33,30 +36,29 @@ struct State {
     hosts_max: usize,
     /// Leases.
     busy: usize,
-    /// Idle connections.
-    idle: usize,
-    /// Who waits, by order of arrival.
-    waiting: BTreeMap<u64, Ticket>,
-    /// What those get who had these tickets, and have not looked yet. They look in this order,
-    /// unless one gives up.
-    granted: VecDeque<(u64, Lease)>,
-    /// Tickets ever drawn.
-    tickets: u64,
+    idle: IdleConnections,
+    /// Who waits, in the lines of their hosts.
+    waiting: usize,
+    /// The places of those who wait, over all hosts.
+    places: Places,
+    /// The hosts with someone who waits and with room for one more lease, by the place of the first.
+    callable: BTreeMap<Place, Rc<Host>>,
+    /// What those get who had these places, and have not looked yet.
+    granted: BTreeMap<Place, Lease>,
     /// The task that watches the idle connections; `None` if there is none to watch.
     keeper: Option<TaskId>,
 }
 
 /// What leases, and those who wait for one, have in common if their origin is the same.
 #[derive(Default)]
-struct Host {
+pub(super) struct Host {
     busy: Cell<usize>,
-    /// The last is the one that was busy last.
-    idle: RefCell<Vec<Idle>>,
-}
-
-struct Idle {
-    connection: Connection,
-    since: Time,
+    /// Its places in [`State::idle`].
+    pub(super) idle: RefCell<BTreeSet<Place>>,
+    /// Who waits, by order of arrival: who is resumed when there is a lease.
+    waiting: RefCell<BTreeMap<Place, TaskId>>,
+    /// Its place in [`State::callable`].
+    callable: Cell<Option<Place>>,
 }
 
 /// The right to one connection, and the connection once there is one. Dropped, it closes it.
@@ -71,28 +73,21 @@ pub(super) struct Lease {
     keep: bool,
 }
 
-/// A place in the queue.
-struct Ticket {
-    host: Rc<Host>,
-    /// Who is resumed when there is a lease.
-    task: TaskId,
-}
-
 impl Pool {
     pub(super) fn new(handle: &Handle, connections_max: usize, per_host_max: usize) -> Rc<Pool> {
-        let (handle, state) = (handle.clone(), RefCell::default());
+        let (handle, state) = (handle.clone(), RefCell::new(State::new()));
         Rc::new(Pool { handle, connections_max, per_host_max, state })
     }
 
     /// Asks for a connection to `origin`.
     pub(super) fn acquire(self: &Rc<Self>, origin: &str) -> Acquire {
         let host = self.state.borrow_mut().host(origin);
-        Acquire { pool: Rc::clone(self), host, ticket: None }
+        Acquire { pool: Rc::clone(self), host, place: None }
     }
 
     /// Idle connections.
     pub(super) fn idle_count(&self) -> usize {
-        self.state.borrow().idle
+        self.state.borrow().idle.len()
     }
 
     /// A lease at once, if the limits allow.
@@ -113,8 +108,7 @@ impl Pool {
 
     fn take_idle(&self, host: &Host) -> Option<Connection> {
         loop {
-            let mut idle = host.idle.borrow_mut().pop()?;
-            self.state.borrow_mut().idle -= 1;
+            let mut idle = self.state.borrow_mut().idle.take_newest(host)?;
             if !idle.connection.is_stale() {
                 return Some(idle.connection);
             }
@@ -125,23 +119,23 @@ impl Pool {
     fn make_room(&self) {
         let evicted = {
             let mut state = self.state.borrow_mut();
-            let is_full = state.busy + state.idle > self.connections_max;
-            if is_full { state.pop_oldest_idle() } else { None }
+            let is_full = state.busy + state.idle.len() > self.connections_max;
+            if is_full { state.idle.take_oldest() } else { None }
         };
         drop(evicted);
     }
 
     /// A lease ends. Its place goes to who has waited longest, with the connection if it fits.
     fn release(self: &Rc<Self>, host: &Rc<Host>, connection: Option<Connection>) {
-        self.state.borrow_mut().leave(host);
+        self.state.borrow_mut().leave(host, self);
         // What has come behind the reply must not be taken for the next one.
         let mut connection = connection.and_then(|mut c| (!c.is_stale()).then_some(c));
         loop {
             let next = self.state.borrow_mut().call_next(self);
-            let Some((number, Ticket { host: next, task })) = next else { break };
+            let Some((place, task, next)) = next else { break };
             let fitting = if Rc::ptr_eq(&next, host) { connection.take() } else { None };
             let lease = self.lease(next, fitting);
-            self.state.borrow_mut().granted.push_back((number, lease));
+            self.state.borrow_mut().granted.insert(place, lease);
             self.handle.wake(task);
         }
         if let Some(connection) = connection {
@@ -149,18 +143,18 @@ impl Pool {
         }
     }
 
-    fn park(self: &Rc<Self>, host: &Host, mut connection: Connection) {
+    fn park(self: &Rc<Self>, host: &Rc<Host>, mut connection: Connection) {
         let is_full = {
             let state = self.state.borrow();
-            state.busy + state.idle >= self.connections_max
+            state.busy + state.idle.len() >= self.connections_max
         };
         if is_full {
             return;
         }
         connection.rest(self.keeper());
         let since = self.handle.now();
-        host.idle.borrow_mut().push(Idle { connection, since });
-        self.state.borrow_mut().idle += 1;
+        let idle = Idle { connection, host: Rc::clone(host), since };
+        self.state.borrow_mut().idle.put(idle);
     }
 
     fn keeper(self: &Rc<Self>) -> TaskId {
@@ -173,32 +167,31 @@ impl Pool {
         })
     }
 
-    /// Closes idle connections that are stale or too old. Gives the moment at which the next one will
-    /// be too old; `None`: none is left, and nobody keeps them any more.
-    pub(super) fn sweep(&self, now: Time) -> Option<Time> {
-        let mut state = self.state.borrow_mut();
-        let State { hosts, idle, keeper, .. } = &mut *state;
-        let mut next = None;
-        hosts.retain(|_, host| {
-            let mut of_host = host.idle.borrow_mut();
-            let before = of_host.len();
-            of_host.retain_mut(|idle| {
-                now < idle.since + FETCH_IDLE_TIMEOUT && !idle.connection.is_stale()
-            });
-            *idle -= before - of_host.len();
-            let first = of_host.first().map(|idle| idle.since + FETCH_IDLE_TIMEOUT);
-            next = next.into_iter().chain(first).min();
-            drop(of_host);
-            is_used(host)
-        });
-        if next.is_none() {
-            *keeper = None;
-        }
-        next
+    /// See [`IdleConnections::sweep`].
+    pub(super) fn sweep(&self, now: Time, from: Option<Place>) -> Sweep {
+        let mut gone = Vec::new();
+        let sweep = self.state.borrow_mut().sweep(now, from, &mut gone);
+        // Not under the borrow: a connection says its good-bye.
+        drop(gone);
+        sweep
     }
 }
 
 impl State {
+    fn new() -> State {
+        State {
+            hosts: HashMap::new(),
+            hosts_max: 0,
+            busy: 0,
+            idle: IdleConnections::default(),
+            waiting: 0,
+            places: Places::default(),
+            callable: BTreeMap::new(),
+            granted: BTreeMap::new(),
+            keeper: None,
+        }
+    }
+
     /// The host with this origin.
     fn host(&mut self, origin: &str) -> Rc<Host> {
         if let Some(host) = self.hosts.get(origin) {
@@ -214,12 +207,13 @@ impl State {
     }
 
     /// Counts a lease for `host`. False if the limits do not allow it.
-    fn enter(&mut self, host: &Host, pool: &Pool) -> bool {
+    fn enter(&mut self, host: &Rc<Host>, pool: &Pool) -> bool {
         if !self.may_enter(host, pool) {
             return false;
         }
         self.busy += 1;
         host.busy.set(host.busy.get() + 1);
+        self.review(host, pool);
         true
     }
 
@@ -227,42 +221,76 @@ impl State {
         self.busy < pool.connections_max && host.busy.get() < pool.per_host_max
     }
 
-    fn leave(&mut self, host: &Host) {
+    fn leave(&mut self, host: &Rc<Host>, pool: &Pool) {
         self.busy -= 1;
         host.busy.set(host.busy.get() - 1);
+        self.review(host, pool);
+    }
+
+    /// Keeps `callable` right, after anything has happened to the leases of `host` or to who waits for
+    /// it.
+    fn review(&mut self, host: &Rc<Host>, pool: &Pool) {
+        let has_room = host.busy.get() < pool.per_host_max;
+        let first = host.waiting.borrow().first_key_value().map(|(place, _)| *place);
+        let first = first.filter(|_| has_room);
+        let before = host.callable.replace(first);
+        if before == first {
+            return;
+        }
+        if let Some(before) = before {
+            self.callable.remove(&before);
+        }
+        if let Some(first) = first {
+            self.callable.insert(first, Rc::clone(host));
+        }
+    }
+
+    fn wait(&mut self, host: &Rc<Host>, task: TaskId, pool: &Pool) -> Place {
+        let place = self.places.next();
+        host.waiting.borrow_mut().insert(place, task);
+        self.waiting += 1;
+        self.review(host, pool);
+        place
+    }
+
+    /// Gives a place up. `None` if it was called before.
+    fn stop_waiting(&mut self, host: &Rc<Host>, place: Place, pool: &Pool) -> Option<TaskId> {
+        let task = host.waiting.borrow_mut().remove(&place)?;
+        self.waiting -= 1;
+        self.review(host, pool);
+        Some(task)
     }
 
     /// Takes the first out of the queue that may enter, and lets it.
-    fn call_next(&mut self, pool: &Pool) -> Option<(u64, Ticket)> {
+    fn call_next(&mut self, pool: &Pool) -> Option<(Place, TaskId, Rc<Host>)> {
         if self.busy >= pool.connections_max {
             return None;
         }
-        let may_enter = |ticket: &Ticket| self.may_enter(&ticket.host, pool);
-        let number = *self.waiting.iter().find(|(_, ticket)| may_enter(ticket))?.0;
-        let ticket = self.waiting.remove(&number)?;
-        let entered = self.enter(&ticket.host, pool);
+        let (place, host) = self.callable.first_key_value()?;
+        let (place, host) = (*place, Rc::clone(host));
+        let task = self.stop_waiting(&host, place, pool)?;
+        let entered = self.enter(&host, pool);
         debug_assert!(entered, "it may");
-        Some((number, ticket))
+        Some((place, task, host))
     }
 
-    fn take_granted(&mut self, ticket: u64) -> Option<Lease> {
-        let at = self.granted.iter().position(|(number, _)| *number == ticket)?;
-        self.granted.remove(at).map(|(_, lease)| lease)
-    }
-
-    fn pop_oldest_idle(&mut self) -> Option<Idle> {
-        let oldest = |host: &Host| host.idle.borrow().first().map(|idle| idle.since);
-        let with_idle = self.hosts.values().filter_map(|host| Some((oldest(host)?, host)));
-        let (_, host) = with_idle.min_by_key(|(since, _)| *since)?;
-        let idle = host.idle.borrow_mut().remove(0);
-        self.idle -= 1;
-        Some(idle)
+    /// See [`Pool::sweep`].
+    fn sweep(&mut self, now: Time, from: Option<Place>, gone: &mut Vec<Idle>) -> Sweep {
+        let sweep = self.idle.sweep(now, from, gone);
+        if matches!(sweep, Sweep::NothingLeft) {
+            self.keeper = None;
+            if self.busy == 0 && self.waiting == 0 {
+                self.hosts.retain(|_, host| is_used(host));
+            }
+        }
+        sweep
     }
 }
 
-/// Whether the pool must know a host of its table still: who leases or waits holds it, too.
+/// Whether the pool must know a host of its table still: leases, idle connections and those who wait hold
+/// it, too.
 fn is_used(host: &Rc<Host>) -> bool {
-    Rc::strong_count(host) > 1 || !host.idle.borrow().is_empty()
+    Rc::strong_count(host) > 1
 }
 
 impl Lease {
@@ -289,42 +317,40 @@ impl Drop for Lease {
 pub(super) struct Acquire {
     pool: Rc<Pool>,
     host: Rc<Host>,
-    /// Its number, while it waits.
-    ticket: Option<u64>,
+    /// Its place, while it waits.
+    place: Option<Place>,
 }
 
 impl Acquire {
     /// `task` is resumed when it is worth to ask again.
     pub(super) fn poll(&mut self, task: TaskId) -> Poll<Lease> {
-        if let Some(number) = self.ticket {
+        if let Some(place) = self.place {
             let state = &mut *self.pool.state.borrow_mut();
-            if let Some(lease) = state.take_granted(number) {
-                self.ticket = None;
+            if let Some(lease) = state.granted.remove(&place) {
+                self.place = None;
                 return Poll::Ready(lease);
             }
-            if let Some(ticket) = state.waiting.get_mut(&number) {
-                ticket.task = task;
+            if let Some(resumed) = self.host.waiting.borrow_mut().get_mut(&place) {
+                *resumed = task;
             }
             return Poll::Pending;
         }
         if let Some(lease) = self.pool.try_lease(&self.host) {
             return Poll::Ready(lease);
         }
-        let state = &mut *self.pool.state.borrow_mut();
-        state.tickets += 1;
-        state.waiting.insert(state.tickets, Ticket { host: Rc::clone(&self.host), task });
-        self.ticket = Some(state.tickets);
+        let place = self.pool.state.borrow_mut().wait(&self.host, task, &self.pool);
+        self.place = Some(place);
         Poll::Pending
     }
 }
 
 impl Drop for Acquire {
     fn drop(&mut self) {
-        let Some(number) = self.ticket else { return };
+        let Some(place) = self.place else { return };
         let granted = {
             let state = &mut *self.pool.state.borrow_mut();
-            state.waiting.remove(&number);
-            state.take_granted(number)
+            state.stop_waiting(&self.host, place, &self.pool);
+            state.granted.remove(&place)
         };
         // Granted, and not taken: whoever is next has it.
         if let Some(lease) = granted {
@@ -346,8 +372,11 @@ impl fmt::Debug for Pool {
         let state = self.state.borrow();
         f.debug_struct("Pool")
             .field("busy", &state.busy)
-            .field("idle", &state.idle)
-            .field("waiting", &state.waiting.len())
+            .field("idle", &state.idle.len())
+            .field("waiting", &state.waiting)
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! Connections that nobody uses, and that may be used again.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::connection::Connection;
+use super::pool::Host;
+use crate::coroutine::{Place, Places};
+use crate::limits::{FETCH_IDLE_TIMEOUT, IDLE_LOOKS_PER_RESUME_MAX};
+use crate::world::Time;
+
+/// In the order in which they became idle. Each host knows the places of its own.
+#[derive(Default)]
+pub(super) struct IdleConnections {
+    all: BTreeMap<Place, Idle>,
+    places: Places,
+}
+
+pub(super) struct Idle {
+    pub(super) connection: Connection,
+    pub(super) host: Rc<Host>,
+    pub(super) since: Time,
+}
+
+/// What a look at idle connections has found.
+pub(super) enum Sweep {
+    /// No connection is idle any more.
+    NothingLeft,
+    Left {
+        /// Where to go on; `None`: it was the last.
+        next: Option<Place>,
+        /// When the next one will be too old.
+        due: Time,
+    },
+}
+
+impl IdleConnections {
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn put(&mut self, idle: Idle) {
+        let place = self.places.next();
+        idle.host.idle.borrow_mut().insert(place);
+        self.all.insert(place, idle);
+    }
+
+    fn take(&mut self, place: Place) -> Option<Idle> {
+        let idle = self.all.remove(&place)?;
+        idle.host.idle.borrow_mut().remove(&place);
+        Some(idle)
+    }
+
+    /// The one of `host` that was busy last.
+    pub(super) fn take_newest(&mut self, host: &Host) -> Option<Idle> {
+        let newest = host.idle.borrow().last().copied()?;
+        self.take(newest)
+    }
+
+    /// The one that has been idle longest.
+    pub(super) fn take_oldest(&mut self) -> Option<Idle> {
+        let oldest = *self.all.first_key_value()?.0;
+        self.take(oldest)
+    }
+
+    /// Takes out those that are too old. If `from` is a place, looks at
+    /// [`IDLE_LOOKS_PER_RESUME_MAX`] of the others from there on, and takes out those that are stale.
+    pub(super) fn sweep(&mut self, now: Time, from: Option<Place>, gone: &mut Vec<Idle>) -> Sweep {
+        let due = |idle: &Idle| idle.since + FETCH_IDLE_TIMEOUT;
+        while self.all.first_key_value().is_some_and(|(_, oldest)| due(oldest) <= now) {
+            gone.extend(self.take_oldest());
+        }
+        let next = from.and_then(|from| self.take_stale(from, gone));
+        match self.all.first_key_value() {
+            Some((_, oldest)) => Sweep::Left { next, due: due(oldest) },
+            None => Sweep::NothingLeft,
+        }
+    }
+
+    /// Returns where to go on.
+    fn take_stale(&mut self, from: Place, gone: &mut Vec<Idle>) -> Option<Place> {
+        let mut rest = self.all.range_mut(from..);
+        let looked_at = rest.by_ref().take(IDLE_LOOKS_PER_RESUME_MAX);
+        #[cfg(test)]
+        let looked_at = looked_at.inspect(|_| crate::coroutine::steps::count());
+        let stale =
+            looked_at.filter_map(|(place, idle)| idle.connection.is_stale().then_some(*place));
+        let stale: Vec<Place> = stale.collect();
+        let next = rest.next().map(|(place, _)| *place);
+        gone.extend(stale.into_iter().filter_map(|place| self.take(place)));
+        next
+    }
+}
