@@ -32,6 +32,8 @@ mod vanishing;
 mod vanished_hosts;
 /// Name servers that take their time.
 mod slow_names;
+/// A disk that is full.
+mod full_disk;
 /// SIGTERM, SIGSTOP and SIGCONT at the worst moment.
 mod signals;
 /// System calls that fail because strace says so.

@@ -10,6 +10,7 @@
 //! each worker is a task. All they do is to leave a note.
 
 use std::collections::HashMap;
+use std::io;
 use std::rc::Rc;
 
 use helloop::coroutine::{Executor, JoinHandle, Queue, yield_now};
@@ -42,7 +43,7 @@ pub(super) enum Note {
     /// Something that waited for a moment may be begun.
     Due,
     /// Lines are written, or cannot be.
-    Written(std::io::Result<()>),
+    Written(io::Result<()>),
     /// Enough.
     Stop(Why),
     /// Time to draw the progress bar.
@@ -56,8 +57,19 @@ pub(super) enum Why {
     Interrupted,
     /// It has taken too long.
     Deadline,
-    /// There is no place for what was fetched; the text says which.
+    /// Whoever read standard output has read enough.
+    Unread,
+    /// Standard output cannot be written; the text says why.
     CannotWrite(String),
+    /// The directory for bodies is gone.
+    NoDirectory,
+}
+
+impl Why {
+    /// Nothing that is said reaches anybody.
+    fn is_mute(&self) -> bool {
+        matches!(self, Why::Unread | Why::CannotWrite(_))
+    }
 }
 
 /// How a batch ended.
@@ -167,9 +179,10 @@ impl Batch {
             Note::Written(result) => {
                 self.writing = None;
                 if let Err(error) = result {
-                    self.stop(Why::CannotWrite(format!(
-                        "cannot write to standard output: {error}"
-                    )));
+                    self.stop(match error.kind() {
+                        io::ErrorKind::BrokenPipe => Why::Unread,
+                        _ => Why::CannotWrite(format!("cannot write to standard output: {error}")),
+                    });
                 }
             }
             Note::Stop(why) => self.stop(why),
@@ -266,8 +279,8 @@ impl Batch {
 
     fn tell(&mut self, number: u64, outcome: Outcome) {
         self.report.add(number, &outcome);
-        if let Err(Failure::Disk(why)) = outcome.result {
-            self.stop(Why::CannotWrite(why));
+        if let Err(Failure::NoDirectory(_)) = outcome.result {
+            self.stop(Why::NoDirectory);
         }
     }
 
@@ -293,7 +306,7 @@ impl Batch {
     }
 
     fn write(&mut self, is_tick: bool) {
-        if self.writing.is_some() || matches!(self.why, Some(Why::CannotWrite(_))) {
+        if self.writing.is_some() || self.why.as_ref().is_some_and(Why::is_mute) {
             return;
         }
         let lines = self.report.take();

@@ -29,13 +29,13 @@ use helloop::limits::{
     FETCH_BODY_PROGRESS_TIMEOUT, FETCH_CONNECT_TIMEOUT, FETCH_CONNECTIONS_MAX, FETCH_HEAD_TIMEOUT,
     FETCH_RESOLVE_TIMEOUT, FETCH_TLS_TIMEOUT, FETCH_WHOLE_TIMEOUT, REDIRECTS_MAX, TRACE_BYTES_MAX,
 };
-use helloop::signals::{SIGINT, SIGTERM, on_signal};
+use helloop::signals::{SIGINT, on_signals};
 
 use super::file_id::FileId;
 use super::tracing::Tracing;
 use super::units::{PositiveSpan, Size};
 use super::{explain, logging, usage};
-use crate::run::{complain, raise_descriptor_limit};
+use crate::run::{complain, raise_descriptor_limit, signals_that_drain};
 use batch::{Batch, End, Note, Why, put};
 use input::Input;
 use output::Output;
@@ -58,12 +58,12 @@ Examples:
 
 Exit codes:
   0    every URL was fetched
-  1    some were not
+  1    some were not, or not written to their files
   2    usage
-  3    cannot write to standard output, or to the directory of -O
+  3    cannot write to standard output, or the directory of -O is gone
   4    with --fail: every URL was answered, some with a status of 400 or more
   5    --deadline came first
-  130  SIGINT or SIGTERM came first";
+  130  SIGINT, SIGTERM, SIGQUIT or SIGHUP came first; a second SIGINT ends it at once";
 
 /// Exit codes; see [`AFTER_HELP`].
 const SOME_FAILED: u8 = 1;
@@ -339,16 +339,15 @@ impl Arguments {
 
     /// Signals, the deadline, and the clock of the progress bar.
     fn arrange_end(&self, handle: &Handle, batch: &Batch) -> std::io::Result<()> {
-        for signal in [SIGINT, SIGTERM] {
-            let (mailbox, mut signals) = (batch.mailbox.clone(), 0);
-            on_signal(handle, signal, move || {
-                signals += 1;
-                if signals > 1 {
-                    exit(INTERRUPTED.into());
-                }
-                put(&mailbox, Note::Stop(Why::Interrupted));
-            })?;
-        }
+        let (mailbox, mut is_ending) = (batch.mailbox.clone(), false);
+        on_signals(handle, &signals_that_drain(), move |signal| {
+            // Supervisors repeat themselves; a person at a terminal is in a hurry.
+            if is_ending && signal == SIGINT {
+                exit(INTERRUPTED.into());
+            }
+            is_ending = true;
+            put(&mailbox, Note::Stop(Why::Interrupted));
+        })?;
         if let Some(deadline) = self.deadline {
             let mailbox = batch.mailbox.clone();
             handle.call_later(deadline.0, move |_| put(&mailbox, Note::Stop(Why::Deadline)));
@@ -374,7 +373,10 @@ fn conclude(end: &End, deadline: Option<PositiveSpan>) {
     let why = match why {
         Why::Interrupted => "interrupted".to_owned(),
         Why::Deadline => format!("the deadline ({deadline}) has come"),
+        // As other programs end that are read by head(1): without a word.
+        Why::Unread => return,
         Why::CannotWrite(text) => text.clone(),
+        Why::NoDirectory => "the directory of --output-dir is gone".to_owned(),
     };
     let tally = end.tally;
     let failed = tally.failed + tally.refused;
@@ -386,7 +388,7 @@ fn conclude(end: &End, deadline: Option<PositiveSpan>) {
 
 fn exit_code(end: &End) -> u8 {
     match &end.why {
-        Some(Why::CannotWrite(_)) => CANNOT_WRITE,
+        Some(Why::Unread | Why::CannotWrite(_) | Why::NoDirectory) => CANNOT_WRITE,
         Some(Why::Deadline) => DEADLINE,
         Some(Why::Interrupted) => INTERRUPTED,
         None if end.tally.failed + end.tally.cancelled > 0 => SOME_FAILED,

@@ -54,8 +54,10 @@ pub(super) enum Failure {
     Input(String),
     /// The whole batch ended first.
     Cancelled,
-    /// The body cannot be written. No other body can, then.
+    /// The body cannot be written.
     Disk(String),
+    /// No body can be written.
+    NoDirectory(String),
 }
 
 impl Outcome {
@@ -131,7 +133,7 @@ impl Failure {
             Failure::Status(_) => "status",
             Failure::Input(_) => "input",
             Failure::Cancelled => "cancelled",
-            Failure::Disk(_) => "disk",
+            Failure::Disk(_) | Failure::NoDirectory(_) => "disk",
         }
     }
 
@@ -151,7 +153,9 @@ impl fmt::Display for Failure {
                 let phrase = Status::new(*code).map_or("(no status of HTTP)", Status::phrase);
                 write!(f, "{}", format!("the server answered {code:03} {phrase}").trim_end())
             }
-            Failure::Input(why) | Failure::Disk(why) => f.write_str(why),
+            Failure::Input(why) | Failure::Disk(why) | Failure::NoDirectory(why) => {
+                f.write_str(why)
+            }
             Failure::Cancelled => f.write_str("cancelled before it was complete"),
         }
     }

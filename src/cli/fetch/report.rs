@@ -133,7 +133,9 @@ impl Tally {
             Ok(_) => &mut self.fetched,
             Err(Failure::Status(_)) => &mut self.refused,
             Err(Failure::Cancelled) => &mut self.cancelled,
-            Err(Failure::Fetch(_) | Failure::Input(_) | Failure::Disk(_)) => &mut self.failed,
+            Err(
+                Failure::Fetch(_) | Failure::Input(_) | Failure::Disk(_) | Failure::NoDirectory(_),
+            ) => &mut self.failed,
         };
         *counter += 1;
     }

@@ -19,6 +19,15 @@ const WRITE_BYTES: usize = 256 * 1024;
 /// What a new file may be at most; the umask of the process takes some of it away.
 const MODE: u32 = 0o666;
 
+/// Why a body is in no file.
+#[derive(Debug)]
+pub(super) enum NotWritten {
+    /// The others may still be: the disk is full, or there is a directory in the place of the file.
+    This(io::Error),
+    /// The directory is gone: no other will be, either.
+    Any(io::Error),
+}
+
 /// A directory for bodies.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
@@ -69,14 +78,20 @@ impl Store {
 
 impl Part {
     /// Takes the next piece of the body.
-    pub(super) async fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When it cannot be written. Nothing is left of the body then.
+    pub(super) async fn write(&mut self, piece: &[u8]) -> Result<(), NotWritten> {
         self.waiting.extend_from_slice(piece);
         if self.waiting.len() < WRITE_BYTES {
             return Ok(());
         }
         let (file, waiting) = (self.file.take(), std::mem::take(&mut self.waiting));
         let directory = self.directory();
-        let written = self.store.executor.run(move || write(&directory, file, waiting)).await;
+        let write = move || {
+            write(&directory, file, waiting).map_err(|error| NotWritten::into(&directory, error))
+        };
+        let written = self.store.executor.run(write).await;
         let (file, mut waiting) = written.unwrap_or_else(no_thread)?;
         waiting.clear();
         (self.file, self.waiting) = (Some(file), waiting);
@@ -84,14 +99,18 @@ impl Part {
     }
 
     /// The body is complete: the file gets its name.
-    pub(super) async fn finish(mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// As [`write`](Part::write).
+    pub(super) async fn finish(mut self) -> Result<(), NotWritten> {
         let (file, waiting) = (self.file.take(), std::mem::take(&mut self.waiting));
         let (directory, path) = (self.directory(), self.store.directory.join(&self.name));
-        let rename = move || {
-            let (file, _) = write(&directory, file, waiting)?;
-            file.persist(path).map(drop).map_err(|error| error.error)
+        let finish = move || {
+            let renamed = write(&directory, file, waiting)
+                .and_then(|(file, _)| file.persist(path).map_err(|error| error.error));
+            renamed.map(drop).map_err(|error| NotWritten::into(&directory, error))
         };
-        self.store.executor.run(rename).await.unwrap_or_else(no_thread)
+        self.store.executor.run(finish).await.unwrap_or_else(no_thread)
     }
 
     fn directory(&self) -> PathBuf {
@@ -127,8 +146,15 @@ fn temporary(directory: &Path) -> io::Result<NamedTempFile> {
         .tempfile_in(directory)
 }
 
-fn no_thread<T>(error: JoinError) -> io::Result<T> {
-    Err(io::Error::other(error))
+fn no_thread<T>(error: JoinError) -> Result<T, NotWritten> {
+    Err(NotWritten::This(io::Error::other(error)))
+}
+
+impl NotWritten {
+    /// Because of `error`, in `directory`. Blocks.
+    fn into(directory: &Path, error: io::Error) -> NotWritten {
+        if directory.is_dir() { NotWritten::This(error) } else { NotWritten::Any(error) }
+    }
 }
 
 #[cfg(test)]
@@ -169,6 +195,28 @@ mod tests {
         .unwrap();
         assert_eq!(names(&path), ["empty", "whole"]);
         assert_eq!(fs::metadata(path.join("whole")).unwrap().len(), 500_000);
+    }
+
+    #[test]
+    fn what_is_in_the_way_of_one_file_is_not_in_that_of_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_owned();
+        fs::create_dir(path.join("taken")).unwrap();
+        coroutine::run(|_| async move {
+            let store = Store::open(path.to_str().unwrap()).unwrap();
+            let taken = store.part("taken").finish().await;
+            assert!(
+                matches!(&taken, Err(NotWritten::This(error)) if error.kind() == io::ErrorKind::IsADirectory)
+            );
+            store.part("free").finish().await.unwrap();
+            assert_eq!(names(&path), ["free", "taken"]);
+            fs::remove_dir_all(&path).unwrap();
+            let gone = store.part("free").finish().await;
+            assert!(
+                matches!(&gone, Err(NotWritten::Any(error)) if error.kind() == io::ErrorKind::NotFound)
+            );
+        })
+        .unwrap();
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::characters::Characters;
 use super::outcome::{Body, Failure, Outcome, ReplyFacts};
 use super::retry::Prospect;
 use super::schedule::Job;
-use super::store::Store;
+use super::store::{NotWritten, Store};
 
 /// The statuses of answers that are no errors. What is below or above the statuses of HTTP is an error
 /// of the server (RFC 9110 section 15).
@@ -117,18 +117,21 @@ impl Worker {
                 characters.push(&piece);
             }
             if let Some(part) = &mut part {
-                part.write(&piece).await.map_err(|error| cannot_write(job, &error))?;
+                part.write(&piece).await.map_err(|why| cannot_write(job, &why))?;
             }
         }
         if let Some(part) = part {
-            part.finish().await.map_err(|error| cannot_write(job, &error))?;
+            part.finish().await.map_err(|why| cannot_write(job, &why))?;
         }
         let file = self.store.as_ref().and(job.file.clone());
         Ok(Body { bytes, count: characters.map(Characters::finish), codings, file })
     }
 }
 
-fn cannot_write(job: &Job, error: &std::io::Error) -> Failure {
+fn cannot_write(job: &Job, why: &NotWritten) -> Failure {
     let name = job.file.as_deref().unwrap_or_default();
-    Failure::Disk(format!("cannot write {name}: {error}"))
+    match why {
+        NotWritten::This(error) => Failure::Disk(format!("cannot write {name}: {error}")),
+        NotWritten::Any(error) => Failure::NoDirectory(format!("cannot write {name}: {error}")),
+    }
 }
