@@ -2,12 +2,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use helloop::http::{Response, Status};
-use helloop::limits::Limits;
-use helloop::server::{Gone, OwnedRequest, PieceSender, Reply, coroutines, pieces};
-use helloop::world::sim::{Faults, PIPE_BYTES};
+use helloop::event_loop::Handle;
+use helloop::http::{Request, Response, Status};
+use helloop::limits::{Limits, PARTS_PER_RESUME_MAX};
+use helloop::server::{
+    Builder, Gone, OwnedRequest, Part, Pending, PieceSender, Reply, Server, Service, Start,
+    coroutines, pieces,
+};
+use helloop::world::sim::{Faults, PIPE_BYTES, Sim};
 
 use crate::sim::{Client, House, get};
 
@@ -363,4 +368,82 @@ fn the_end_of_the_loop_does_not_make_an_answer_look_whole() {
     let (house, client, _sender) = streaming_to_an_old_client();
     drop(house);
     assert!(client.peer.is_reset());
+}
+
+/// A long body, of which every piece is there at once.
+struct Long {
+    piece: Vec<u8>,
+    pieces_left: usize,
+    has_begun: bool,
+}
+
+/// Its bytes: more than any test here takes.
+const LONG_BYTES: usize = 4 << 20;
+
+impl Pending for Long {
+    fn poll_part(&mut self, _: &mut Context<'_>) -> Poll<Part> {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            return Poll::Ready(Part::Head(Response::new()));
+        }
+        let Some(left) = self.pieces_left.checked_sub(1) else { return Poll::Ready(Part::End) };
+        self.pieces_left = left;
+        Poll::Ready(Part::Piece(self.piece.clone()))
+    }
+}
+
+/// Answers `/long/N` by pieces of N bytes, and everything else at once.
+struct Flooding;
+
+impl Service for Flooding {
+    fn call(&self, request: &Request<'_>, response: &mut Response) {
+        response.text(request.path());
+    }
+
+    fn start(&self, request: &Request<'_>, response: &mut Response, _: &Handle) -> Start {
+        let Some(bytes) = request.path().strip_prefix("/long/") else {
+            self.call(request, response);
+            return Start::Done;
+        };
+        let bytes = bytes.parse().expect("a number");
+        let (piece, pieces_left) = (vec![b'x'; bytes], LONG_BYTES / bytes);
+        Start::Later(Box::new(Long { piece, pieces_left, has_begun: false }))
+    }
+}
+
+fn ways() -> Vec<fn() -> Builder> {
+    #[cfg(feature = "twin")]
+    return vec![Server::builder, || {
+        Server::builder().connections(helloop::server::Connections::Coroutine)
+    }];
+    #[cfg(not(feature = "twin"))]
+    vec![Server::builder]
+}
+
+/// A peer that takes whatever comes, and a service that always has more, leave their turns to others.
+#[test]
+fn a_long_answer_starves_nobody() {
+    for way in ways() {
+        for (piece_bytes, pieces_max) in [(100, PARTS_PER_RESUME_MAX), (20_000, 14)] {
+            let world = Sim::new(1);
+            let net = world.net();
+            let mut house = House::built(way(), Box::new(world), net, Flooding);
+            let [flooded, modest] = [house.connect(), house.connect()];
+            flooded.peer.widen(usize::MAX);
+            house.settle();
+            flooded.send(&get(&format!("/long/{piece_bytes}")));
+            modest.send(&get("/modest"));
+            let turns = 10;
+            for _ in 0..turns {
+                house.turn();
+                modest.send(&get("/modest"));
+            }
+            let answers = modest.receive().matches("200 OK").count();
+            assert!(answers >= turns - 1, "{answers} answers in {turns} turns");
+            let body = flooded.peer.receive();
+            let pieces = body.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"x"));
+            assert!(pieces.count() <= turns * pieces_max, "pieces of {piece_bytes} bytes");
+            flooded.peer.reset();
+            house.settle();
+        }
+    }
 }

@@ -49,7 +49,7 @@ pub(super) use place::MACHINE;
 
 use deadlines::Deadline;
 use keep::{Held, Peer, left_over, write_all};
-use serving::{Serving, Work};
+use serving::{PartsLeft, Serving, Work};
 
 /// Where a connection is. What a state needs lives in its variant.
 enum State {
@@ -107,6 +107,7 @@ struct Budget {
     read_bytes_left: usize,
     /// Answers that the connection had given before.
     answered_before: u32,
+    parts_left: PartsLeft,
 }
 
 /// What a step of the machine leads to.
@@ -175,6 +176,7 @@ impl<S: Service> Connection<S> {
         let mut budget = Budget {
             read_bytes_left: self.shared.limits.read_bytes_per_resume_max,
             answered_before: self.exchange.requests(),
+            parts_left: PartsLeft::ALL,
         };
         loop {
             let next = self.watched(cx, |this, cx| this.step(&mut budget, cx));
@@ -209,7 +211,7 @@ impl<S: Service> Connection<S> {
             State::Idle => self.receive(None, 0, budget, cx),
             State::Receiving { held, progress } => self.receive(held, progress, budget, cx),
             State::Answering { held } => self.answer(held, 0, 0, budget, cx),
-            State::Serving(serving) => self.serve(*serving, cx),
+            State::Serving(serving) => self.serve(*serving, &mut budget.parts_left, cx),
             State::Flushing { unsent, progress } => self.flush(unsent, progress, cx),
             State::Lingering => self.linger(&mut budget.read_bytes_left, cx),
             State::Closed => Next::Yield(Flow::Done),

@@ -6,6 +6,7 @@ use super::keep::Held;
 use super::{Behind, Connection, Next, State, Who};
 use crate::event_loop::{Context, Flow};
 use crate::http::{Exchange, Handled, Reason, Want};
+use crate::limits::{PARTS_PER_RESUME_MAX, WRITE_BYTES_PER_RESUME_MAX};
 use crate::server::{Part, Pending, Service, Shared};
 use crate::world::{Readiness, Stream};
 
@@ -14,6 +15,29 @@ pub(super) struct Work {
     pub(super) pending: Box<dyn Pending>,
     /// The peer had finished sending when its request was read: that it has is no news.
     pub(super) had_finished: bool,
+}
+
+/// What of answers that come in pieces a connection may still take in the present resume. A service
+/// that always has the next piece, and a peer that reads as fast, would keep the loop for ever.
+#[derive(Clone, Copy)]
+pub(super) struct PartsLeft {
+    parts: usize,
+    bytes: usize,
+}
+
+impl PartsLeft {
+    pub(super) const ALL: PartsLeft =
+        PartsLeft { parts: PARTS_PER_RESUME_MAX, bytes: WRITE_BYTES_PER_RESUME_MAX };
+
+    pub(super) fn is_spent(self) -> bool {
+        self.parts == 0 || self.bytes == 0
+    }
+
+    /// With one part less. A piece is written whole, however large.
+    pub(super) fn without(self, part: &Part) -> PartsLeft {
+        let bytes = if let Part::Piece(data) = part { data.len() } else { 0 };
+        PartsLeft { parts: self.parts - 1, bytes: self.bytes.saturating_sub(bytes) }
+    }
 }
 
 /// A request that a service is at work on.
@@ -25,7 +49,12 @@ pub(super) struct Serving {
 
 impl<S: Service> Connection<S> {
     /// Takes the next part of an answer that a service gives in its own time.
-    pub(super) fn serve(&mut self, serving: Serving, cx: &mut Context<'_>) -> Next {
+    pub(super) fn serve(
+        &mut self,
+        serving: Serving,
+        parts_left: &mut PartsLeft,
+        cx: &mut Context<'_>,
+    ) -> Next {
         let Serving { mut work, held } = serving;
         if peer_is_gone(self.source.readiness(), &work) {
             let who = self.who_asked(cx);
@@ -34,6 +63,10 @@ impl<S: Service> Connection<S> {
                 .shared
                 .with_bridge(who, |bridge, _| exchange.abandon(Reason::PeerGone, bridge));
             return self.end(Reason::PeerGone, cx);
+        }
+        if parts_left.is_spent() {
+            self.state = State::Serving(Box::new(Serving { work, held }));
+            return Next::Yield(Flow::Again);
         }
         let waker = cx.waker();
         let part = match work.pending.poll_part(&mut task::Context::from_waker(&waker)) {
@@ -45,6 +78,7 @@ impl<S: Service> Connection<S> {
                 return Next::Yield(Flow::Wait);
             }
         };
+        *parts_left = parts_left.without(&part);
         let want = self.take_part(part, cx);
         let work = (want == Want::Service).then_some(work);
         self.deliver(want, Behind { held, work, came_whole: false }, 0, cx)

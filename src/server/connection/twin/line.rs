@@ -18,6 +18,7 @@ use crate::server::connection::deadlines::Waiting;
 use crate::server::connection::ending::reason_of;
 use crate::server::connection::keep::{Peer, write_all};
 use crate::server::connection::place::Place;
+use crate::server::connection::serving::PartsLeft;
 use crate::server::connection::{Phase, Shared, Who};
 use crate::world::{Stream, Time};
 
@@ -57,6 +58,7 @@ pub(super) struct Line<S> {
     pub(super) read_bytes_left: Cell<usize>,
     /// Answers that the connection had given before the present resume.
     pub(super) answered_before: Cell<u32>,
+    pub(super) parts_left: Cell<PartsLeft>,
     pub(super) order: Cell<Option<Order>>,
     /// How the present resume ended.
     pub(super) flow: Cell<Flow>,

@@ -214,9 +214,14 @@ impl<S: Service> Line<S> {
                 self.abandon();
                 return Err(self.end(Reason::PeerGone));
             }
+            if self.parts_left.get().is_spent() {
+                self.pause(Flow::Again).await;
+                continue;
+            }
             let waker = self.shared.status.handle.waker(self.task);
             let part = work.pending.poll_part(&mut Context::from_waker(&waker));
             if let Poll::Ready(part) = part {
+                self.parts_left.set(self.parts_left.get().without(&part));
                 let who = self.who(1);
                 let output = &mut self.scratch.borrow_mut().output;
                 let exchange = &mut *self.exchange.borrow_mut();

@@ -19,6 +19,7 @@ use crate::server::Service;
 use crate::server::connection::deadlines::{Deadline, Waiting};
 use crate::server::connection::keep::Peer;
 use crate::server::connection::place::Place;
+use crate::server::connection::serving::PartsLeft;
 use crate::server::connection::{CONNECTION, Phase, Shared};
 use crate::world::Stream;
 
@@ -51,6 +52,7 @@ impl<S: Service + 'static> Twin<S> {
             now: Cell::new(handle.now()),
             read_bytes_left: Cell::new(0),
             answered_before: Cell::new(0),
+            parts_left: Cell::new(PartsLeft::ALL),
             order: Cell::new(None),
             flow: Cell::new(Flow::Wait),
             at: Cell::new(At::Reading),
@@ -69,6 +71,7 @@ impl<S: Service + 'static> Twin<S> {
         line.order.set(order);
         line.read_bytes_left.set(line.shared.limits.read_bytes_per_resume_max);
         line.answered_before.set(line.exchange.borrow().requests());
+        line.parts_left.set(PartsLeft::ALL);
         let _loan = Loan::new(&line.scratch, cx.scratch);
         // Sources, timers and the service's wakers know the task by its id: nobody needs this one.
         let polled = self.story.as_mut().poll(&mut task::Context::from_waker(task::Waker::noop()));
