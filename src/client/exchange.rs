@@ -24,6 +24,8 @@ pub(super) struct Message {
     pub(super) head: Vec<u8>,
     /// The body, if it is not.
     pub(super) body: Option<Rc<[u8]>>,
+    /// Sending it twice is the same as sending it once.
+    pub(super) is_idempotent: bool,
 }
 
 /// One request and its reply.
@@ -98,6 +100,13 @@ impl Exchange {
     /// has come, and not read the rest of it.
     pub(super) fn poll_head(&mut self, cx: &Context<'_>) -> Poll<Result<ReplyHead, Error>> {
         let broken = self.send().err();
+        if self.is_untouched() {
+            // What comes now is not the reply to a request of which the server has no byte.
+            return match broken {
+                Some(error) => Poll::Ready(Err(Error::io(Phase::Head, &self.peer, &error))),
+                None => self.wait(Phase::Head, cx),
+            };
+        }
         loop {
             let read = self.read(Phase::Head);
             match (read, broken.as_ref()) {
@@ -147,6 +156,13 @@ impl Exchange {
         matches!(self.outcome, Some(Ok(())))
     }
 
+    /// The connection has carried another request before this one, of which nothing is sent: another
+    /// connection will do as well, whatever is asked for.
+    pub(super) fn is_untouched(&self) -> bool {
+        let is_reused = self.lease.as_ref().is_some_and(|lease| lease.is_reused);
+        is_reused && self.written == 0 && self.message.len() > 0
+    }
+
     /// For a retry.
     pub(super) fn into_parts(self) -> (Option<Lease>, Message) {
         (self.lease, self.message)
@@ -163,11 +179,25 @@ impl Exchange {
         self.lease.as_mut()?.connection.as_mut()
     }
 
+    /// Sends as much as fits. A kept connection is looked at before the first byte, at every attempt:
+    /// what is there now is nobody's, and would be taken for the reply.
     fn send(&mut self) -> io::Result<()> {
+        let is_untouched = self.is_untouched();
         let Some(connection) = self.lease.as_mut().and_then(|lease| lease.connection.as_mut())
         else {
             return Ok(());
         };
+        if is_untouched {
+            let is_stale = if self.message.is_idempotent {
+                connection.is_stale()
+            } else {
+                // It will not be sent twice, so the kernel is asked in any case.
+                connection.is_stale_for_sure()
+            };
+            if is_stale {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+        }
         while self.written < self.message.len() {
             match connection.try_write(self.message.rest(self.written)) {
                 Ok(written) => self.written += written,

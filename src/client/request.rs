@@ -71,7 +71,8 @@ impl RequestBuilder {
     /// is not a redirect is a reply, also 404 and 500.
     ///
     /// A GET, or another idempotent request (RFC 9110 section 9.2.2), whose kept connection turns out
-    /// to be closed is sent once more, on a new connection.
+    /// to be closed is sent once more, on a new connection. Any other is, too, as long as nothing of
+    /// it has been sent.
     ///
     /// # Errors
     /// [`Error`] says which.
@@ -128,22 +129,7 @@ impl Job {
             let task = patience.relay.task(handle, cx);
             patience.or_wait(cx, |_| acquire.poll(task))
         });
-        let mut lease =
-            granted.await.map_err(|timed_out| timed_out.waiting_for(authority(&self.url)))?;
-        // The last look before the request is written: what came after the reply before is nobody's,
-        // and would be taken for the reply to this request.
-        let is_stale = lease.connection.as_mut().is_some_and(|connection| {
-            if self.is_idempotent() {
-                connection.is_stale()
-            } else {
-                // It will not be sent twice, so the kernel is asked in any case.
-                connection.is_stale_for_sure()
-            }
-        });
-        if is_stale {
-            lease.start_afresh();
-        }
-        Ok(lease)
+        granted.await.map_err(|timed_out| timed_out.waiting_for(authority(&self.url)))
     }
 
     /// One request and the head of its reply; with the retry on a new connection.
@@ -167,7 +153,8 @@ impl Job {
                 Err(error) => error,
             };
             let is_closed = matches!(error.kind(), ErrorKind::Reset | ErrorKind::Truncated);
-            if !(is_closed && is_reused && !exchange.is_answered && self.is_idempotent()) {
+            let may_be_repeated = self.is_idempotent() && !exchange.is_answered;
+            if !(is_closed && is_reused && (may_be_repeated || exchange.is_untouched())) {
                 return Err(error);
             }
             let (Some(stale), again) = exchange.into_parts() else { return Err(error) };
@@ -207,11 +194,12 @@ impl Job {
         let body_bytes_max = self.client.shared.body_bytes_max;
         let limits = ReplyLimits { body_bytes_max, ..ReplyLimits::default() };
         let machine = ask.reply(limits);
+        let is_idempotent = self.is_idempotent();
         let Some(body) = &self.body else {
-            return Ok((Message { head: ask.into_bytes(), body: None }, machine));
+            return Ok((Message { head: ask.into_bytes(), body: None, is_idempotent }, machine));
         };
         ask.body_bytes(body.len() as u64);
-        let mut message = Message { head: ask.into_bytes(), body: None };
+        let mut message = Message { head: ask.into_bytes(), body: None, is_idempotent };
         if body.len() <= REQUEST_BODY_INLINE_BYTES_MAX {
             message.head.extend_from_slice(body);
         } else {

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use helloop::client::{Client, ErrorKind, Phase, Timeouts};
 use helloop::coroutine::Resolver;
+use helloop::coroutine::yield_now;
 use helloop::event_loop::{EventLoop, Handle};
 use helloop::greeting::Greeting;
 use helloop::server::{Attached, Builder};
-use helloop::world::sim::{Faults, Net, Sim};
+use helloop::world::sim::{Faults, Net, Peer, Sim};
 
 fn address() -> SocketAddr {
     "127.0.0.1:80".parse().unwrap()
@@ -244,29 +245,41 @@ fn a_client_needs_no_waker_of_its_task() {
     });
 }
 
+/// An answer to nobody.
+const SURPLUS: &[u8] = b"HTTP/1.1 203 To Nobody\r\nContent-Length: 0\r\n\r\n";
+
+/// Answers whatever comes with 200, and after that does what it is told. Gives the connections.
+fn serve_empty(
+    net: &Net,
+    site: SocketAddr,
+    after: impl Fn(&Net, &Rc<Peer>) + 'static,
+) -> Rc<RefCell<Vec<Rc<Peer>>>> {
+    let connections = Rc::new(RefCell::new(Vec::new()));
+    let (seen, after) = (Rc::clone(&connections), Rc::new(after));
+    net.serve(site, move |_, peer| {
+        let peer = Rc::new(peer);
+        seen.borrow_mut().push(Rc::clone(&peer));
+        let (me, after) = (Rc::clone(&peer), Rc::clone(&after));
+        peer.watch(move |net| {
+            if !me.receive().is_empty() {
+                me.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+                after(net, &me);
+            }
+        });
+    });
+    connections
+}
+
 /// What arrives while a connection changes hands is seen before the next request is written.
 #[test]
 fn an_answer_to_nobody_is_not_taken_for_the_next_answer() {
     for method in ["GET", "HEAD", "POST"] {
         simulate(1, Faults::NONE, |handle, net, _attached| async move {
-            let connections = Rc::new(Cell::new(0));
-            let counted = Rc::clone(&connections);
             let site: SocketAddr = "127.0.0.1:81".parse().unwrap();
-            net.serve(site, move |_, peer| {
-                counted.set(counted.get() + 1);
-                let peer = Rc::new(peer);
-                let me = Rc::clone(&peer);
-                peer.watch(move |net| {
-                    if me.receive().is_empty() {
-                        return;
-                    }
-                    me.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-                    // Not with the answer, but before the next turn asks what there is.
-                    let later = Rc::clone(&me);
-                    net.at(net.now() + Duration::from_nanos(1), move |_| {
-                        later.send(b"HTTP/1.1 203 To Nobody\r\nContent-Length: 0\r\n\r\n");
-                    });
-                });
+            let connections = serve_empty(&net, site, |net, peer| {
+                // Not with the answer, but before the next turn asks what there is.
+                let peer = Rc::clone(peer);
+                net.at(net.now() + Duration::from_nanos(1), move |_| peer.send(SURPLUS));
             });
             let client = Client::builder(&handle).connections_max(1).build().unwrap();
             // The second waits for the connection of the first.
@@ -277,7 +290,32 @@ fn an_answer_to_nobody_is_not_taken_for_the_next_answer() {
             for status in handle.gather(fetches).await {
                 assert_eq!(status.unwrap().unwrap(), 200, "{method}");
             }
-            assert_eq!(connections.get(), 2, "{method}");
+            assert_eq!(connections.take().len(), 2, "{method}");
+        });
+    }
+}
+
+/// A kept connection may not take the request at once. What comes until it does is no reply either.
+#[test]
+fn what_comes_before_the_first_byte_of_a_request_is_not_its_answer() {
+    for method in ["GET", "HEAD", "POST"] {
+        simulate(1, Faults::NONE, |handle, net, _attached| async move {
+            let site: SocketAddr = "127.0.0.1:81".parse().unwrap();
+            let connections = serve_empty(&net, site, |_, _| {});
+            let client = Client::new(&handle);
+            let first = client.get("http://127.0.0.1:81/").send().await.unwrap();
+            assert_eq!((first.status(), client.idle_connections()), (200, 1));
+            let mut blocked = Faults::NONE;
+            blocked.would_block_percent = 100;
+            net.set_faults(blocked);
+            let request = client.request(method, "http://127.0.0.1:81/");
+            let second = handle.spawn(async move { request.send().await });
+            yield_now().await;
+            net.set_faults(Faults::NONE);
+            connections.borrow()[0].send(SURPLUS);
+            let second = second.await.unwrap().unwrap();
+            assert_eq!(second.status(), 200, "{method}");
+            assert_eq!(connections.take().len(), 2, "{method}");
         });
     }
 }
