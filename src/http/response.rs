@@ -240,7 +240,10 @@ mod tests {
 
     #[test]
     fn the_fields_of_the_server_are_refused_in_any_case() {
-        for name in RESERVED {
+        // By name: who takes one out of the list is to see this fail.
+        let names = ["Connection", "Content-Length", "Date", "Keep-Alive", "TE", "Trailer"];
+        for name in names.into_iter().chain(["Transfer-Encoding", "Upgrade"]) {
+            assert_eq!(Response::new().header(name, "x").err(), Some(HeaderError::Reserved));
             let lower = name.to_ascii_lowercase();
             assert_eq!(Response::new().header(&lower, "x").err(), Some(HeaderError::Reserved));
         }

@@ -232,6 +232,9 @@ mod tests {
         assert_eq!(path("GET", "http://a.example:80/b?c"), Ok("/b"));
         assert_eq!(path("GET", "HTTPS://[::1]:8080"), Ok("/"));
         assert_eq!(path("GET", "http://a?b"), Ok("/"));
+        let of_other = Target::parse("GET", "http://a.example:80/b?c");
+        let (authority, query) = ("a.example:80", Some("c"));
+        assert_eq!(of_other, Ok(Target::Absolute { authority, path: "/b", query }));
         assert_eq!(path("OPTIONS", "http://a"), Ok("*"));
         assert_eq!(path("OPTIONS", "http://a/"), Ok("/"));
         for bad in [

@@ -18,6 +18,7 @@ fn a_length_chunks_and_a_close_frame_the_same_body() {
         let server = Server::answering(answer);
         let (reply, body) = get(server.url("/"), |client| client).unwrap();
         assert_eq!((reply.status(), &body[..]), (200, &b"hello"[..]), "{answer}");
+        assert_eq!(reply.headers().get("A"), None, "a trailer is no header");
         assert_eq!(reply.peer(), server.address);
         assert!(reply.timings().body.is_some());
     }
@@ -32,6 +33,12 @@ fn the_request_is_what_a_client_should_say() {
     assert!(request.starts_with("GET /a%20b/%C3%BC?q=1 HTTP/1.1\r\nHost: 127.0.0.1:"), "{request}");
     assert!(request.contains("\r\nUser-Agent: helloop/"), "{request}");
     assert!(request.contains("\r\nAccept: */*\r\n"), "{request}");
+    for content in ["Content-Length", "Transfer-Encoding", "Expect", "TE"] {
+        assert!(!request.contains(&format!("\r\n{content}:")), "{request}");
+    }
+    let server = Server::answering("HTTP/1.1 204 No Content\r\n\r\n");
+    get(server.url("/"), |client| client.user_agent("")).unwrap();
+    assert!(!server.next_seen().contains("User-Agent"));
 }
 
 #[test]

@@ -44,6 +44,7 @@ fn a_connection_that_says_close_or_says_too_much_is_not_kept() {
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
         "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok\r\n",
     ] {
         let once = || {
             script(move |peer| {

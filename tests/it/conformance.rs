@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use helloop::limits;
 
 const VERDICTS: [&str; 4] = ["yes", "stricter", "no, because", "not applicable"];
 
@@ -134,6 +137,23 @@ fn the_counts_are_right() {
         );
         assert!(words.contains(&sentence), "{sentence}");
     }
+}
+
+/// Where the page tells a number, the tests that it names go by a constant of the same value.
+#[test]
+fn the_numbers_are_the_limits() {
+    let page = page();
+    let here = |text: &str| assert!(page.contains(text), "the page does not say {text:?}");
+    here("8,192 with CRLF, by default");
+    assert_eq!(limits::REQUEST_LINE_BYTES_MAX, 8192);
+    here("16 KiB a body, then 413");
+    assert_eq!(limits::CHUNK_OVERHEAD_BYTES_MAX, 16 * 1024);
+    here("read for at most two seconds");
+    assert_eq!(limits::LINGER_TIMEOUT, Duration::from_secs(2));
+    here("100 in total");
+    assert_eq!(limits::FETCH_CONNECTIONS_MAX, 100);
+    here("up to 16 of them");
+    assert_eq!(limits::INTERIM_REPLIES_MAX, 16);
 }
 
 #[test]

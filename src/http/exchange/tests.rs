@@ -485,11 +485,16 @@ fn who_closes_is_named() {
 
     let twice = b"GET /close HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
     let asked = Echo::default().serve(&[twice], false);
+    let says_so = |outcome: &Outcome| outcome.output.contains("\r\nConnection: close\r\n");
+    assert!(says_so(&asked));
     assert_eq!((asked.end, asked.requests), (Some(Reason::ServiceAsked), 1));
     let draining = Echo { draining: true, ..Echo::default() }.serve(&[&twice[32..]], false);
+    assert!(says_so(&draining));
     assert_eq!((draining.end, draining.requests), (Some(Reason::Draining), 1));
     let limited = Echo::with(|limits| limits.requests_per_connection_max = Some(1));
-    assert_eq!(limited.serve(&[&twice[32..]], false).end, Some(Reason::RequestLimit));
+    let limited = limited.serve(&[&twice[32..]], false);
+    assert!(says_so(&limited));
+    assert_eq!(limited.end, Some(Reason::RequestLimit));
 }
 
 #[test]
