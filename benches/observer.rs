@@ -10,7 +10,6 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use helloop::event_loop::{Context, EventLoop, Flow, Task};
 use helloop::greeting::Greeting;
@@ -104,8 +103,6 @@ fn run(case: usize, observer_name: &str, turns: usize) -> io::Result<()> {
         0 => EventLoop::with_world(Box::new(Sim::new(1))),
         _ => EventLoop::new()?,
     };
-    // Under callgrind a resume may well take long.
-    event_loop.set_slow_callback(Duration::ZERO);
     event_loop.observe(observer(observer_name));
     steps(event_loop, turns)
 }

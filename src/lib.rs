@@ -15,7 +15,8 @@
 //! 6. [`coroutine`]: `async` on the same loop: spawn, sleep, gather, and asyncio's other words.
 //! 7. `client` (feature `client`): fetching over HTTP and HTTPS, written in coroutines.
 //! 8. [`greeting`]: the service that says hello.
-//! 9. [`limits`]: every number that bounds something, with its reason.
+//! 9. [`watch`]: snapshots of a loop, and reports of what held it up.
+//! 10. [`limits`]: every number that bounds something, with its reason.
 //!
 //! # A server in your program
 //!
@@ -63,6 +64,7 @@ pub mod coroutine;
 pub mod client;
 pub mod greeting;
 pub mod signals;
+pub mod watch;
 pub mod limits;
 mod printable;
 mod id;

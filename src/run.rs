@@ -15,6 +15,7 @@ use helloop::limits::Limits;
 use helloop::observe::Observer;
 use helloop::server::{Attached, BindError, Builder, Report, Server, Service};
 use helloop::signals::{SIGINT, on_signals};
+use helloop::watch::SlowCallbacks;
 
 use crate::addresses;
 use crate::loops::{Everybody, Others, divide, log_report};
@@ -47,9 +48,12 @@ pub(crate) struct Plan<'a> {
     pub(crate) stderr: &'a dyn Fn() -> Box<dyn Write + Send>,
 }
 
-/// Somebody who works beside a server.
+/// Somebody who works beside a server, and may take the turns of its loop.
 pub(crate) type Companion<'a> =
-    Box<dyn FnOnce(&mut EventLoop, &Attached, &mut dyn Write) -> io::Result<()> + 'a>;
+    Box<dyn FnOnce(&mut EventLoop, &Attached, &mut dyn Write) -> io::Result<Option<Turns>> + 'a>;
+
+/// Takes one turn at each call.
+pub(crate) type Turns = Box<dyn FnMut(&mut EventLoop, &mut SlowCallbacks) -> io::Result<()>>;
 
 /// How a run ended.
 #[derive(Debug)]
@@ -178,16 +182,19 @@ fn serve(
     let others = Others::start(servers, &everybody, plan.drain_timeout).map_err(Outcome::Failed)?;
     let mut stderr = (plan.stderr)();
     announce(&addresses, &attached, &mut stderr);
+    let mut turns: Turns = Box::new(|event_loop, slow| slow.turn(event_loop, None).map(drop));
     if let Some(companion) = plan.companion {
-        companion(&mut event_loop, &attached, &mut stderr).map_err(Outcome::Failed)?;
+        let own = companion(&mut event_loop, &attached, &mut stderr).map_err(Outcome::Failed)?;
+        turns = own.unwrap_or(turns);
     }
+    let mut slow = SlowCallbacks::new(&event_loop);
     // This loop turns until all have ended: it is the one that hears signals.
     let is_finished = || attached.is_finished() && others.are_finished();
-    let ran = inquiry.run(&mut event_loop, is_finished);
+    let ran = inquiry.run(&mut event_loop, is_finished, |event_loop| turns(event_loop, &mut slow));
     // What is left on the loop is dropped now, and no story. If it broke, its listeners must not
     // be given connections any more.
     event_loop.observe(None);
-    match handle.stalls() {
+    match slow.count() {
         0 => {}
         stalls => log::info!("resumes and turns that took too long: {stalls}"),
     }

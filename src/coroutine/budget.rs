@@ -10,6 +10,7 @@
 
 use std::task::Context;
 
+use super::waker::task_behind;
 use crate::event_loop::Handle;
 use crate::limits::OPERATIONS_PER_RESUME_MAX;
 
@@ -56,7 +57,7 @@ pub(crate) struct Budgets {
 pub(super) fn give_way(handle: &Handle, cx: &Context<'_>) {
     handle.give_way();
     // Combinators look only at children whose own waker was called.
-    if handle.task_behind(cx.waker()).is_none() {
+    if task_behind(handle, cx.waker()).is_none() {
         cx.waker().wake_by_ref();
     }
 }

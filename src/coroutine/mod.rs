@@ -6,7 +6,7 @@
 //! | coroutine (`async def`) | an `async` block or function: any [`Future`] | the compiler |
 //! | `Task`, `create_task` | [`JoinHandle`], [`Handle::spawn`] | `coroutine/spawn.rs` |
 //! | `Future` (a value that somebody sets) | [`Promise`] | `coroutine/promise.rs` |
-//! | `call_soon`, `call_later`, `call_at` | the same on [`Handle`] | `event_loop/callback.rs` |
+//! | `call_soon`, `call_later`, `call_at` | the same on [`Handle`] | `coroutine/callback.rs` |
 //! | `call_soon_threadsafe` | [`Remote::wake`](crate::event_loop::Remote::wake), any `Waker` | `event_loop/wake.rs` |
 //! | `sleep(d)`, `sleep(0)` | [`Handle::sleep`], [`yield_now`] | `coroutine/sleep.rs` |
 //! | `wait_for`, `timeout` | [`Handle::timeout`] | `coroutine/timeout.rs` |
@@ -38,6 +38,7 @@ use crate::event_loop::{EventLoop, Handle};
 
 mod blocking;
 mod budget;
+mod callback;
 mod gather;
 mod group;
 mod line;
@@ -56,11 +57,13 @@ mod sync;
 mod timeout;
 mod wait;
 mod waits;
+mod waker;
 mod watched;
 
 pub use blocking::{Blocking, Executor};
 #[cfg(feature = "client")]
 pub(crate) use budget::{Budgets, others_first};
+pub use callback::Call;
 pub use gather::{Gather, TryGather};
 pub use group::{GroupError, TaskGroup};
 #[cfg(test)]
@@ -117,8 +120,21 @@ impl EventLoop {
     /// What [`turn`](EventLoop::turn) says; when the coroutine panicked; and when the loop was told
     /// to shut down before the coroutine had ended (it is cancelled then).
     pub fn run_until_complete<F: Future + 'static>(&mut self, main: F) -> io::Result<F::Output> {
+        self.drive_until_complete(main, |event_loop| event_loop.turn(None).map(drop))
+    }
+
+    /// As [`run_until_complete`](EventLoop::run_until_complete), with turns that are taken by `turn`; see
+    /// [`drive_until`](EventLoop::drive_until).
+    ///
+    /// # Errors
+    /// See [`run_until_complete`](EventLoop::run_until_complete).
+    pub fn drive_until_complete<F: Future + 'static>(
+        &mut self,
+        main: F,
+        turn: impl FnMut(&mut EventLoop) -> io::Result<()>,
+    ) -> io::Result<F::Output> {
         let mut task = self.handle().spawn(main);
-        let ended = self.run_until(|| task.is_finished())?;
+        let ended = self.drive_until(|| task.is_finished(), turn)?;
         match task.take() {
             Some(result) => result.map_err(io::Error::other),
             None => {

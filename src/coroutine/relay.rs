@@ -5,6 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::task::{Context as PollContext, Waker};
 
+use super::waker::task_behind;
 use crate::event_loop::{Context, Flow, Handle, Task};
 use crate::id::TaskId;
 
@@ -29,7 +30,7 @@ struct Spawned {
 impl Relay {
     /// The task to queue for whoever polls with `cx`.
     pub(crate) fn task(&mut self, handle: &Handle, cx: &PollContext<'_>) -> TaskId {
-        if let Some(task) = handle.task_behind(cx.waker()) {
+        if let Some(task) = task_behind(handle, cx.waker()) {
             return task;
         }
         let spawned = self.spawned.get_or_insert_with(|| Box::new(Spawned::new(handle)));

@@ -8,7 +8,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::event_loop::{Call, Handle};
+use super::callback::Call;
+use crate::event_loop::Handle;
 use crate::world::Time;
 
 impl Handle {

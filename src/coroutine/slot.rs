@@ -5,9 +5,10 @@
 use std::cell::RefCell;
 use std::task::{Context, Poll, Waker};
 
+use super::callback::Callback;
 use super::line::{Line, Place};
 use super::promise::Cancelled;
-use crate::event_loop::{Callback, Handle, Task};
+use crate::event_loop::{Handle, Task};
 
 pub(super) struct Slot<T> {
     pub(super) handle: Handle,

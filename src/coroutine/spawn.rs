@@ -10,7 +10,8 @@ use std::task::{Context as PollContext, Poll, Waker, ready};
 
 use super::line::Place;
 use super::slot::{DoneCallback, Slot, Value};
-use crate::event_loop::{Cause, Context, Flow, Handle, Lent, Task};
+use super::waker::{Coroutines, Lent};
+use crate::event_loop::{Cause, Context, Flow, Handle, Task};
 use crate::id::TaskId;
 use crate::panics::caught;
 
@@ -115,6 +116,8 @@ struct Coroutine<F: Future> {
     /// Once somebody has kept a clone of it, the same for all steps.
     waker: Option<Waker>,
     join: Rc<Join<F::Output>>,
+    /// All those of the loop.
+    all: Rc<Coroutines>,
     /// Where it was spawned.
     site: &'static Location<'static>,
 }
@@ -163,14 +166,15 @@ impl<F: Future> Task for Coroutine<F> {
         }
         let Some(future) = &mut self.future else { return Flow::Done };
         let lent =
-            if self.waker.is_none() { Some(cx.handle().lend_waker(cx.task())) } else { None };
+            if self.waker.is_none() { Some(self.all.lend(cx.task(), cx.handle())) } else { None };
         let waker = lent.as_ref().map(Lent::waker).or(self.waker.as_ref());
         let waker = waker.expect("it is lent if there is none");
-        cx.handle().polls_with(waker);
+        self.all.polls_with(cx.task(), waker);
         let mut poll_context = PollContext::from_waker(waker);
         let polled = caught(|| future.as_mut().poll(&mut poll_context));
+        self.all.polls_no_more();
         if let Some(lent) = lent {
-            self.waker = cx.handle().take_back(lent);
+            self.waker = self.all.take_back(lent);
         }
         match polled {
             Ok(Poll::Pending) => Flow::Wait,
@@ -220,7 +224,7 @@ impl Handle {
     /// `Task-2`, … in the order of spawning.
     #[track_caller]
     pub fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-        let name = Name::numbered(self.count_coroutine());
+        let name = Name::numbered(Coroutines::of(self).count_one());
         self.spawn_at(name, future, Location::caller())
     }
 
@@ -247,9 +251,10 @@ impl Handle {
             cancelled: Cell::new(false),
             result: Slot::new(self),
         });
-        let (future, inside) = (Some(Box::pin(future)), Rc::clone(&join));
-        let task =
-            self.spawn_task(|_| Box::new(Coroutine { future, waker: None, join: inside, site }));
+        let (future, inside, all) =
+            (Some(Box::pin(future)), Rc::clone(&join), Coroutines::of(self));
+        let task = self
+            .spawn_task(|_| Box::new(Coroutine { future, waker: None, join: inside, all, site }));
         join.task.set(task);
         JoinHandle { join, waiting: None, shielded: false }
     }

@@ -1,5 +1,6 @@
 mod growth;
 
+use super::waker::task_behind;
 use super::*;
 use crate::world::sim::Sim;
 use std::cell::RefCell;
@@ -42,9 +43,9 @@ fn a_task_is_known_by_its_own_waker_only() {
         let others = handle.waker(other.id());
         std::future::poll_fn(|cx| {
             assert!(handle.current_task().is_some());
-            assert_eq!(handle.task_behind(cx.waker()), handle.current_task());
-            assert_eq!(handle.task_behind(&others), None);
-            assert_eq!(handle.task_behind(std::task::Waker::noop()), None);
+            assert_eq!(task_behind(&handle, cx.waker()), handle.current_task());
+            assert_eq!(task_behind(&handle, &others), None);
+            assert_eq!(task_behind(&handle, std::task::Waker::noop()), None);
             std::task::Poll::Ready(())
         })
         .await;
@@ -310,7 +311,7 @@ fn a_coroutine_stands_below_who_awaits_it() {
         let mother = handle.spawn_named("mother", child);
         handle.sleep(Duration::from_secs(1)).await;
         let snapshot = asked.snapshot();
-        let line = |(depth, task): (usize, &crate::event_loop::TaskView)| {
+        let line = |(depth, task): (usize, &crate::watch::TaskView)| {
             (depth, task.name.clone().unwrap_or_default())
         };
         drop(mother);

@@ -13,14 +13,15 @@ use std::time::SystemTime;
 
 use slotmap::Key;
 
-use super::core::{Core, Roughly, SourceSlot, TaskSlot, WakerId};
+use super::state::{SourceSlot, State, TaskSlot};
 use super::task::{Cause, Task};
 use super::timers::TimerId;
-use super::wake::{Lent, Remote, Wakes};
+use super::wake::{Remote, Wakes};
 use crate::id::{SourceId, TaskId};
 use crate::limits::BURST_KEPT;
 use crate::observe::{Event, Watch};
-use crate::world::{Listener, LoopClock, Pollable, Readiness, Stream, Time};
+use crate::panics::caught;
+use crate::world::{Listener, LoopClock, Readiness, Stream, Time, World};
 
 /// A loop, as seen by what runs on it. Cheap to clone; stays on the loop's thread.
 ///
@@ -32,12 +33,10 @@ pub struct Handle {
 }
 
 pub(super) struct Shared {
-    pub(super) core: RefCell<Core>,
+    pub(super) state: RefCell<State>,
     pub(super) watch: Watch,
     pub(super) clock: Rc<LoopClock>,
     pub(super) wakes: Arc<Wakes>,
-    /// For the next resume that needs a waker.
-    pub(super) spare_waker: Cell<Option<Lent>>,
     /// Empty: memory for the next list of woken tasks.
     pub(super) spare_list: Cell<Vec<TaskId>>,
 }
@@ -50,15 +49,27 @@ struct Reserved<'a> {
 
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
-        self.handle.shared.core.borrow_mut().tasks.remove(self.task);
+        self.handle.shared.state.borrow_mut().tasks.remove(self.task);
     }
 }
 
 /// For everybody on the loop's thread.
 impl Handle {
+    pub(super) fn new(world: Box<dyn World>) -> Handle {
+        let (clock, alarm) = (Rc::new(LoopClock::new(world.clock())), world.alarm());
+        let shared = Shared {
+            state: RefCell::new(State::new(world)),
+            watch: Watch::new(Rc::clone(&clock)),
+            clock,
+            wakes: Wakes::new(alarm),
+            spare_list: Cell::default(),
+        };
+        Handle { shared: Rc::new(shared) }
+    }
+
     /// The moment at which the present turn's wait ended.
     pub fn now(&self) -> Time {
-        self.shared.core.borrow().now
+        self.shared.state.borrow().now
     }
 
     /// The wall clock of the loop's world. It may go back.
@@ -79,7 +90,7 @@ impl Handle {
 
     /// Turns begun so far.
     pub fn turns(&self) -> u64 {
-        self.shared.core.borrow().turn
+        self.shared.state.borrow().turn
     }
 
     /// Gives the loop a task; it is resumed for the first time in the next turn. `make` is told the
@@ -120,9 +131,9 @@ impl Handle {
     /// Takes a task from the loop and drops it. Does nothing if it is gone, or is being resumed.
     pub fn discard(&self, task: TaskId) {
         let boxed = {
-            let core = &mut *self.shared.core.borrow_mut();
-            let boxed = core.tasks.get_mut(task).and_then(|slot| slot.boxed.take());
-            boxed.inspect(|_| drop(core.tasks.remove(task)))
+            let state = &mut *self.shared.state.borrow_mut();
+            let boxed = state.tasks.get_mut(task).and_then(|slot| slot.boxed.take());
+            boxed.inspect(|_| drop(state.tasks.remove(task)))
         };
         if let Some(boxed) = boxed {
             self.drop_task(task, boxed);
@@ -134,24 +145,23 @@ impl Handle {
         // Not under a borrow: making a task may register its sources.
         let boxed = make(reserved.task)?;
         let (task, kind) = (reserved.task, boxed.kind());
-        if self.shared.core.borrow().refused.is_some() {
+        if self.shared.state.borrow().refused.is_some() {
             drop(reserved);
             self.refuse(task, boxed);
             return Ok(task);
         }
         std::mem::forget(reserved);
-        if let Some(slot) = self.shared.core.borrow_mut().tasks.get_mut(task) {
+        if let Some(slot) = self.shared.state.borrow_mut().tasks.get_mut(task) {
             slot.boxed = Some(boxed);
         }
-        self.watch().tell(|| Event::Spawned { task, kind });
+        self.tell(|| Event::Spawned { task, kind });
         Ok(task)
     }
 
     /// A slot for a task that is being made.
     fn reserve(&self) -> TaskId {
-        let core = &mut *self.shared.core.borrow_mut();
-        let spawned = Roughly::at(core.now);
-        core.tasks.insert(TaskSlot { boxed: None, cause: Cause::empty(), spawned })
+        let state = &mut *self.shared.state.borrow_mut();
+        state.tasks.insert(TaskSlot { boxed: None, cause: Cause::empty() })
     }
 
     /// Resumes a task in the next turn, with `Cause::WOKEN`. Does nothing if it is gone.
@@ -171,10 +181,10 @@ impl Handle {
     /// Wakes every task of this kind. Looks at every task, so it is for rare occasions.
     pub fn wake_kind(&self, kind: &str) {
         let of_kind: Vec<TaskId> = {
-            let core = self.shared.core.borrow();
+            let state = self.shared.state.borrow();
             let is_of_kind =
                 |slot: &TaskSlot| slot.boxed.as_ref().is_some_and(|t| t.kind() == kind);
-            core.tasks.iter().filter(|(_, slot)| is_of_kind(slot)).map(|(id, _)| id).collect()
+            state.tasks.iter().filter(|(_, slot)| is_of_kind(slot)).map(|(id, _)| id).collect()
         };
         of_kind.into_iter().for_each(|task| self.wake(task));
     }
@@ -192,22 +202,22 @@ impl Handle {
     /// Sets a timer: `task` is resumed with `Cause::TIMER` once the clock has reached `deadline`.
     pub fn at(&self, deadline: Time, task: TaskId) -> TimerId {
         let id = {
-            let core = &mut *self.shared.core.borrow_mut();
+            let state = &mut *self.shared.state.borrow_mut();
             // A loop that is gone fires nothing, and stores nothing.
-            if core.refused.is_some() {
+            if state.refused.is_some() {
                 return TimerId::FIRED;
             }
-            core.timers.set(deadline, task)
+            state.timers.set(deadline, task)
         };
-        self.watch().tell(|| Event::TimerSet { task, deadline });
+        self.tell(|| Event::TimerSet { task, deadline });
         id
     }
 
     /// Takes a timer back. Does nothing if it has fired.
     pub fn cancel(&self, timer: TimerId) {
-        let cancelled = self.shared.core.borrow_mut().timers.cancel(timer);
+        let cancelled = self.shared.state.borrow_mut().timers.cancel(timer);
         if let Some(task) = cancelled {
-            self.watch().tell(|| Event::TimerCancelled { task, deadline: timer.deadline() });
+            self.tell(|| Event::TimerCancelled { task, deadline: timer.deadline() });
         }
     }
 
@@ -217,7 +227,7 @@ impl Handle {
     /// # Errors
     /// What bind(2) and listen(2) say.
     pub fn listen(&self, address: SocketAddr) -> io::Result<Listener> {
-        self.shared.core.borrow_mut().world.listen(address)
+        self.shared.state.borrow_mut().world.listen(address)
     }
 
     /// Begins to connect in the loop's world. See
@@ -226,7 +236,7 @@ impl Handle {
     /// # Errors
     /// What socket(2) and connect(2) say at once.
     pub fn connect(&self, address: SocketAddr) -> io::Result<Stream> {
-        self.shared.core.borrow_mut().world.connect(address)
+        self.shared.state.borrow_mut().world.connect(address)
     }
 
     /// Makes [`EventLoop::run`](super::EventLoop::run) return when the present turn is over.
@@ -236,12 +246,12 @@ impl Handle {
 
     /// Tasks on the loop, the one that is being resumed included.
     pub fn task_count(&self) -> usize {
-        self.shared.core.borrow().tasks.len()
+        self.shared.state.borrow().tasks.len()
     }
 
     /// True if there is such a task.
     pub(crate) fn has_task(&self, task: TaskId) -> bool {
-        self.shared.core.borrow().tasks.contains_key(task)
+        self.shared.state.borrow().tasks.contains_key(task)
     }
 
     /// True if somebody listens to [`tell`](Handle::tell).
@@ -264,166 +274,99 @@ impl Handle {
     ///
     /// A loop that is gone keeps nothing: each call makes a value that is the caller's alone.
     pub(crate) fn local<T: 'static>(&self, make: impl FnOnce() -> T) -> Rc<T> {
-        let find = |core: &Core| core.locals.iter().find_map(|any| Rc::clone(any).downcast().ok());
-        let found = find(&self.shared.core.borrow());
+        let find =
+            |state: &State| state.locals.iter().find_map(|any| Rc::clone(any).downcast().ok());
+        let found = find(&self.shared.state.borrow());
         found.unwrap_or_else(|| {
             let made = Rc::new(make());
-            let core = &mut *self.shared.core.borrow_mut();
-            if core.refused.is_none() {
-                core.locals.push(Rc::clone(&made) as Rc<dyn Any>);
+            let state = &mut *self.shared.state.borrow_mut();
+            if state.refused.is_none() {
+                state.locals.push(Rc::clone(&made) as Rc<dyn Any>);
             }
             made
         })
     }
 
-    /// Counts coroutines, for their names.
-    pub(crate) fn count_coroutine(&self) -> u64 {
-        let core = &mut *self.shared.core.borrow_mut();
-        core.coroutines += 1;
-        core.coroutines
-    }
-
     /// The task that is being resumed; `None` outside phase 4.
     pub fn current_task(&self) -> Option<TaskId> {
-        let current = self.shared.core.borrow().current;
+        let current = self.shared.state.borrow().current;
         Some(current).filter(|task| !task.is_null())
-    }
-
-    /// A waker for one resume of `task`, which gives it back; see [`Lent`].
-    pub(crate) fn lend_waker(&self, task: TaskId) -> Lent {
-        match self.shared.spare_waker.take() {
-            Some(spare) => {
-                spare.assign(task);
-                spare
-            }
-            None => Lent::new(task, &self.shared.wakes),
-        }
-    }
-
-    /// Takes a waker back. If somebody keeps a clone, it is the task's from now on.
-    pub(crate) fn take_back(&self, lent: Lent) -> Option<Waker> {
-        if lent.is_kept() {
-            return Some(lent.into_waker());
-        }
-        self.shared.spare_waker.set(Some(lent));
-        None
-    }
-
-    /// The task that is being resumed polls its future with this waker of its own.
-    pub(crate) fn polls_with(&self, waker: &Waker) {
-        self.shared.core.borrow_mut().current_waker = Some(WakerId::of(waker));
-    }
-
-    /// The task that is being resumed, if `waker` is the one that it polls its future with: who waits
-    /// with it may as well be queued directly. Combinators give their children other wakers.
-    pub(crate) fn task_behind(&self, waker: &Waker) -> Option<TaskId> {
-        let core = self.shared.core.borrow();
-        let own = core.current_waker.filter(|own| own.is_same(waker));
-        own.map(|_| core.current).filter(|task| !task.is_null())
     }
 }
 
-/// For [`Source`](super::Source).
+/// A look at what is on the loop. It changes nothing.
 impl Handle {
-    pub(super) fn register(&self, pollable: Pollable<'_>, owner: TaskId) -> io::Result<SourceId> {
-        let source = self.insert_source(pollable, owner)?;
-        self.watch().tell(|| Event::Opened { source, task: owner });
-        Ok(source)
+    /// The ids of all tasks, in the order of their slots, and why each is in the ready queue; empty if it is
+    /// not.
+    pub fn tasks(&self) -> Vec<(TaskId, Cause)> {
+        self.shared.state.borrow().tasks.iter().map(|(id, slot)| (id, slot.cause)).collect()
     }
 
-    fn insert_source(&self, pollable: Pollable<'_>, owner: TaskId) -> io::Result<SourceId> {
-        let core = &mut *self.shared.core.borrow_mut();
-        let readable_only = matches!(pollable, Pollable::Listener(_));
-        let everything = Readiness::READABLE | Readiness::WRITABLE;
-        let slot = SourceSlot {
-            // Optimism: the first operation tells, and often there is something already.
-            readiness: if readable_only { Readiness::READABLE } else { everything },
-            interest: Readiness::empty(),
-            is_shared: false,
-            owner,
+    /// Shows `look` a task; `None` if it is gone, or is being resumed. The task is out of its slot meanwhile,
+    /// so `look` may use the handle. One that panics is logged.
+    pub fn look_at<R>(&self, task: TaskId, look: impl FnOnce(&dyn Task) -> R) -> Option<R> {
+        let boxed = self.shared.state.borrow_mut().tasks.get_mut(task)?.boxed.take()?;
+        let looked = caught(|| look(&*boxed));
+        if let Some(slot) = self.shared.state.borrow_mut().tasks.get_mut(task) {
+            slot.boxed = Some(boxed);
+        }
+        looked
+            .inspect_err(|words| {
+                log::error!("task {task} panicked while it described itself: {words}")
+            })
+            .ok()
+    }
+
+    /// All registered sockets.
+    pub fn sources(&self) -> Vec<SourceView> {
+        let state = self.shared.state.borrow();
+        let view = |(id, slot): (SourceId, &SourceSlot)| SourceView {
+            id,
+            task: slot.owner,
+            readiness: slot.readiness,
+            interest: slot.interest,
+            writer: state.writers.get(&id).copied().filter(|_| slot.is_shared),
         };
-        let source = core.sources.insert(slot);
-        if let Err(error) = core.world.register(pollable, source) {
-            core.sources.remove(source);
-            return Err(error);
-        }
-        Ok(source)
+        state.sources.iter().map(view).collect()
     }
 
-    pub(super) fn readiness(&self, source: SourceId) -> Readiness {
-        self.shared.core.borrow().sources.get(source).map_or(Readiness::empty(), |s| s.readiness)
+    /// The ready queue, first come first.
+    pub fn ready(&self) -> Vec<TaskId> {
+        let state = self.shared.state.borrow();
+        state.ready.iter().copied().filter(|task| state.tasks.contains_key(*task)).collect()
     }
 
-    pub(super) fn clear_readiness(&self, source: SourceId, bit: Readiness) {
-        if let Some(slot) = self.shared.core.borrow_mut().sources.get_mut(source) {
-            slot.readiness.remove(bit);
-        }
+    /// The timers, in the order in which they will fire.
+    pub fn timers(&self) -> Vec<(TaskId, Time)> {
+        self.shared.state.borrow().timers.iter().collect()
     }
+}
 
-    pub(super) fn assume_ready(&self, source: SourceId) {
-        if let Some(slot) = self.shared.core.borrow_mut().sources.get_mut(source) {
-            slot.readiness |= Readiness::READABLE | Readiness::WRITABLE;
-        }
-    }
-
-    /// Nothing is known to be ready; the world will report it. That there was urgent data stays true.
-    pub(super) fn forget_readiness(&self, source: SourceId) {
-        if let Some(slot) = self.shared.core.borrow_mut().sources.get_mut(source) {
-            slot.readiness &= Readiness::PRIORITY;
-        }
-    }
-
-    /// Gives a source to another task, which has not yet said what it waits for.
-    pub(super) fn set_owner(&self, source: SourceId, owner: TaskId) {
-        let core = &mut *self.shared.core.borrow_mut();
-        if let Some(slot) = core.sources.get_mut(source)
-            && (slot.owner != owner || slot.is_shared)
-        {
-            core.wanted_sources -= usize::from(!slot.interest.is_empty());
-            (slot.owner, slot.interest) = (owner, Readiness::empty());
-            if std::mem::take(&mut slot.is_shared) {
-                core.writers.remove(&source);
-            }
-        }
-    }
-
-    /// Says what the owner waits for. If that is there already, the owner is queued at once: no
-    /// readiness is lost, whenever it came.
-    pub(super) fn set_interest(&self, source: SourceId, interest: Readiness) {
-        let (owner, cause) = {
-            let core = &mut *self.shared.core.borrow_mut();
-            let Some(slot) = core.sources.get_mut(source) else { return };
-            if slot.interest == interest {
-                // It was queued when this interest was set, or when the readiness came.
-                return;
-            }
-            core.wanted_sources += usize::from(!interest.is_empty());
-            core.wanted_sources -= usize::from(!slot.interest.is_empty());
-            slot.interest = interest;
-            (slot.owner, slot.cause())
-        };
-        if !cause.is_empty() {
-            self.queue(owner, cause);
-        }
-    }
-
-    pub(super) fn close(&self, source: SourceId) {
-        {
-            let core = &mut *self.shared.core.borrow_mut();
-            if let Some(slot) = core.sources.remove(source) {
-                core.wanted_sources -= usize::from(!slot.interest.is_empty());
-                if slot.is_shared {
-                    core.writers.remove(&source);
-                }
-            }
-        }
-        self.watch().tell(|| Event::Closed { source });
-    }
+/// A registered socket, as [`Handle::sources`] shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SourceView {
+    /// Its id.
+    pub id: SourceId,
+    /// Its owner; the null id while it connects.
+    pub task: TaskId,
+    /// What it is ready for, as far as the loop knows.
+    pub readiness: Readiness,
+    /// What its owner waits for; and, of a source that two tasks share, the other one.
+    pub interest: Readiness,
+    /// The task that waits for `WRITABLE`, if that is another than `task`.
+    pub writer: Option<TaskId>,
 }
 
 /// The queue.
 impl Handle {
     /// Queues a task behind everything that was queued or woken before.
+    ///
+    /// A wake must be possible from every thread, so it goes through a list behind a mutex and not straight into
+    /// the queue. If that list were emptied in phase 3 only, a task that was woken would run after one that
+    /// was queued a moment later, and who comes first would depend on which of two ways somebody happened to
+    /// choose. So whoever queues empties the list first; one load says that it is empty, which it almost
+    /// always is.
     pub(super) fn queue(&self, task: TaskId, cause: Cause) {
         self.queue_wakes();
         self.queue_one(task, cause);
@@ -441,11 +384,11 @@ impl Handle {
         // All are queued before the observer hears of the first: it may queue tasks itself, and those
         // come after what was woken before.
         {
-            let core = &mut *self.shared.core.borrow_mut();
-            woken.retain(|task| core.queue(*task, Cause::WOKEN));
+            let state = &mut *self.shared.state.borrow_mut();
+            woken.retain(|task| state.queue(*task, Cause::WOKEN));
         }
         for task in woken.drain(..) {
-            self.watch().tell(|| Event::Queued { task, cause: Cause::WOKEN });
+            self.tell(|| Event::Queued { task, cause: Cause::WOKEN });
         }
         if woken.capacity() <= BURST_KEPT {
             self.shared.spare_list.set(woken);
@@ -453,22 +396,22 @@ impl Handle {
     }
 
     pub(super) fn queue_one(&self, task: TaskId, cause: Cause) {
-        let queued = self.shared.core.borrow_mut().queue(task, cause);
+        let queued = self.shared.state.borrow_mut().queue(task, cause);
         if queued {
-            self.watch().tell(|| Event::Queued { task, cause });
+            self.tell(|| Event::Queued { task, cause });
         }
     }
 }
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ok(core) = self.shared.core.try_borrow() else { return f.write_str("Handle") };
+        let Ok(state) = self.shared.state.try_borrow() else { return f.write_str("Handle") };
         f.debug_struct("Handle")
-            .field("turn", &core.turn)
-            .field("now", &core.now)
-            .field("tasks", &core.tasks.len())
-            .field("ready", &core.ready.len())
-            .field("timers", &core.timers.len())
+            .field("turn", &state.turn)
+            .field("now", &state.now)
+            .field("tasks", &state.tasks.len())
+            .field("ready", &state.ready.len())
+            .field("timers", &state.timers.len())
             .finish_non_exhaustive()
     }
 }

@@ -16,41 +16,27 @@ use std::cell::OnceCell;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
 
-use crate::id::{SourceId, TaskId};
-use crate::limits::{INPUT_BUFFER_BYTES, SLOW_CALLBACK};
-use crate::observe::{Event, Observer, Timeout};
-use crate::panics::caught;
+use crate::id::SourceId;
+use crate::limits::INPUT_BUFFER_BYTES;
+use crate::observe::Observer;
 use crate::world::os::Os;
 use crate::world::{Readiness, Time, World};
 
-mod callback;
-mod core;
-mod deadlock;
-mod gate;
-mod handle;
-mod ready;
-mod snapshot;
-mod source;
-mod stall;
 mod task;
 mod timers;
+mod state;
+mod source;
 mod turn;
+mod handle;
 mod wake;
+mod ends;
 
-use stall::Resumes;
-use turn::Resume;
-
-pub use callback::Call;
-pub(crate) use callback::Callback;
-pub use gate::{Gate, Moment};
-pub use handle::Handle;
-pub use snapshot::{Snapshot, SourceView, Status, TaskView};
+pub use handle::{Handle, SourceView};
 pub use source::Source;
+pub(crate) use task::Described;
 pub use task::{Cause, Context, Flow, Scratch, Task};
 pub use timers::TimerId;
-pub(crate) use wake::Lent;
 pub use wake::Remote;
 
 /// An event loop. It lives on the thread that made it; [`EventLoop::remote`] reaches it from others.
@@ -79,14 +65,10 @@ pub use wake::Remote;
 pub struct EventLoop {
     handle: Handle,
     scratch: Scratch,
-    /// See [`SLOW_CALLBACK`].
-    slow_callback: Duration,
-    /// Those of the present turn, as far as they have ended.
-    resumes: Resumes,
-    /// Who may hold the loop.
-    gate: Option<Box<dyn Gate>>,
+    /// Tasks of the batch that are still to be resumed; zero between turns.
+    left: usize,
     /// That nothing can ever happen again is said once.
-    said_deadlock: bool,
+    has_said_deadlock: bool,
     /// What the last wait reported; empty between turns, kept for its memory.
     arrived: Vec<(SourceId, Readiness)>,
     /// Made when a host program first asks for it.
@@ -107,10 +89,8 @@ impl EventLoop {
         EventLoop {
             handle: Handle::new(world),
             scratch: Scratch::new(INPUT_BUFFER_BYTES),
-            slow_callback: SLOW_CALLBACK,
-            resumes: Resumes::default(),
-            gate: None,
-            said_deadlock: false,
+            left: 0,
+            has_said_deadlock: false,
             arrived: Vec::new(),
             descriptor: OnceCell::new(),
         }
@@ -128,18 +108,22 @@ impl EventLoop {
 
     /// Installs an observer in the place of the present one, which is returned.
     pub fn observe(&mut self, observer: Option<Box<dyn Observer>>) -> Option<Box<dyn Observer>> {
-        self.handle.watch().install(observer)
+        self.handle.shared.watch.install(observer)
     }
 
-    /// Sets how long a resume, or all those of a turn, may take before that is reported at WARN and to
-    /// the observer; zero: for ever. At first it is [`SLOW_CALLBACK`].
-    pub fn set_slow_callback(&mut self, duration: Duration) {
-        self.slow_callback = duration;
-    }
-
-    /// Installs a gate in the place of the present one, which is returned.
-    pub fn set_gate(&mut self, gate: Option<Box<dyn Gate>>) -> Option<Box<dyn Gate>> {
-        std::mem::replace(&mut self.gate, gate)
+    /// Stops the loop's clock until what is returned is dropped. No timer becomes due meanwhile, and nothing
+    /// fires in a burst afterwards; the wall clock goes on, and so does the world: the kernel takes connections
+    /// and bytes, and the next wait reports them. A turn cannot begin meanwhile.
+    ///
+    /// ```compile_fail
+    /// # let mut event_loop = helloop::event_loop::EventLoop::new().unwrap();
+    /// let held = event_loop.hold_clock();
+    /// event_loop.begin_turn(None); // it is borrowed
+    /// drop(held);
+    /// ```
+    pub fn hold_clock(&mut self) -> HeldClock<'_> {
+        self.handle.shared.clock.stop();
+        HeldClock { event_loop: self }
     }
 
     /// Turns until [`Handle::shutdown`] or [`Remote::shutdown`] is called (the turn in which that
@@ -148,13 +132,7 @@ impl EventLoop {
     /// # Errors
     /// See [`turn`](EventLoop::turn).
     pub fn run(&mut self) -> io::Result<()> {
-        while self.handle.has_tasks() {
-            self.turn(None)?;
-            if self.handle.take_stop() {
-                break;
-            }
-        }
-        Ok(())
+        self.run_until(|| false).map(drop)
     }
 
     /// Turns until `done` says so (it is asked before every turn), or until [`run`](EventLoop::run)
@@ -162,13 +140,26 @@ impl EventLoop {
     ///
     /// # Errors
     /// See [`turn`](EventLoop::turn).
-    pub fn run_until(&mut self, mut done: impl FnMut() -> bool) -> io::Result<bool> {
+    pub fn run_until(&mut self, done: impl FnMut() -> bool) -> io::Result<bool> {
+        self.drive_until(done, |event_loop| event_loop.turn(None).map(drop))
+    }
+
+    /// As [`run_until`](EventLoop::run_until), with turns that are taken by `turn`: for a host that looks,
+    /// pauses or steps between resumes.
+    ///
+    /// # Errors
+    /// Those of `turn`.
+    pub fn drive_until(
+        &mut self,
+        mut done: impl FnMut() -> bool,
+        mut turn: impl FnMut(&mut EventLoop) -> io::Result<()>,
+    ) -> io::Result<bool> {
         while !done() {
-            if !self.handle.has_tasks() {
+            if self.handle.task_count() == 0 {
                 return Ok(false);
             }
-            self.turn(None)?;
-            if self.handle.take_stop() {
+            turn(self)?;
+            if self.take_shutdown() {
                 return Ok(done());
             }
         }
@@ -179,7 +170,7 @@ impl EventLoop {
     /// program that calls [`turn`](EventLoop::turn) asks after every turn. Until somebody has
     /// asked, turns do not wait.
     pub fn take_shutdown(&mut self) -> bool {
-        self.handle.take_stop()
+        self.handle.shared.wakes.take_stop()
     }
 
     /// The moment at which the loop wants to turn again even if nothing happens outside: now, if
@@ -187,129 +178,29 @@ impl EventLoop {
     /// Host programs wait for this or for the loop's descriptor, whichever comes first, and then
     /// call `turn(Some(Duration::ZERO))`.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.handle.next_deadline()
+        let shared = &*self.handle.shared;
+        let state = shared.state.borrow();
+        let is_busy = !state.ready.is_empty() || shared.wakes.pending() || shared.wakes.stopping();
+        if is_busy { Some(state.now) } else { state.timers.first() }
     }
+}
 
-    /// One turn. Waits for at most `limit` (`None`: as long as the loop likes, zero: not at all).
-    /// Returns the number of tasks that were resumed.
-    ///
-    /// # Errors
-    /// When the world cannot be waited for: the poller failed (which says that the process is
-    /// broken), or nothing can ever happen in a simulated world.
-    pub fn turn(&mut self, limit: Option<Duration>) -> io::Result<usize> {
-        if self.gate.is_some() {
-            self.pass_gate(|handle| Some(Moment::Turn { turn: handle.turns() + 1 }));
-        }
+/// A loop whose clock stands; see [`EventLoop::hold_clock`].
+#[derive(Debug)]
+pub struct HeldClock<'a> {
+    event_loop: &'a mut EventLoop,
+}
 
-        // Phase 1: work out the timeout.
-        let timeout = self.handle.begin_turn(limit);
-        if timeout == Timeout::Forever && !self.said_deadlock && self.handle.is_deadlocked() {
-            self.said_deadlock = true;
-            self.handle.report_deadlock();
-        }
-
-        // Phase 2: ask the world, then read the clock, once.
-        self.handle.wait_for_world(timeout, &mut self.arrived)?;
-
-        // Phase 3: queue what happened: readiness, due timers, wakes from other threads.
-        self.handle.queue_readiness(&mut self.arrived);
-        self.handle.queue_due_timers();
-        let batch = self.handle.queue_wakes_and_begin_resuming();
-
-        // Phase 4: resume what was queued when this phase began, first come, first served.
-        self.resumes = Resumes::new(batch);
-        let mut began = self.handle.now();
-        for _ in 0..batch {
-            began = self.resume_next(began);
-        }
-        self.handle.end_resuming();
-        self.notice_long_turn(began, batch);
-        Ok(batch)
+impl HeldClock<'_> {
+    /// The loop, to be looked at.
+    pub fn handle(&self) -> &Handle {
+        &self.event_loop.handle
     }
+}
 
-    /// Resumes the first of the queue. `began` is when the one before it ended; gives when this did.
-    fn resume_next(&mut self, began: Time) -> Time {
-        if self.gate.is_some() {
-            self.pass_gate(|handle| {
-                handle.next_ready().map(|(task, kind)| Moment::Resume { task, kind })
-            });
-        }
-        self.resumes.left -= 1;
-        let Some(mut resume) = self.handle.take_next() else { return began };
-        let mut cx = Context {
-            handle: &self.handle,
-            now: resume.now,
-            task: resume.task,
-            cause: resume.cause,
-            scratch: &mut self.scratch,
-        };
-        let flow = caught(|| resume.boxed.resume(&mut cx));
-        // What a task left in the output buffer is not the next task's to send.
-        self.scratch.output.clear();
-        let ended = self.notice_slow(&resume, began);
-        match flow {
-            Ok(Flow::Done) => self.finish(resume.task, resume.boxed),
-            Ok(flow) => self.handle.put_back(resume.task, resume.boxed, flow),
-            Err(words) => self.bury(resume.task, resume.boxed, &words),
-        }
-        ended
-    }
-
-    /// Asks the gate, and lets it hold the loop. One that panics is removed.
-    #[cold]
-    fn pass_gate(&mut self, moment: impl FnOnce(&Handle) -> Option<Moment>) {
-        let (Some(moment), Some(gate)) = (moment(&self.handle), &mut self.gate) else { return };
-        let handle = &self.handle;
-        let passed = caught(|| {
-            if !gate.lets_pass(moment, handle) {
-                handle.stop_clock();
-                gate.hold(moment, handle);
-            }
-        });
-        handle.let_clock_go_on();
-        if passed.is_err() {
-            log::error!("the gate panicked before {moment}; it was removed");
-            let gate = self.gate.take();
-            // Its drop may panic as well.
-            let _ = caught(|| drop(gate));
-        }
-    }
-
-    /// Reports a resume that held everybody up. Gives the time.
-    fn notice_slow(&mut self, resume: &Resume, began: Time) -> Time {
-        if self.slow_callback.is_zero() {
-            return began;
-        }
-        let ended = self.handle.clock();
-        let took = ended.since(began);
-        self.resumes.took(resume.task, took);
-        if took >= self.slow_callback {
-            let (task, boxed) = (resume.task, resume.boxed.as_ref());
-            self.handle.report_slow(task, boxed, took, &self.resumes, ended);
-        }
-        ended
-    }
-
-    /// Reports a turn that held the loop up although none of its resumes was reported.
-    fn notice_long_turn(&self, ended: Time, resumed: usize) {
-        let took = ended.since(self.handle.now());
-        if took >= self.slow_callback && self.resumes.longest() < self.slow_callback {
-            self.handle.report_long_turn(took, resumed, &self.resumes);
-        }
-    }
-
-    /// Removes a task. Its drop closes its sources, and may ask the handle for things.
-    fn finish(&self, task: TaskId, boxed: Box<dyn Task>) {
-        self.handle.forget(task);
-        self.handle.drop_task(task, boxed);
-        self.handle.queue_wakes();
-    }
-
-    fn bury(&self, task: TaskId, boxed: Box<dyn Task>, words: &str) {
-        let kind = boxed.kind();
-        log::error!("task {task} ({kind}) panicked and was removed: {words}");
-        self.handle.watch().tell(|| Event::Panicked { task, kind });
-        self.finish(task, boxed);
+impl Drop for HeldClock<'_> {
+    fn drop(&mut self) {
+        self.event_loop.handle.shared.clock.go_on();
     }
 }
 
@@ -320,21 +211,16 @@ impl EventLoop {
 /// In a simulated world, which has no descriptor, and when the process has none left.
 impl AsFd for EventLoop {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        let make = || self.handle.descriptor().expect("the world has a descriptor to give");
-        self.descriptor.get_or_init(make).as_fd()
+        let make = || self.handle.shared.state.borrow().world.descriptor();
+        let descriptor =
+            || make().expect("the world has a descriptor").expect("the process has one left");
+        self.descriptor.get_or_init(descriptor).as_fd()
     }
 }
 
 impl Drop for EventLoop {
-    /// Tasks hold handles, and the loop behind the handles holds the tasks: take them out.
     fn drop(&mut self) {
-        for task in self.handle.close_loop() {
-            // Another task's destructor may have discarded it.
-            if let Some(boxed) = self.handle.take_task(task) {
-                self.finish(task, boxed);
-            }
-        }
-        self.handle.drop_locals();
+        self.handle.close_loop();
     }
 }
 

@@ -25,6 +25,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 
+use super::state::SourceSlot;
 use super::{Cause, Handle};
 use crate::id::{SourceId, TaskId};
 use crate::observe::{Event, Operation};
@@ -44,19 +45,64 @@ pub struct Source<S> {
 impl<S> Source<S> {
     /// What the source is ready for, as far as the loop knows.
     pub fn readiness(&self) -> Readiness {
-        self.handle.readiness(self.id)
+        self.with_slot(|slot| slot.readiness).unwrap_or_default()
     }
 
     /// Says for which of `READABLE` and `WRITABLE` the owner wants to be resumed, from now on.
     /// If that is the case already, it is queued at once.
     pub fn want(&self, interest: Readiness) {
-        self.handle.set_interest(self.id, interest);
+        self.wish(None, interest);
     }
 
     /// Gives the source to another task, and says what that one wants; see [`want`](Source::want).
     pub fn want_for(&self, owner: TaskId, interest: Readiness) {
-        self.handle.set_owner(self.id, owner);
-        self.handle.set_interest(self.id, interest);
+        self.wish(Some(owner), interest);
+    }
+
+    fn wish(&self, owner: Option<TaskId>, interest: Readiness) {
+        let (owner, cause) = {
+            let state = &mut *self.handle.shared.state.borrow_mut();
+            let Some(slot) = state.sources.get_mut(self.id) else { return };
+            let owner = owner.unwrap_or(slot.owner);
+            if (slot.owner, slot.interest) == (owner, interest) && !slot.is_shared {
+                // It was queued when this interest was set, or when the readiness came.
+                return;
+            }
+            state.wanted_sources += usize::from(!interest.is_empty());
+            state.wanted_sources -= usize::from(!slot.interest.is_empty());
+            (slot.owner, slot.interest) = (owner, interest);
+            if std::mem::take(&mut slot.is_shared) {
+                state.writers.remove(&self.id);
+            }
+            (owner, slot.cause())
+        };
+        // What is there already is reported to nobody again: no readiness is lost, whenever it came.
+        if !cause.is_empty() {
+            self.handle.queue(owner, cause);
+        }
+    }
+
+    fn with_slot<R>(&self, change: impl FnOnce(&mut SourceSlot) -> R) -> Option<R> {
+        self.handle.shared.state.borrow_mut().sources.get_mut(self.id).map(change)
+    }
+
+    /// Registers a socket that counts as ready for `readiness`.
+    fn register(
+        handle: &Handle,
+        pollable: Pollable<'_>,
+        owner: TaskId,
+        readiness: Readiness,
+    ) -> io::Result<SourceId> {
+        let id = {
+            let state = &mut *handle.shared.state.borrow_mut();
+            let slot =
+                SourceSlot { readiness, interest: Readiness::empty(), is_shared: false, owner };
+            let id = state.sources.insert(slot);
+            state.world.register(pollable, id).inspect_err(|_| drop(state.sources.remove(id)))?;
+            id
+        };
+        handle.tell(|| Event::Opened { source: id, task: owner });
+        Ok(id)
     }
 
     /// Says that `task` wants to be resumed when the source is ready for `direction`, which is `READABLE` or
@@ -73,13 +119,14 @@ impl<S> Source<S> {
 
     /// What was reported turned out to be wrong: nothing counts as ready until the world reports it.
     pub fn forget_readiness(&self) {
-        self.handle.forget_readiness(self.id);
+        // That there was urgent data stays true.
+        self.with_slot(|slot| slot.readiness &= Readiness::PRIORITY);
     }
 
     /// Forgets what is known: the next operation asks the kernel. For a last look before a
     /// deadline is enforced, when readiness may wait behind many other events.
     pub fn assume_ready(&self) {
-        self.handle.assume_ready(self.id);
+        self.with_slot(|slot| slot.readiness |= Readiness::READABLE | Readiness::WRITABLE);
     }
 
     /// The name under which the loop knows it.
@@ -98,7 +145,7 @@ impl<S> Source<S> {
     }
 
     fn would_block(&self, bit: Readiness, operation: Operation) -> io::Error {
-        self.handle.clear_readiness(self.id, bit);
+        self.with_slot(|slot| slot.readiness.remove(bit));
         let source = self.id;
         self.handle.tell(|| Event::WouldBlock { source, operation });
         io::ErrorKind::WouldBlock.into()
@@ -111,7 +158,12 @@ impl Source<Stream> {
     /// # Errors
     /// When the kernel refuses, or the socket belongs to another world.
     pub fn stream(handle: &Handle, mut socket: Stream, owner: TaskId) -> io::Result<Self> {
-        let id = handle.register(Pollable::Stream(&mut socket), owner)?;
+        // Nobody has said so yet; the first operation finds out. A connection that has just been accepted has,
+        // as a rule, its request in the kernel already and room in its send buffer, and waiting for the poller
+        // to say so would cost a turn. A wrong guess costs one call that returns `WouldBlock`, which clears the
+        // bit; a bit that is missing would cost a connection that waits for ever.
+        let ready = Readiness::READABLE | Readiness::WRITABLE;
+        let id = Self::register(handle, Pollable::Stream(&mut socket), owner, ready)?;
         Ok(Source { socket, id, handle: handle.clone() })
     }
 
@@ -144,7 +196,7 @@ impl Source<Stream> {
             Ok(bytes) => {
                 // Once there was urgent data, short does not mean empty: see above.
                 if bytes < buffer.len() && !readiness.contains(Readiness::PRIORITY) {
-                    self.handle.clear_readiness(source, Readiness::READABLE);
+                    self.with_slot(|slot| slot.readiness.remove(Readiness::READABLE));
                 }
                 self.handle.tell(|| Event::Read { source, bytes });
                 Ok(bytes)
@@ -168,7 +220,7 @@ impl Source<Stream> {
         match retry(|| self.socket.write(bytes)) {
             Ok(written) => {
                 if written < bytes.len() {
-                    self.handle.clear_readiness(source, Readiness::WRITABLE);
+                    self.with_slot(|slot| slot.readiness.remove(Readiness::WRITABLE));
                 }
                 self.handle.tell(|| Event::Wrote { source, bytes: written, of: bytes.len() });
                 Ok(written)
@@ -198,7 +250,8 @@ impl Source<Listener> {
     /// # Errors
     /// When the kernel refuses, or the socket belongs to another world.
     pub fn listener(handle: &Handle, mut socket: Listener, owner: TaskId) -> io::Result<Self> {
-        let id = handle.register(Pollable::Listener(&mut socket), owner)?;
+        let pollable = Pollable::Listener(&mut socket);
+        let id = Self::register(handle, pollable, owner, Readiness::READABLE)?;
         Ok(Source { socket, id, handle: handle.clone() })
     }
 
@@ -229,15 +282,15 @@ impl Source<Listener> {
 impl Handle {
     fn set_direction(&self, source: SourceId, task: TaskId, direction: Readiness) {
         let cause = {
-            let core = &mut *self.shared.core.borrow_mut();
-            let Some(slot) = core.sources.get_mut(source) else { return };
+            let state = &mut *self.shared.state.borrow_mut();
+            let Some(slot) = state.sources.get_mut(source) else { return };
             if !slot.is_shared {
-                core.wanted_sources -= usize::from(!slot.interest.is_empty());
+                state.wanted_sources -= usize::from(!slot.interest.is_empty());
                 (slot.is_shared, slot.interest) = (true, Readiness::empty());
-                core.writers.insert(source, TaskId::default());
+                state.writers.insert(source, TaskId::default());
             }
             let owner = match direction {
-                Readiness::WRITABLE => core.writers.entry(source).or_default(),
+                Readiness::WRITABLE => state.writers.entry(source).or_default(),
                 _ => &mut slot.owner,
             };
             if *owner == task && slot.interest.contains(direction) {
@@ -245,7 +298,7 @@ impl Handle {
                 return;
             }
             *owner = task;
-            core.wanted_sources += usize::from(slot.interest.is_empty());
+            state.wanted_sources += usize::from(slot.interest.is_empty());
             slot.interest |= direction;
             slot.cause() & cause_of(direction)
         };
@@ -255,13 +308,13 @@ impl Handle {
     }
 
     fn clear_direction(&self, source: SourceId, direction: Readiness) {
-        let core = &mut *self.shared.core.borrow_mut();
-        if let Some(slot) = core.sources.get_mut(source)
+        let state = &mut *self.shared.state.borrow_mut();
+        if let Some(slot) = state.sources.get_mut(source)
             && slot.is_shared
         {
-            core.wanted_sources -= usize::from(!slot.interest.is_empty());
+            state.wanted_sources -= usize::from(!slot.interest.is_empty());
             slot.interest.remove(direction);
-            core.wanted_sources += usize::from(!slot.interest.is_empty());
+            state.wanted_sources += usize::from(!slot.interest.is_empty());
         }
     }
 
@@ -269,7 +322,7 @@ impl Handle {
     /// the one that reads.
     #[cold]
     pub(super) fn queue_writer(&self, source: SourceId, cause: Cause) -> Cause {
-        let writer = self.shared.core.borrow().writers.get(&source).copied();
+        let writer = self.shared.state.borrow().writers.get(&source).copied();
         let of_writer = cause & Cause::WRITABLE;
         if let Some(writer) = writer.filter(|_| !of_writer.is_empty()) {
             self.queue_one(writer, of_writer);
@@ -284,7 +337,16 @@ fn cause_of(direction: Readiness) -> Cause {
 
 impl<S> Drop for Source<S> {
     fn drop(&mut self) {
-        self.handle.close(self.id);
+        {
+            let state = &mut *self.handle.shared.state.borrow_mut();
+            if let Some(slot) = state.sources.remove(self.id) {
+                state.wanted_sources -= usize::from(!slot.interest.is_empty());
+                if slot.is_shared {
+                    state.writers.remove(&self.id);
+                }
+            }
+        }
+        self.handle.tell(|| Event::Closed { source: self.id });
     }
 }
 

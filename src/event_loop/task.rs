@@ -53,7 +53,7 @@ pub trait Task {
 }
 
 /// A task as its description.
-pub(super) struct Described<'a>(pub(super) &'a dyn Task);
+pub(crate) struct Described<'a>(pub(crate) &'a dyn Task);
 
 impl fmt::Display for Described<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,7 @@
 use super::task::Described;
 use super::*;
-use crate::observe::Recorder;
+use crate::id::TaskId;
+use crate::observe::{Event, Recorder};
 use crate::world::Stream;
 use crate::world::sim::{Net, PIPE_BYTES, Sim};
 use std::cell::RefCell;
@@ -10,8 +11,10 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::task::Waker;
 use std::thread;
+use std::time::Duration;
 
 mod ends;
+mod steps;
 
 /// A task made of a closure.
 struct Script<F>(F);
@@ -555,58 +558,6 @@ fn what_comes_back_short_would_have_blocked_next() {
     source.assume_ready();
     source.forget_readiness();
     assert_eq!(source.readiness(), Readiness::empty());
-}
-
-/// The reports of slow resumes, of a loop whose first task sleeps while two others wait.
-fn stalls(slow_callback: Duration) -> Vec<Event> {
-    let mut event_loop = EventLoop::new().unwrap();
-    event_loop.set_slow_callback(slow_callback);
-    let recorder = Recorder::new(100);
-    event_loop.observe(Some(Box::new(recorder.clone())));
-    spawn(event_loop.handle(), |_| {
-        thread::sleep(SLEEP);
-        Flow::Done
-    });
-    for _ in 0..2 {
-        spawn(event_loop.handle(), |_| Flow::Done);
-    }
-    event_loop.run().unwrap();
-    let events = recorder.take().into_iter().map(|(_, event)| event);
-    events.filter(|event| matches!(event, Event::Stall { .. })).collect()
-}
-
-const SLEEP: Duration = Duration::from_millis(5);
-
-#[test]
-fn a_resume_that_holds_others_up_is_reported() {
-    let reports = stalls(SLEEP);
-    let Some(Event::Stall { kind: "script", took, waiting: 2, .. }) = reports.first() else {
-        panic!("{reports:?}");
-    };
-    assert!(*took >= SLEEP);
-    assert!(stalls(Duration::ZERO).is_empty(), "zero is never");
-    assert!(stalls(Duration::from_secs(3600)).is_empty());
-}
-
-/// Each resume begins when the one before it ended, or the batch began.
-#[test]
-fn time_between_resumes_is_nobodys() {
-    let (mut event_loop, _) = simulated();
-    let recorder = Recorder::new(100);
-    event_loop.observe(Some(Box::new(recorder.clone())));
-    for _ in 0..3 {
-        spawn(event_loop.handle(), |cx| {
-            if cx.cause() == Cause::TIMER {
-                return Flow::Done;
-            }
-            cx.handle().at(Time::ZERO + Duration::from_secs(3600), cx.task());
-            Flow::Wait
-        });
-    }
-    event_loop.run().unwrap();
-    assert_eq!(event_loop.handle().clock(), Time::ZERO + Duration::from_secs(3600));
-    let events = recorder.take();
-    assert!(events.iter().all(|(_, event)| !matches!(event, Event::Stall { .. })), "{events:?}");
 }
 
 #[test]

@@ -1,297 +1,221 @@
-//! The parts of a turn, one short borrow of the loop's state each.
-//! [`EventLoop::turn`](super::EventLoop::turn) calls them in order.
+//! One turn, top to bottom: what asyncio's `_run_once` and libuv's iteration do.
+//!
+//! [`EventLoop::turn`] is three steps, and a host that wants to pause, to step or to look takes them itself:
+//! [`begin_turn`](EventLoop::begin_turn) is phases 1 to 3, [`resume_next`](EventLoop::resume_next) one task of
+//! phase 4, [`end_turn`](EventLoop::end_turn) the rest. Nothing else anywhere resumes a task.
 
-use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::OwnedFd;
-use std::rc::Rc;
 use std::time::Duration;
 
-use slotmap::Key;
-
-use super::Handle;
-use super::core::{Core, Refused};
-use super::handle::Shared;
-use super::task::{Cause, Flow, Task};
-use super::wake::Wakes;
-use crate::id::{SourceId, TaskId};
-use crate::limits::REFUSED_TASKS_DROPPED_MAX;
-use crate::observe::{Event, Timeout, Watch};
+use super::task::{Cause, Context, Flow, Task};
+use super::{EventLoop, Handle};
+use crate::id::TaskId;
+use crate::observe::{Event, Timeout};
 use crate::panics::caught;
-use crate::world::{LoopClock, Readiness, Time, World};
+use crate::world::Time;
 
-/// What [`Handle::take_next`] gives: all that is needed to resume a task.
-pub(super) struct Resume {
-    pub(super) task: TaskId,
-    pub(super) boxed: Box<dyn Task>,
-    pub(super) cause: Cause,
-    pub(super) now: Time,
-}
+impl EventLoop {
+    /// One turn. Waits for at most `limit` (`None`: as long as the loop likes, zero: not at all).
+    /// Returns the number of tasks that were to be resumed.
+    ///
+    /// # Errors
+    /// When the world cannot be waited for: the poller failed (which says that the process is
+    /// broken), or nothing can ever happen in a simulated world.
+    pub fn turn(&mut self, limit: Option<Duration>) -> io::Result<usize> {
+        // Phases 1 to 3: work out the timeout, wait, and queue what happened.
+        let batch = self.begin_turn(limit)?;
+        // Phase 4: resume what is queued now, first come, first served.
+        while self.resume_next() {}
+        self.end_turn();
+        Ok(batch)
+    }
 
-impl Handle {
-    pub(super) fn new(world: Box<dyn World>) -> Handle {
-        let (clock, alarm) = (Rc::new(LoopClock::new(world.clock())), world.alarm());
-        let shared = Shared {
-            core: RefCell::new(Core::new(world)),
-            watch: Watch::new(Rc::clone(&clock)),
-            clock,
-            wakes: Wakes::new(alarm),
-            spare_waker: Cell::default(),
-            spare_list: Cell::default(),
+    /// Phases 1 to 3 of a turn. Returns how many tasks phase 4 is going to resume, one by each
+    /// [`resume_next`](EventLoop::resume_next); [`end_turn`](EventLoop::end_turn) follows.
+    ///
+    /// A host that left the turn before in the middle has lost nothing: who was not resumed then is still
+    /// in the queue.
+    ///
+    /// # Errors
+    /// See [`turn`](EventLoop::turn).
+    pub fn begin_turn(&mut self, limit: Option<Duration>) -> io::Result<usize> {
+        let shared = &*self.handle.shared;
+        self.left = 0;
+        shared.wakes.set_resuming(false);
+
+        // Phase 1: work out the timeout: zero if anything is ready, else until the next timer, else for ever.
+        let (turn, ready, timers, next_timer) = {
+            let state = &mut *shared.state.borrow_mut();
+            state.turn += 1;
+            (state.turn, state.ready.len(), state.timers.len(), state.timers.first())
         };
-        Handle { shared: Rc::new(shared) }
-    }
-
-    pub(super) fn watch(&self) -> &Watch {
-        &self.shared.watch
-    }
-
-    pub(super) fn stop_clock(&self) {
-        self.shared.clock.stop();
-    }
-
-    pub(super) fn let_clock_go_on(&self) {
-        self.shared.clock.go_on();
-    }
-
-    pub(super) fn ready_count(&self) -> usize {
-        self.shared.core.borrow().ready.len()
-    }
-
-    pub(super) fn has_tasks(&self) -> bool {
-        self.task_count() > 0
-    }
-
-    pub(super) fn take_stop(&self) -> bool {
-        self.shared.wakes.take_stop()
-    }
-
-    pub(super) fn next_deadline(&self) -> Option<Time> {
-        let core = self.shared.core.borrow();
-        if self.is_busy(&core) { Some(core.now) } else { core.timers.first() }
-    }
-
-    /// True if the next turn must not wait.
-    fn is_busy(&self, core: &Core) -> bool {
-        !core.ready.is_empty() || self.shared.wakes.pending() || self.shared.wakes.stopping()
-    }
-
-    /// Phase 1.
-    pub(super) fn begin_turn(&self, limit: Option<Duration>) -> Timeout {
-        let (turn, ready, timers) = {
-            let core = &mut *self.shared.core.borrow_mut();
-            core.turn += 1;
-            (core.turn, core.ready.len(), core.timers.len())
+        shared.watch.tell(|| Event::TurnBegan { turn, ready, timers });
+        let is_busy = ready > 0 || shared.wakes.pending() || shared.wakes.stopping();
+        let wish = if is_busy {
+            Some(Duration::ZERO)
+        } else {
+            // Not `state.now`: the batch before took a while, and a host may have been elsewhere for an
+            // hour. With that moment, every timer would be late by as much.
+            next_timer.map(|deadline| deadline.since(shared.clock.now()))
         };
-        self.watch().tell(|| Event::TurnBegan { turn, ready, timers });
-        let next = self.pause_at_most();
-        let timeout = match next.into_iter().chain(limit).min() {
-            None => Timeout::Forever,
-            Some(Duration::ZERO) => Timeout::Zero,
-            Some(duration) => Timeout::Until(duration),
-        };
-        self.watch().tell(|| Event::Waiting { timeout });
-        timeout
-    }
-
-    /// How long the loop itself would wait.
-    fn pause_at_most(&self) -> Option<Duration> {
-        let core = self.shared.core.borrow();
-        if self.is_busy(&core) {
-            return Some(Duration::ZERO);
+        let timeout = Timeout::of(wish.into_iter().chain(limit).min());
+        if timeout == Timeout::Forever && !self.has_said_deadlock && self.handle.is_deadlocked() {
+            self.has_said_deadlock = true;
+            self.handle.report_deadlock();
         }
-        // Not `core.now`: the last batch took time, and a host may have been elsewhere.
-        core.timers.first().map(|deadline| deadline.since(self.shared.clock.now()))
-    }
+        shared.watch.tell(|| Event::Waiting { timeout });
 
-    /// Phase 2.
-    pub(super) fn wait_for_world(
-        &self,
-        timeout: Timeout,
-        arrived: &mut Vec<(SourceId, Readiness)>,
-    ) -> io::Result<()> {
-        let timeout = match timeout {
-            Timeout::Zero => Some(Duration::ZERO),
-            Timeout::Until(duration) => Some(duration),
-            Timeout::Forever => None,
-        };
+        // Phase 2: ask the world, then read the clock, once. All tasks of a turn are given the same time: no
+        // two of them disagree about what is due, and a test can move time between turns and nowhere else.
         {
-            let core = &mut *self.shared.core.borrow_mut();
-            core.world.wait(timeout, arrived)?;
-            let now = self.shared.clock.now();
-            debug_assert!(now >= core.now, "time never goes back");
-            core.now = now;
+            let state = &mut *shared.state.borrow_mut();
+            state.world.wait(timeout.duration(), &mut self.arrived)?;
+            let now = shared.clock.now();
+            debug_assert!(now >= state.now, "time never goes back");
+            state.now = now;
         }
-        self.watch().tell(|| Event::Waited { sources: arrived.len() });
-        Ok(())
-    }
+        shared.watch.tell(|| Event::Waited { sources: self.arrived.len() });
 
-    /// Phase 3, first: the world's reports.
-    pub(super) fn queue_readiness(&self, arrived: &mut Vec<(SourceId, Readiness)>) {
-        for (source, readiness) in arrived.drain(..) {
+        // Phase 3: queue what happened. First readiness, to the owners of the sources.
+        for (source, readiness) in self.arrived.drain(..) {
             let (owner, mut cause, is_shared) = {
-                let mut core = self.shared.core.borrow_mut();
-                // A source that was closed meanwhile: its id finds nobody.
-                let Some(slot) = core.sources.get_mut(source) else { continue };
+                let state = &mut *shared.state.borrow_mut();
+                // One that was closed since it was reported: its id finds nobody.
+                let Some(slot) = state.sources.get_mut(source) else { continue };
                 slot.readiness |= readiness;
                 (slot.owner, slot.cause(), slot.is_shared)
             };
-            self.watch().tell(|| Event::Ready { source, readiness });
+            shared.watch.tell(|| Event::Ready { source, readiness });
             if is_shared {
-                cause = self.queue_writer(source, cause);
+                cause = self.handle.queue_writer(source, cause);
             }
             if !cause.is_empty() {
-                self.queue_one(owner, cause);
+                self.handle.queue_one(owner, cause);
             }
         }
-    }
-
-    /// Phase 3, second: timers that are due.
-    pub(super) fn queue_due_timers(&self) {
-        let now = self.now();
+        // Then timers that are due; exactly now is due.
+        let now = shared.state.borrow().now;
         loop {
-            let due = self.shared.core.borrow_mut().timers.pop_due(now);
-            let Some((deadline, task)) = due else { return };
-            self.watch().tell(|| Event::TimerFired { task, deadline });
-            self.queue_one(task, Cause::TIMER);
+            let due = shared.state.borrow_mut().timers.pop_due(now);
+            let Some((deadline, task)) = due else { break };
+            shared.watch.tell(|| Event::TimerFired { task, deadline });
+            self.handle.queue_one(task, Cause::TIMER);
         }
+        // Last, wakes from other threads.
+        self.handle.queue_wakes();
+
+        // The batch is fixed now: the tasks that are in the queue at this moment, and no others. A task that
+        // asks to go on at once, or two that wake each other, would otherwise keep the loop in phase 4 for
+        // ever, and no socket and no timer would be looked at again. What is queued from now on is the next
+        // turn's, which then does not wait: a task that requeues itself costs the others one wait of zero,
+        // and never their turn.
+        shared.wakes.set_resuming(true);
+        self.left = shared.state.borrow().ready.len();
+        Ok(self.left)
     }
 
-    /// Phase 3, last: wakes from other threads. Gives the number of tasks to resume in phase 4.
-    pub(super) fn queue_wakes_and_begin_resuming(&self) -> usize {
-        self.queue_wakes();
-        self.shared.wakes.set_resuming(true);
-        self.shared.core.borrow().ready.len()
+    /// Phase 4, one task of it: resumes the next of the batch. False if there is none left.
+    pub fn resume_next(&mut self) -> bool {
+        self.resume_next_then(|_, _| {})
     }
 
-    pub(super) fn end_resuming(&self) {
-        self.shared.wakes.set_resuming(false);
-        // Those rang no alarm while the flag was set.
-        self.queue_wakes();
-        let core = &mut *self.shared.core.borrow_mut();
-        core.ready.give_back();
-        debug_assert!(core.current.is_null());
+    /// As [`resume_next`](EventLoop::resume_next), and shows `look` the task that has just run, also one that
+    /// has ended, before it is dropped. A `look` that panics is logged, and costs nobody anything.
+    pub fn resume_next_then(&mut self, look: impl FnOnce(TaskId, &dyn Task)) -> bool {
+        let Some(Next { task, mut boxed, cause, now }) = self.take_next() else { return false };
+        let handle = &self.handle;
+        handle.tell(|| Event::Resumed { task, kind: boxed.kind(), cause });
+        let mut cx = Context { handle, now, task, cause, scratch: &mut self.scratch };
+        let flow = caught(|| boxed.resume(&mut cx));
+        // What a task left in the output buffer is not the next task's to send.
+        self.scratch.output.clear();
+        if let Err(words) = caught(|| look(task, &*boxed)) {
+            log::error!("who looked at task {task} after its resume panicked: {words}");
+        }
+        match flow {
+            Ok(Flow::Done) => handle.finish(task, boxed),
+            Ok(flow) => handle.put_back(task, boxed, flow),
+            Err(words) => {
+                let kind = boxed.kind();
+                log::error!("task {task} ({kind}) panicked and was removed: {words}");
+                handle.tell(|| Event::Panicked { task, kind });
+                handle.finish(task, boxed);
+            }
+        }
+        true
     }
 
-    /// The task that [`take_next`](Handle::take_next) would take, and its kind.
-    pub(super) fn next_ready(&self) -> Option<(TaskId, &'static str)> {
-        let core = self.shared.core.borrow();
-        let task = core.ready.first()?;
-        Some((task, core.tasks.get(task)?.boxed.as_ref()?.kind()))
+    /// The task that [`resume_next`](EventLoop::resume_next) would resume, and why; `None` if the batch is
+    /// over.
+    pub fn peek(&self) -> Option<(TaskId, Cause)> {
+        let state = self.handle.shared.state.borrow();
+        let batch = state.ready.iter().take(self.left);
+        // Tasks that were discarded since they were queued are passed over.
+        batch.filter_map(|task| Some((*task, state.tasks.get(*task)?.cause))).next()
     }
 
-    /// Takes the next task out of the queue and its slot; `None` if it is gone meanwhile.
-    pub(super) fn take_next(&self) -> Option<Resume> {
-        let resume = {
-            let core = &mut *self.shared.core.borrow_mut();
-            let task = core.ready.pop()?;
-            let slot = core.tasks.get_mut(task)?;
+    /// Ends a turn: between turns, a wake from the loop's own thread rings the alarm as well.
+    pub fn end_turn(&mut self) {
+        self.left = 0;
+        let shared = &*self.handle.shared;
+        shared.wakes.set_resuming(false);
+        // Those of the last resume rang no alarm.
+        self.handle.queue_wakes();
+        shared.state.borrow_mut().give_back();
+    }
+
+    /// Takes the next task of the batch out of the queue, and out of its slot: it is going to ask its handle
+    /// for things, which borrows the state again.
+    fn take_next(&mut self) -> Option<Next> {
+        let state = &mut *self.handle.shared.state.borrow_mut();
+        while self.left > 0 {
+            self.left -= 1;
+            let task = state.ready.pop_front()?;
+            // It may have been discarded since it was queued.
+            let Some(slot) = state.tasks.get_mut(task) else { continue };
             let cause = std::mem::take(&mut slot.cause);
             debug_assert!(!cause.is_empty(), "a queued task has a cause");
-            let boxed = slot.boxed.take()?;
-            core.current = task;
-            core.current_waker = None;
-            Resume { task, boxed, cause, now: core.now }
-        };
-        let Resume { task, cause, ref boxed, .. } = resume;
-        self.watch().tell(|| Event::Resumed { task, kind: boxed.kind(), cause });
-        Some(resume)
+            let Some(boxed) = slot.boxed.take() else { continue };
+            state.current = task;
+            return Some(Next { task, boxed, cause, now: state.now });
+        }
+        None
     }
+}
 
+/// All that is needed to resume a task.
+struct Next {
+    task: TaskId,
+    boxed: Box<dyn Task>,
+    cause: Cause,
+    now: Time,
+}
+
+impl Handle {
     /// Puts a task back into its slot after a resume.
-    pub(super) fn put_back(&self, task: TaskId, boxed: Box<dyn Task>, flow: Flow) {
+    fn put_back(&self, task: TaskId, boxed: Box<dyn Task>, flow: Flow) {
         {
-            let core = &mut *self.shared.core.borrow_mut();
-            core.current = TaskId::null();
-            if let Some(slot) = core.tasks.get_mut(task) {
+            let state = &mut *self.shared.state.borrow_mut();
+            state.current = TaskId::default();
+            if let Some(slot) = state.tasks.get_mut(task) {
                 slot.boxed = Some(boxed);
             }
         }
-        self.watch().tell(|| Event::Suspended { task, flow });
+        self.tell(|| Event::Suspended { task, flow });
         self.queue_wakes();
         if flow == Flow::Again {
             self.queue_one(task, Cause::AGAIN);
         }
     }
 
-    /// Removes a task's slot; its id finds nobody from now on.
-    pub(super) fn forget(&self, task: TaskId) {
-        let core = &mut *self.shared.core.borrow_mut();
-        core.current = TaskId::null();
-        core.tasks.remove(task);
-    }
-
-    /// The tasks that are on the loop, when nothing can be added any more.
-    ///
-    /// All of them at once: looking for the next one from the beginning each time would be quadratic.
-    pub(super) fn close_loop(&self) -> Vec<TaskId> {
-        self.shared.wakes.close();
-        let core = &mut *self.shared.core.borrow_mut();
-        core.refused = Some(Refused::default());
-        core.tasks.keys().collect()
-    }
-
-    pub(super) fn take_task(&self, task: TaskId) -> Option<Box<dyn Task>> {
-        self.shared.core.borrow_mut().tasks.get_mut(task)?.boxed.take()
-    }
-
-    /// Drops a task that is on the loop no more. Not under a borrow: its destructor may ask for things.
-    /// If it panics, that is no fault of whoever drops it.
-    pub(super) fn drop_task(&self, task: TaskId, boxed: Box<dyn Task>) {
-        let kind = boxed.kind();
-        if let Err(words) = caught(|| drop(boxed)) {
-            log::error!("task {task} ({kind}) panicked while it was dropped: {words}");
-        }
-        self.watch().tell(|| Event::Finished { task, kind });
-    }
-
-    /// Drops a task that was given to a loop that is gone. Its destructor may give the loop another one,
-    /// which is dropped when this one is done (and not further down the stack), and so on.
-    pub(super) fn refuse(&self, task: TaskId, boxed: Box<dyn Task>) {
-        let next = |handle: &Handle| {
-            let core = &mut *handle.shared.core.borrow_mut();
-            let refused = core.refused.as_mut()?;
-            let next = refused.tasks.pop_front();
-            refused.is_being_emptied = next.is_some();
-            next
-        };
+    /// Removes a task that is out of its slot: its id finds nobody from now on. Its drop closes its sources.
+    pub(super) fn finish(&self, task: TaskId, boxed: Box<dyn Task>) {
         {
-            let core = &mut *self.shared.core.borrow_mut();
-            let Some(refused) = &mut core.refused else { return };
-            refused.tasks.push_back((task, boxed));
-            if refused.is_being_emptied {
-                return;
-            }
+            let state = &mut *self.shared.state.borrow_mut();
+            state.current = TaskId::default();
+            state.tasks.remove(task);
         }
-        for _ in 0..REFUSED_TASKS_DROPPED_MAX {
-            let Some((task, boxed)) = next(self) else { return };
-            self.drop_task(task, boxed);
-        }
-        let mut leaked = 0;
-        while let Some((_, boxed)) = next(self) {
-            leaked += 1;
-            std::mem::forget(boxed);
-        }
-        if leaked > 0 {
-            log::error!(
-                "destructors of tasks go on giving tasks to a loop that is gone: after \
-                 {REFUSED_TASKS_DROPPED_MAX}, {leaked} are leaked"
-            );
-        }
-    }
-
-    /// Not under the borrow: what they hold may hold handles.
-    pub(super) fn drop_locals(&self) {
-        let locals = std::mem::take(&mut self.shared.core.borrow_mut().locals);
-        for local in locals {
-            if let Err(words) = caught(|| drop(local)) {
-                log::error!("a value of the loop panicked while it was dropped: {words}");
-            }
-        }
-    }
-
-    pub(super) fn descriptor(&self) -> io::Result<OwnedFd> {
-        let none = || Err(io::Error::from(io::ErrorKind::Unsupported));
-        self.shared.core.borrow().world.descriptor().unwrap_or_else(none)
+        self.drop_task(task, boxed);
+        self.queue_wakes();
     }
 }

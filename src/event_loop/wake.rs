@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 use std::thread::{self, ThreadId};
@@ -97,9 +97,9 @@ impl Wakes {
         self.pending.store(false, Ordering::Release);
     }
 
-    /// True if nobody but the loop can wake a task: `own` references are the loop's.
-    pub(super) fn are_unreachable(self: &Arc<Self>, own: usize) -> bool {
-        Arc::strong_count(self) == own
+    /// True if nobody but the loop itself has this.
+    pub(super) fn are_unreachable(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) == 1
     }
 
     pub(super) fn set_resuming(&self, resuming: bool) {
@@ -135,15 +135,8 @@ impl Wakes {
 
 /// Wakes one task of one loop. Waking a task that is gone does nothing.
 struct TaskWaker {
-    /// The bits of its id. Changes only while nobody but [`Lent`] has the waker.
-    task: AtomicU64,
+    task: TaskId,
     wakes: Arc<Wakes>,
-}
-
-impl TaskWaker {
-    fn new(task: TaskId, wakes: &Arc<Wakes>) -> Arc<TaskWaker> {
-        Arc::new(TaskWaker { task: AtomicU64::new(task.to_bits()), wakes: Arc::clone(wakes) })
-    }
 }
 
 impl Wake for TaskWaker {
@@ -152,47 +145,7 @@ impl Wake for TaskWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.wakes.push(TaskId::from_bits(self.task.load(Ordering::Relaxed)));
-    }
-}
-
-/// A waker for the length of one resume. Most futures clone none, because sources, timers and the
-/// pool of a client know their tasks by id: then the next task gets the same waker, and a task that
-/// waits owns none.
-pub(crate) struct Lent {
-    task: Arc<TaskWaker>,
-    waker: Waker,
-}
-
-impl Lent {
-    /// The two references are those of the fields.
-    const OWN_REFERENCES: usize = 2;
-
-    pub(super) fn new(task: TaskId, wakes: &Arc<Wakes>) -> Lent {
-        let task = TaskWaker::new(task, wakes);
-        Lent { waker: Waker::from(Arc::clone(&task)), task }
-    }
-
-    pub(crate) fn waker(&self) -> &Waker {
-        &self.waker
-    }
-
-    /// Somebody has cloned it, and may wake the task.
-    pub(super) fn is_kept(&self) -> bool {
-        let is_kept = Arc::strong_count(&self.task) > Lent::OWN_REFERENCES;
-        // What another thread did with its clone before it dropped it is before what we do next.
-        fence(Ordering::Acquire);
-        is_kept
-    }
-
-    /// From now on it is for another task.
-    pub(super) fn assign(&self, task: TaskId) {
-        debug_assert!(!self.is_kept());
-        self.task.task.store(task.to_bits(), Ordering::Relaxed);
-    }
-
-    pub(super) fn into_waker(self) -> Waker {
-        self.waker
+        self.wakes.push(self.task);
     }
 }
 
@@ -210,7 +163,7 @@ impl Remote {
 
     /// A `std` waker for a task.
     pub fn waker(&self, task: TaskId) -> Waker {
-        Waker::from(TaskWaker::new(task, &self.wakes))
+        Waker::from(Arc::new(TaskWaker { task, wakes: Arc::clone(&self.wakes) }))
     }
 
     /// Makes [`EventLoop::run`](super::EventLoop::run) return after the turn that notices it.
@@ -277,31 +230,16 @@ mod tests {
     }
 
     #[test]
-    fn a_lent_waker_is_kept_while_a_clone_lives() {
-        let (wakes, _) = counted();
-        let [one, other] = tasks();
-        let lent = Lent::new(one, &wakes);
-        assert!(!lent.is_kept());
-        let clone = lent.waker().clone();
-        assert!(lent.is_kept());
-        clone.wake();
-        assert!(!lent.is_kept());
-        lent.assign(other);
-        lent.waker().wake_by_ref();
-        lent.into_waker().wake();
-        assert_eq!(drained(&wakes), [one, other], "a task is in the list once");
-    }
-
-    #[test]
     fn a_task_has_at_most_one_wake_outstanding() {
         let (wakes, rings) = counted();
         let [one, other] = tasks();
         // By one waker, by others for the same task, and by its id.
-        let waker = Waker::from(TaskWaker::new(one, &wakes));
+        let remote = Remote { wakes: Arc::clone(&wakes) };
+        let waker = remote.waker(one);
         for _ in 0..100_000 {
             waker.wake_by_ref();
             wakes.push(one);
-            Waker::from(TaskWaker::new(one, &wakes)).wake();
+            remote.waker(one).wake();
         }
         wakes.push(other);
         assert_eq!((wakes.list().tasks.capacity() < 100, rings.load(Ordering::Relaxed)), (true, 1));

@@ -107,6 +107,26 @@ pub enum Timeout {
     Forever,
 }
 
+impl Timeout {
+    /// `None`: for ever.
+    pub(crate) fn of(duration: Option<Duration>) -> Timeout {
+        match duration {
+            None => Timeout::Forever,
+            Some(Duration::ZERO) => Timeout::Zero,
+            Some(duration) => Timeout::Until(duration),
+        }
+    }
+
+    /// `None`: for ever.
+    pub(crate) fn duration(self) -> Option<Duration> {
+        match self {
+            Timeout::Zero => Some(Duration::ZERO),
+            Timeout::Until(duration) => Some(duration),
+            Timeout::Forever => None,
+        }
+    }
+}
+
 /// What a task does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {

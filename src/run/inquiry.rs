@@ -55,9 +55,11 @@ impl Inquiry {
         &self,
         event_loop: &mut EventLoop,
         is_finished: impl Fn() -> bool,
+        mut turn: impl FnMut(&mut EventLoop) -> io::Result<()>,
     ) -> io::Result<()> {
         loop {
-            event_loop.run_until(|| is_finished() || self.wants_recorder.get())?;
+            let done = || is_finished() || self.wants_recorder.get();
+            event_loop.drive_until(done, &mut turn)?;
             if !self.wants_recorder.take() {
                 return Ok(());
             }

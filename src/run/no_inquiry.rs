@@ -28,7 +28,8 @@ impl Inquiry {
         &self,
         event_loop: &mut EventLoop,
         is_finished: impl Fn() -> bool,
+        mut turn: impl FnMut(&mut EventLoop) -> io::Result<()>,
     ) -> io::Result<()> {
-        event_loop.run_until(is_finished).map(drop)
+        event_loop.drive_until(is_finished, &mut turn).map(drop)
     }
 }

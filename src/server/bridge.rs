@@ -150,25 +150,11 @@ impl<S: Service> Handler for Bridge<'_, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event_loop::{EventLoop, Gate, Handle, Moment};
+    use crate::event_loop::EventLoop;
     use crate::server::Server;
-    use crate::world::sim::{Sim, SimClock};
+    use crate::world::sim::Sim;
     use crate::world::{Clock, World};
     use httpdate::parse_http_date;
-    use std::rc::Rc;
-
-    /// Every moment is held for a minute.
-    struct Minute(Rc<SimClock>);
-
-    impl Gate for Minute {
-        fn lets_pass(&mut self, _: Moment, _: &Handle) -> bool {
-            false
-        }
-
-        fn hold(&mut self, _: Moment, _: &Handle) {
-            self.0.jump_to(self.0.now() + Duration::from_secs(60));
-        }
-    }
 
     #[test]
     fn the_date_is_that_of_the_wall_clock_also_after_a_hold() {
@@ -183,13 +169,15 @@ mod tests {
         };
         let listeners = vec![handle.listen(address).unwrap()];
         let _server = Server::builder().attach(&handle, listeners, service).unwrap();
-        event_loop.set_gate(Some(Box::new(Minute(clock))));
         let peer = net.connect(address);
         for _ in 0..3 {
             let asked = net.wall();
             peer.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
             let mut answer = Vec::new();
             while answer.is_empty() {
+                let held = event_loop.hold_clock();
+                clock.jump_to(clock.now() + Duration::from_secs(60));
+                drop(held);
                 event_loop.turn(None).unwrap();
                 answer.extend(peer.receive());
             }

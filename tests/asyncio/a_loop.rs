@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
+use helloop::coroutine::Call;
 use helloop::coroutine::{Event, yield_now};
-use helloop::event_loop::{Call, Cause, Context, Flow, Handle};
+use helloop::event_loop::{Cause, Context, Flow, Handle};
 use helloop::world::{Readiness, Time};
 
 use crate::support::*;

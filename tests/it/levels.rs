@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("panics", &[]),
     ("world", &["id", "limits"]),
     ("observe", &["id", "limits", "printable", "panics", "world"]),
-    ("event_loop", &["id", "limits", "printable", "panics", "world", "observe"]),
+    ("event_loop", &["id", "limits", "panics", "world", "observe"]),
     // A second root: it knows no socket, no clock and no loop.
     ("http", &["limits"]),
     ("server", &["id", "limits", "panics", "world", "observe", "event_loop", "http", "coroutine"]),
@@ -23,6 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["id", "limits", "printable", "world", "observe", "event_loop", "http", "coroutine"],
     ),
     ("signals", &["id", "limits", "world", "observe", "event_loop"]),
+    ("watch", &["id", "limits", "printable", "panics", "world", "observe", "event_loop"]),
     ("greeting", &["http", "server"]),
 ];
 

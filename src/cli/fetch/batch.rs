@@ -13,8 +13,9 @@ use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 
+use helloop::coroutine::Call;
 use helloop::coroutine::{Executor, JoinHandle, Queue, yield_now};
-use helloop::event_loop::{Call, Handle};
+use helloop::event_loop::Handle;
 
 use super::address::Address;
 use super::input::{Input, Item};

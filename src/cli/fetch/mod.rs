@@ -30,6 +30,7 @@ use helloop::limits::{
     FETCH_RESOLVE_TIMEOUT, FETCH_TLS_TIMEOUT, FETCH_WHOLE_TIMEOUT, REDIRECTS_MAX, TRACE_BYTES_MAX,
 };
 use helloop::signals::{SIGINT, on_signals};
+use helloop::watch::SlowCallbacks;
 
 use super::file_id::FileId;
 use super::tracing::Tracing;
@@ -251,10 +252,6 @@ impl Arguments {
         let output = Output::new(may_show_progress)
             .map_err(|error| (CANNOT_WRITE, format!("no standard output: {error}")))?;
         let mut event_loop = EventLoop::new().map_err(failed)?;
-        if self.verbose == 0 {
-            // Whoever fetches cannot help it: what runs here is ours, or the machine is busy.
-            event_loop.set_slow_callback(Duration::ZERO);
-        }
         let tracing = Tracing::start(self.trace.as_deref(), self.trace_size)
             .map_err(|error| (CANNOT_WRITE, error.to_string()))?;
         tracing.attach(&mut event_loop, self.explain.then(|| explain::narrator(io::stderr())));
@@ -278,7 +275,14 @@ impl Arguments {
             output,
         );
         self.arrange_end(&handle, &batch).map_err(failed)?;
-        let ended = event_loop.run_until_complete(batch.run());
+        // Whoever fetches cannot help it if something is slow: what runs here is ours, or the machine is busy.
+        let mut slow = SlowCallbacks::new(&event_loop);
+        let ended = if self.verbose == 0 {
+            event_loop.run_until_complete(batch.run())
+        } else {
+            let turn = |event_loop: &mut EventLoop| slow.turn(event_loop, None).map(drop);
+            event_loop.drive_until_complete(batch.run(), turn)
+        };
         event_loop.observe(None);
         tracing.finish();
         let end = ended.map_err(failed)?;

@@ -33,7 +33,7 @@ use helloop::server::{Attached, Server};
 
 use super::{logging, usage};
 use crate::addresses;
-use crate::run::{Companion, Outcome, Plan, run_service};
+use crate::run::{Companion, Outcome, Plan, Turns, run_service};
 use crate::stderr::StandardError;
 use lessons::Lessons;
 use link::Link;
@@ -172,7 +172,7 @@ impl Lab {
         Box::new(|event_loop, attached, stderr| self.begin(event_loop, attached, stderr))
     }
 
-    /// Puts an observer and a gate on the loop, and starts the lab's own.
+    /// Puts an observer on the loop, and starts the lab's own. Gives the loop's turns, with a gate.
     ///
     /// # Errors
     /// When the system refuses a thread.
@@ -181,17 +181,16 @@ impl Lab {
         event_loop: &mut EventLoop,
         attached: &Attached,
         stderr: &mut dyn Write,
-    ) -> io::Result<()> {
-        let Some(server) = self.server.take() else { return Ok(()) };
-        let Some(&bound) = attached.local_addrs().first() else { return Ok(()) };
+    ) -> io::Result<Option<Turns>> {
+        let Some(server) = self.server.take() else { return Ok(None) };
+        let Some(&bound) = attached.local_addrs().first() else { return Ok(None) };
         let target = reachable(bound);
         if let Some(own_address) = &self.own_address {
             own_address.set(Some(target));
         }
-        let (gate, observer) = watcher::watchers(&self.link);
+        let (turns, observer) = watcher::watchers(&self.link);
         let observers: Vec<_> = event_loop.observe(None).into_iter().chain([observer]).collect();
         event_loop.observe(Some(Box::new(observers)));
-        event_loop.set_gate(Some(gate));
         self.link.attach(event_loop.remote());
         let facts = Facts {
             token: self.token.clone(),
@@ -206,7 +205,7 @@ impl Lab {
             let text = format!("Lab at http://{page}/{}/\n", self.token);
             let _ = stderr.write_all(text.as_bytes());
         }
-        Ok(())
+        Ok(Some(turns))
     }
 
     /// Ends the lab, after its server.

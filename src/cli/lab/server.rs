@@ -409,6 +409,7 @@ mod tests {
     fn hold(lab: &Lab) -> JoinHandle<()> {
         let link = Arc::clone(&lab.link);
         let snapshot = Snapshot {
+            births: std::collections::BTreeMap::new(),
             of_loop: lab.handle.snapshot(),
             now: lab.handle.clock(),
             phase: "between",

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use helloop::event_loop::{self, SourceView, Status, TaskView};
+use helloop::TaskId;
+use helloop::event_loop::SourceView;
 use helloop::observe::Timeout;
+use helloop::watch::{self, Status, TaskView};
 use helloop::world::{Readiness, Time};
 use serde_json::{Value, json};
 
@@ -24,7 +26,9 @@ pub(super) struct Counts {
 /// The watched loop between two steps.
 #[derive(Debug)]
 pub(super) struct Snapshot {
-    pub(super) of_loop: event_loop::Snapshot,
+    pub(super) of_loop: watch::Snapshot,
+    /// When the tasks were spawned, as far as that was observed.
+    pub(super) births: BTreeMap<TaskId, Time>,
     pub(super) now: Time,
     /// `between` turns, or `resume`: in phase 4.
     pub(super) phase: &'static str,
@@ -39,7 +43,8 @@ impl Snapshot {
     /// `dropped`: events that a page was not told of.
     pub(super) fn to_json(&self, dropped: u64) -> Value {
         let all = &self.of_loop;
-        let tasks: Vec<Value> = all.tasks.iter().take(SINGLY_MAX).map(task).collect();
+        let of_task = |view: &TaskView| task(view, self.births.get(&view.id).copied());
+        let tasks: Vec<Value> = all.tasks.iter().take(SINGLY_MAX).map(of_task).collect();
         let ready: Vec<Value> =
             all.ready.iter().take(SINGLY_MAX).map(|task| json!(task.to_string())).collect();
         let timers: Vec<Value> = all
@@ -82,13 +87,13 @@ fn nanos(time: Time) -> u64 {
     time.as_nanos()
 }
 
-fn task(task: &TaskView) -> Value {
+fn task(task: &TaskView, born: Option<Time>) -> Value {
     json!({
         "id": task.id.to_string(),
         "kind": task.kind,
         "name": task.name,
         "state": task.state,
-        "since": nanos(task.spawned),
+        "since": born.map(nanos),
         "waits_for": waits_for(task.status),
         "parent": task.parent.map(|parent| parent.to_string()),
         "site": task.site.map(|site| format!("{}:{}", site.file(), site.line())),

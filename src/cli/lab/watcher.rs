@@ -1,17 +1,24 @@
 //! The lab's eyes and hands on the watched loop's thread: an observer that hands events over, and a
-//! gate that holds.
+//! gate: turns that are taken step by step, so that the loop can be held between two resumes.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use helloop::event_loop::{Gate, Handle, Moment};
+use helloop::TaskId;
+use helloop::event_loop::{EventLoop, Handle};
 use helloop::observe::{Event, Observer, Timeout};
+use helloop::watch::SlowCallbacks;
 use helloop::world::Time;
 
 use super::link::{Going, Held, Link, Orders, Unit, Until};
 use super::snapshot::{Counts, Snapshot};
+use crate::run::Turns;
 
 /// Events that are handed over together while the loop is busy.
 const BATCH_EVENTS: usize = 64;
@@ -19,18 +26,41 @@ const BATCH_EVENTS: usize = 64;
 /// Time between two snapshots of a loop that runs.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A gate and an observer for one loop.
-pub(super) fn watchers(link: &Arc<Link>) -> (Box<dyn Gate>, Box<dyn Observer>) {
+/// Where the loop stands when it may be held.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// Before phase 1 of the turn with this number; nothing of it has happened.
+    Turn { turn: u64 },
+    /// In phase 4, before this task is resumed. Its cause is in the queue.
+    Resume { task: TaskId },
+}
+
+/// `turn 8`, `resume of task 5.2`.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Moment::Turn { turn } => write!(f, "turn {turn}"),
+            Moment::Resume { task } => write!(f, "resume of task {task}"),
+        }
+    }
+}
+
+/// The turns of one loop, and an observer for it.
+pub(super) fn watchers(link: &Arc<Link>) -> (Turns, Box<dyn Observer>) {
     let watcher = Rc::new(Watcher {
         link: Arc::clone(link),
         batch: RefCell::new(Vec::with_capacity(BATCH_EVENTS)),
         counts: Cell::default(),
+        births: RefCell::default(),
         timeout: Cell::new(Timeout::Forever),
         until: Cell::new(None),
         has_happened: Cell::new(false),
         shown: Cell::new(None),
+        is_broken: Cell::new(false),
     });
-    (Box::new(AtGate(Rc::clone(&watcher))), Box::new(Watching(watcher)))
+    let turns = Rc::clone(&watcher);
+    let turns: Turns = Box::new(move |event_loop, slow| turns.turn(event_loop, slow));
+    (turns, Box::new(Watching(watcher)))
 }
 
 struct Watcher {
@@ -38,6 +68,8 @@ struct Watcher {
     /// Events that were not handed over yet; at most [`BATCH_EVENTS`].
     batch: RefCell<Vec<(Time, Event)>>,
     counts: Cell<Counts>,
+    /// When the tasks were spawned that are on the loop.
+    births: RefCell<BTreeMap<TaskId, Time>>,
     /// The last one that was worked out.
     timeout: Cell<Timeout>,
     /// What the gate waits for.
@@ -46,6 +78,8 @@ struct Watcher {
     has_happened: Cell<bool>,
     /// When the last snapshot was made, by the clock on the wall: ours stands while it is held.
     shown: Cell<Option<Instant>>,
+    /// The gate has panicked: it holds nothing any more, and the loop goes on without it.
+    is_broken: Cell<bool>,
 }
 
 struct Watching(Rc<Watcher>);
@@ -53,7 +87,7 @@ struct Watching(Rc<Watcher>);
 impl Observer for Watching {
     fn event(&mut self, at: Time, event: &Event) {
         let watcher = &*self.0;
-        watcher.count(event);
+        watcher.count(at, event);
         if watcher.until.get().is_some_and(|until| is(event, until)) {
             watcher.has_happened.set(true);
         }
@@ -80,27 +114,49 @@ fn is(event: &Event, until: Until) -> bool {
     }
 }
 
-struct AtGate(Rc<Watcher>);
-
-impl Gate for AtGate {
-    fn lets_pass(&mut self, moment: Moment, handle: &Handle) -> bool {
-        self.0.lets_pass(moment, handle)
-    }
-
-    fn hold(&mut self, moment: Moment, handle: &Handle) {
-        self.0.hold(moment, handle);
-    }
-}
-
 /// Slow motion holds each turn for a while.
 fn dwells(orders: &Orders, moment: Moment) -> bool {
     !orders.is_open && !orders.dwell.is_zero() && matches!(moment, Moment::Turn { .. })
 }
 
 impl Watcher {
-    fn count(&self, event: &Event) {
+    /// One turn, held where that is ordered. **While the loop is held, its clock stands still.** No timer becomes
+    /// due, no limit of a peer comes nearer, and no resume counts as slow because of it.
+    fn turn(&self, event_loop: &mut EventLoop, slow: &mut SlowCallbacks) -> io::Result<()> {
+        let turn = event_loop.handle().turns() + 1;
+        self.pass(Moment::Turn { turn }, event_loop);
+        slow.begin_turn(event_loop, None)?;
+        while let Some((task, _)) = event_loop.peek() {
+            self.pass(Moment::Resume { task }, event_loop);
+            slow.resume_next(event_loop);
+        }
+        slow.end_turn(event_loop);
+        Ok(())
+    }
+
+    fn pass(&self, moment: Moment, event_loop: &mut EventLoop) {
+        if self.is_broken.get() {
+            return;
+        }
+        let passed = catch_unwind(AssertUnwindSafe(|| {
+            if !self.lets_pass(moment, event_loop.handle()) {
+                self.hold(moment, event_loop.hold_clock().handle());
+            }
+        }));
+        if passed.is_err() {
+            log::error!("the lab's gate panicked before {moment}; it holds the loop no more");
+            self.is_broken.set(true);
+        }
+    }
+
+    fn count(&self, at: Time, event: &Event) {
         let mut counts = self.counts.get();
         counts.events += 1;
+        match event {
+            Event::Spawned { task, .. } => drop(self.births.borrow_mut().insert(*task, at)),
+            Event::Finished { task, .. } => drop(self.births.borrow_mut().remove(task)),
+            _ => {}
+        }
         match event {
             Event::Spawned { kind: "connection", .. } => counts.connections += 1,
             Event::Finished { kind: "connection", .. } => {
@@ -146,7 +202,7 @@ impl Watcher {
             self.has_happened.set(false);
         }
         match (until, moment) {
-            (Until::Resume(wanted), Moment::Resume { task, .. }) => task == wanted,
+            (Until::Resume(wanted), Moment::Resume { task }) => task == wanted,
             _ => self.has_happened.get(),
         }
     }
@@ -193,6 +249,7 @@ impl Watcher {
         self.shown.set(Some(Instant::now()));
         Snapshot {
             of_loop: handle.snapshot(),
+            births: self.births.borrow().clone(),
             now: handle.clock(),
             phase: match moment {
                 Moment::Resume { .. } => "resume",

@@ -1,9 +1,9 @@
 use super::*;
 use crate::coroutine::stream::tests::{address, connected, noted, simulated};
 use crate::coroutine::yield_now;
-use crate::event_loop::Status;
 use crate::limits::READ_BYTES_PER_RESUME_MAX;
 use crate::observe::Event;
+use crate::watch::Status;
 use crate::world::sim::{Faults, PIPE_BYTES};
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
 use super::*;
 use crate::coroutine::{Promise, yield_now};
-use crate::event_loop::{EventLoop, Status};
+use crate::event_loop::EventLoop;
 use crate::limits::OPERATIONS_PER_RESUME_MAX;
 use crate::observe::{Cause, Event, Narrator, Recorder};
+use crate::watch::Status;
 use crate::world::Time;
 use crate::world::sim::{Faults, Net, Peer, Sim};
 use std::cell::{Cell, RefCell};

@@ -140,8 +140,6 @@ struct Driver {
 impl Driver {
     fn new(job: Job) -> Result<Driver> {
         let mut event_loop = EventLoop::new()?;
-        // It costs a clock reading for each resume.
-        event_loop.set_slow_callback(Duration::ZERO);
         let pacer = match job.load {
             Load::Open { per_second, .. } => Some(Pacer::new(per_second)),
             _ => None,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
-use super::{Context, Flow, Handle, Task, TimerId};
+use crate::event_loop::{Context, Flow, Handle, Task, TimerId};
 use crate::id::TaskId;
 use crate::world::Time;
 
@@ -96,8 +96,8 @@ impl<F: FnOnce(&Handle)> Task for Callback<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event_loop::Described;
     use crate::event_loop::EventLoop;
-    use crate::event_loop::task::Described;
     use crate::world::sim::Sim;
     use std::cell::RefCell;
     use std::rc::Rc;
@@ -141,6 +141,6 @@ mod tests {
         let callback = Callback::new(|_: &Handle| ());
         assert_eq!(callback.kind(), "callback");
         let text = Described(&callback).to_string();
-        assert!(text.starts_with("callback created at src/event_loop/callback.rs:"), "{text}");
+        assert!(text.starts_with("callback created at src/coroutine/callback.rs:"), "{text}");
     }
 }

@@ -4,11 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::Location;
 
-use super::Handle;
-use super::task::{Cause, Described, Task};
-use crate::id::{SourceId, TaskId};
+use crate::event_loop::{Cause, Described, Handle, SourceView, Task};
+use crate::id::TaskId;
 use crate::limits::TREE_DEPTH_SHOWN_MAX;
-use crate::panics::caught;
 use crate::printable::Printable;
 use crate::world::{Readiness, Time};
 
@@ -48,8 +46,6 @@ pub struct TaskView {
     pub site: Option<&'static Location<'static>>,
     /// See [`Task::parent`]. It may be gone.
     pub parent: Option<TaskId>,
-    /// When it was spawned, or at most 17 ms before.
-    pub spawned: Time,
     /// What it does at present.
     pub status: Status,
 }
@@ -71,98 +67,60 @@ pub enum Status {
     },
 }
 
-/// A registered socket in a [`Snapshot`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SourceView {
-    /// Its id.
-    pub id: SourceId,
-    /// Its owner; the null id while it connects.
-    pub task: TaskId,
-    /// What it is ready for, as far as the loop knows.
-    pub readiness: Readiness,
-    /// What its owner waits for; and, of a source that two tasks share, the other one.
-    pub interest: Readiness,
-    /// The task that waits for `WRITABLE`, if that is another than `task`.
-    pub writer: Option<TaskId>,
-}
-
 impl Handle {
     /// Looks at everything that is on the loop. Asks every task about itself, so it is for rare
     /// occasions; it may be called from anywhere on the loop's thread.
     pub fn snapshot(&self) -> Snapshot {
-        let (sources, timers, ready, slots) = {
-            let core = self.shared.core.borrow();
-            let source = |(id, slot): (SourceId, &super::core::SourceSlot)| SourceView {
-                id,
-                task: slot.owner,
-                readiness: slot.readiness,
-                interest: slot.interest,
-                writer: core.writers.get(&id).copied().filter(|_| slot.is_shared),
-            };
-            let sources: Vec<SourceView> = core.sources.iter().map(source).collect();
-            let slots: Vec<_> =
-                core.tasks.iter().map(|(id, slot)| (id, slot.cause, slot.spawned.time())).collect();
-            let ready = core.ready.iter().filter(|task| core.tasks.contains_key(*task)).collect();
-            (sources, core.timers.iter().collect::<Vec<_>>(), ready, slots)
-        };
+        let (sources, timers, running) = (self.sources(), self.timers(), self.current_task());
         let waits = Waits::new(&sources, &timers);
-        let running = self.current_task();
-        let tasks = slots.into_iter().map(|(id, cause, spawned)| {
+        let tasks = self.tasks().into_iter().map(|(id, cause)| {
             let status = match cause {
                 _ if running == Some(id) => Status::Running,
                 cause if cause.is_empty() => waits.of(id),
                 cause => Status::Ready(cause),
             };
-            self.view(id, spawned, status)
+            self.look_at(id, |task| TaskView::of(id, task, status))
+                .unwrap_or_else(|| TaskView::silent(id, status))
         });
         let tasks = tasks.collect();
-        Snapshot { turn: self.turns(), now: self.clock(), tasks, sources, ready, timers }
-    }
-
-    /// Asks a task about itself: outside of its slot, so that it may use the handle.
-    fn view(&self, id: TaskId, spawned: Time, status: Status) -> TaskView {
-        let mut view = TaskView {
-            id,
-            kind: "running",
-            name: None,
-            state: None,
-            description: "at work".into(),
-            site: None,
-            parent: None,
-            spawned,
-            status,
-        };
-        let boxed = {
-            let core = &mut *self.shared.core.borrow_mut();
-            core.tasks.get_mut(id).and_then(|slot| slot.boxed.take())
-        };
-        let Some(boxed) = boxed else { return view };
-        let asked = caught(|| view.ask(boxed.as_ref()));
-        if asked.is_err() {
-            log::error!("task {id} ({}) panicked while it described itself", view.kind);
+        Snapshot {
+            turn: self.turns(),
+            now: self.clock(),
+            tasks,
+            sources,
+            ready: self.ready(),
+            timers,
         }
-        let unplaced = {
-            let core = &mut *self.shared.core.borrow_mut();
-            match core.tasks.get_mut(id) {
-                Some(slot) => slot.boxed.replace(boxed),
-                None => Some(boxed),
-            }
-        };
-        // Not under the borrow: its drop may ask for things.
-        drop(unplaced);
-        view
     }
 }
 
 impl TaskView {
-    fn ask(&mut self, task: &dyn Task) {
-        self.kind = task.kind();
-        self.name = task.name().map(str::to_owned);
-        self.state = task.state();
-        self.site = task.site();
-        self.parent = task.parent();
-        self.description = Described(task).to_string();
+    fn of(id: TaskId, task: &dyn Task, status: Status) -> TaskView {
+        TaskView {
+            id,
+            kind: task.kind(),
+            name: task.name().map(str::to_owned),
+            state: task.state(),
+            description: Described(task).to_string(),
+            site: task.site(),
+            parent: task.parent(),
+            status,
+        }
+    }
+
+    /// One that cannot be asked, because it is being resumed.
+    fn silent(id: TaskId, status: Status) -> TaskView {
+        let (kind, description) = ("running", "at work".into());
+        TaskView {
+            id,
+            kind,
+            name: None,
+            state: None,
+            description,
+            site: None,
+            parent: None,
+            status,
+        }
     }
 }
 
@@ -233,10 +191,9 @@ impl fmt::Display for Snapshot {
             "turn {turn}: tasks: {tasks}, ready: {ready}, timers: {timers}, sources: {sources}"
         )?;
         for (depth, task) in self.tree() {
-            let age = self.now.since(task.spawned).as_secs_f64();
             let indent = 2 * depth.min(TREE_DEPTH_SHOWN_MAX) + 2;
             let description = Printable(&task.description);
-            write!(f, "{:indent$}task {} ({description}), {age:.3} s old: ", "", task.id)?;
+            write!(f, "{:indent$}task {} ({description}): ", "", task.id)?;
             writeln!(f, "{}", Doing { status: task.status, now: self.now })?;
         }
         Ok(())
@@ -244,9 +201,9 @@ impl fmt::Display for Snapshot {
 }
 
 /// A status as of a moment.
-pub(super) struct Doing {
-    pub(super) status: Status,
-    pub(super) now: Time,
+struct Doing {
+    status: Status,
+    now: Time,
 }
 
 impl fmt::Display for Doing {
@@ -372,10 +329,10 @@ mod tests {
         assert_eq!(status(queued), Status::Ready(Cause::SPAWNED));
         assert_eq!((before.ready.len(), before.timers.len()), (2, 1));
         let text = before.to_string();
-        assert!(text.contains("(node), 0.000 s old: waits for being woken\n"), "{text}");
+        assert!(text.contains("(node): waits for being woken\n"), "{text}");
         assert!(text.contains("waits for a timer in 2.000 s\n"), "{text}");
         assert!(text.contains("ready: spawned\n"), "{text}");
-        assert!(text.contains("(callback created at src/event_loop/snapshot.rs:"), "{text}");
+        assert!(text.contains("(callback created at src/watch/snapshot.rs:"), "{text}");
         event_loop.turn(None).unwrap();
         let within = seen.take().expect("the callback ran");
         let running = within.tasks.iter().filter(|task| task.status == Status::Running);
