@@ -44,6 +44,8 @@ mod connection;
 mod tls;
 #[cfg(feature = "tls")]
 mod gullible;
+#[cfg(feature = "tls")]
+mod pinned;
 mod pool;
 mod idle;
 mod keeper;

@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
@@ -13,6 +14,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use super::connection::Got;
 use super::error::{Error, ErrorKind, Phase};
 use super::gullible::Gullible;
+use super::pinned::{Pinned, sentence};
 use crate::coroutine::{Promise, Stream};
 use crate::event_loop::Handle;
 use crate::world::Readiness;
@@ -60,7 +62,9 @@ impl TlsConfig {
         self
     }
 
-    /// Adds the authorities in the text of a PEM file; what is not a certificate is skipped.
+    /// Adds the authorities in the text of a PEM file; what is not a certificate is skipped. A server
+    /// whose own certificate is among them is believed as well, if it is valid now and for its name: a
+    /// self-signed one has no other authority.
     ///
     /// # Errors
     /// When there is no certificate in it, or one that is broken.
@@ -89,7 +93,12 @@ impl TlsConfig {
             let believer = Arc::new(Gullible::new(provider));
             versions.dangerous().with_custom_certificate_verifier(believer)
         } else {
-            versions.with_root_certificates(self.roots()?)
+            let (roots, given) = self.roots()?;
+            let authorities =
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+            let authorities = authorities.build().map_err(|error| bad(&error))?;
+            let verifier = Arc::new(Pinned::new(authorities, given));
+            versions.dangerous().with_custom_certificate_verifier(verifier)
         };
         // Sessions are kept for reuse in the configuration, which all connections share.
         let mut config = believing.with_no_client_auth();
@@ -97,7 +106,8 @@ impl TlsConfig {
         Ok(Arc::new(config))
     }
 
-    fn roots(self) -> Result<RootCertStore, Error> {
+    /// All authorities, and those of them that are not of the system.
+    fn roots(self) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), Error> {
         let mut roots = RootCertStore::empty();
         let mut complaints = Vec::new();
         if self.has_system_roots {
@@ -105,12 +115,12 @@ impl TlsConfig {
             roots.add_parsable_certificates(system.certs);
             complaints = system.errors;
         }
-        roots.add_parsable_certificates(self.more_roots);
+        roots.add_parsable_certificates(self.more_roots.iter().cloned());
         if roots.is_empty() {
             let why = complaints.iter().map(|error| format!(": {error}")).collect::<String>();
             return Err(bad(&format!("no certificate authority is trusted{why}")));
         }
-        Ok(roots)
+        Ok((roots, self.more_roots))
     }
 
     /// Nothing is on a disk that would have to be read.
@@ -264,7 +274,7 @@ impl Session {
         if let Err(error) = self.0.process_new_packets() {
             // The alert that says what was wrong; whether it arrives matters less than the error.
             let _ = self.flush(stream);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, sentence(&error)));
         }
         Ok(bytes)
     }

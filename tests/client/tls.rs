@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use helloop::client::{Client, ClientBuilder, Error, ErrorKind, Timeouts, TlsConfig};
 
-use crate::authority::{Authority, TlsPeer, answer, over_tls, request};
+use crate::authority::{Authority, TlsPeer, answer, over_tls, request, self_signed};
 use crate::server::{PATIENCE, Peer, Server, run, script};
 
 /// What a client is told that takes its word.
@@ -79,7 +79,7 @@ fn who_cannot_prove_it_is_refused() {
     for (issuer, name, is_expired, words) in [
         (&authority, "localhost", true, "expired"),
         (&authority, "elsewhere.example", false, "not valid for name"),
-        (&stranger, "localhost", false, "UnknownIssuer"),
+        (&stranger, "localhost", false, "nobody who is trusted here has signed its certificate"),
     ] {
         let config = issuer.server(name, is_expired);
         let server = Server::start(vec![over_tls(&config, |tls| answer(tls, OK, true))]);
@@ -87,6 +87,50 @@ fn who_cannot_prove_it_is_refused() {
         assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
         assert!(error.to_string().contains(words), "`{words}`: {error}");
         assert!(error.to_string().contains("localhost:"), "{error}");
+    }
+}
+
+#[test]
+fn a_self_signed_certificate_that_was_given_is_believed_for_its_name_and_time() {
+    for is_ca in [false, true] {
+        for (name, host, is_expired, words) in [
+            ("localhost", "localhost", false, None),
+            ("127.0.0.1", "127.0.0.1", false, None),
+            ("elsewhere.example", "localhost", false, Some("not valid for name")),
+            ("localhost", "localhost", true, Some("expired")),
+        ] {
+            let (config, pem) = self_signed(name, is_ca, is_expired);
+            let server = Server::start(vec![over_tls(&config, |tls| answer(tls, OK, true))]);
+            let given =
+                TlsConfig::new().without_system_roots().add_roots_pem(pem.as_bytes()).unwrap();
+            match (text(url(&server, host), given), words) {
+                (Ok(text), None) => assert_eq!(text, "hello"),
+                (Err(error), Some(words)) => {
+                    assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
+                    assert!(error.to_string().contains(words), "`{words}`: {error}");
+                }
+                (outcome, _) => panic!("{name}, authority {is_ca}: {outcome:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_self_signed_certificate_that_was_not_given_is_refused_with_a_remedy() {
+    let authority = Authority::new("another");
+    let (_, others) = self_signed("localhost", true, false);
+    for (is_ca, words) in [
+        (false, "nobody who is trusted here has signed its certificate"),
+        (true, "its certificate is that of an authority, and not of a server"),
+    ] {
+        let (config, _) = self_signed("localhost", is_ca, false);
+        let server = Server::start(vec![over_tls(&config, |tls| answer(tls, OK, true))]);
+        // Another server's, of the same name, makes no difference.
+        let trusted = trusted(&authority).add_roots_pem(others.as_bytes()).unwrap();
+        let error = text(url(&server, "localhost"), trusted).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
+        let text = error.to_string();
+        assert!(text.contains(words) && text.contains("--cacert FILE"), "{text}");
     }
 }
 

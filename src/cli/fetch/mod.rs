@@ -172,7 +172,8 @@ pub(crate) struct Arguments {
     #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = header)]
     header: Vec<(String, String)>,
 
-    /// Trust the certificate authorities in this PEM file, too
+    /// Trust the certificate authorities in this PEM file, too, and the server that has one of these
+    /// certificates as its own (self-signed)
     #[arg(long, value_name = "FILE")]
     cacert: Option<String>,
 

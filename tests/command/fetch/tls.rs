@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::fetch;
-use crate::authority::{Authority, answer, over_tls};
+use crate::authority::{Authority, answer, over_tls, self_signed};
 use crate::program::run;
 use crate::server::Server;
 
@@ -37,11 +37,28 @@ fn a_certificate_must_prove_who_the_server_is() {
     for (issuer, name, is_expired, words) in [
         (&authority, "localhost", true, "certificate expired"),
         (&authority, "elsewhere.example", false, "not valid for name \"localhost\""),
-        (&stranger, "localhost", false, "UnknownIssuer"),
+        (&stranger, "localhost", false, "nobody who is trusted here has signed its certificate"),
     ] {
         let (code, output, said) = visit(issuer, name, is_expired, &trusting);
         assert_eq!((code, output.as_str()), (Some(1), ""));
         assert!(said.starts_with("Error fetching URL: ") && said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn a_self_signed_certificate_can_be_given() {
+    let (config, pem) = self_signed("localhost", true, false);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&file, pem).unwrap();
+    for is_given in [true, false] {
+        let server = Server::start(vec![over_tls(&config, |tls| answer(tls, OK, true))]);
+        let mut command = fetch(&[format!("https://localhost:{}/", server.address.port())]);
+        if is_given {
+            command.arg("--cacert").arg(file.path());
+        }
+        let (code, _, said) = run(&mut command);
+        assert_eq!(code, Some(i32::from(!is_given)), "{said}");
+        assert_eq!(said.contains("trust that certificate or its authority: --cacert"), !is_given);
     }
 }
 
