@@ -70,8 +70,8 @@ pub const READ_BYTES_PER_RESUME_MAX: usize = 256 * 1024;
 /// take everything at once.
 pub const WRITE_BYTES_PER_RESUME_MAX: usize = READ_BYTES_PER_RESUME_MAX;
 
-/// Reads of one stream of coroutines, writes to it, items put into or taken from one queue, in one
-/// resume. At the limit: to the back of the ready queue. An operation costs up to a microsecond or
+/// Reads of one stream of coroutines, writes to it, items put into or taken from one queue, and so on,
+/// in one resume without waiting. At the limit: to the back of the ready queue. An operation costs up to a microsecond or
 /// two even if it moves a single byte; with buffers of 1 KiB this is what the bytes allow.
 pub const OPERATIONS_PER_RESUME_MAX: usize = 256;
 

@@ -5,13 +5,16 @@
 //! whatever can be always ready counts what it did in the present turn, and when that is enough it says
 //! *not now* once, and has its task queued behind those that are ready.
 //!
-//! Each stream and each queue counts for itself. If what a task does were counted together, the first of
+//! Each stream counts for itself, and so does each queue, semaphore or event for each task. If what a task does were counted together, the first of
 //! several streams that it looks at in a fixed order would leave nothing for the last, in every turn.
 
-use std::task::Context;
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 
 use super::waker::task_behind;
 use crate::event_loop::Handle;
+use crate::id::TaskId;
 use crate::limits::OPERATIONS_PER_RESUME_MAX;
 
 /// What was done in the present turn. A task is resumed at most once a turn, so for what one task uses
@@ -53,6 +56,38 @@ pub(crate) struct Budgets {
     pub(super) writing: Budget,
 }
 
+/// What one resume has done with something that many tasks use: operations that did not wait.
+pub(super) struct Share {
+    handle: Handle,
+    /// The turn and the task that took last. A task runs at most once a turn, and no other meanwhile.
+    resume: Cell<(u64, TaskId)>,
+    operations: Cell<usize>,
+}
+
+impl Share {
+    pub(super) fn new(handle: &Handle) -> Share {
+        Share { handle: handle.clone(), resume: Cell::default(), operations: Cell::new(0) }
+    }
+
+    /// Counts an operation. Before it, gives up control if the present resume has had its share.
+    pub(super) async fn take(&self) {
+        while !self.try_take() {
+            others_first(&self.handle).await;
+        }
+    }
+
+    fn try_take(&self) -> bool {
+        let Some(task) = self.handle.current_task() else { return true };
+        let resume = (self.handle.turns(), task);
+        if self.resume.replace(resume) != resume {
+            self.operations.set(0);
+        }
+        let before = self.operations.get();
+        self.operations.set(before + 1);
+        before < OPERATIONS_PER_RESUME_MAX
+    }
+}
+
 /// Has whoever polls with `cx` polled again in the next turn, behind those that are ready now.
 pub(super) fn give_way(handle: &Handle, cx: &Context<'_>) {
     handle.give_way();
@@ -64,15 +99,14 @@ pub(super) fn give_way(handle: &Handle, cx: &Context<'_>) {
 
 /// Gives up control for a turn, because the share of the present one is used up. As
 /// [`yield_now`](super::yield_now), and whoever watches the loop is told why.
-#[cfg(feature = "client")]
 pub(crate) async fn others_first(handle: &Handle) {
     let mut has_yielded = false;
-    std::future::poll_fn(|cx| {
+    poll_fn(|cx| {
         if std::mem::replace(&mut has_yielded, true) {
-            return std::task::Poll::Ready(());
+            return Poll::Ready(());
         }
         give_way(handle, cx);
-        std::task::Poll::Pending
+        Poll::Pending
     })
     .await;
 }

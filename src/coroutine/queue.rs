@@ -5,18 +5,25 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 
+use super::budget::Share;
 use super::line::Called;
 use super::sync::Event;
 use crate::event_loop::Handle;
 
 /// A queue that makes whoever puts wait while it is full, and whoever gets wait while it is empty;
 /// both are served first come, first served. Clones are the same queue.
+///
+/// A task that finds [`OPERATIONS_PER_RESUME_MAX`](crate::limits::OPERATIONS_PER_RESUME_MAX) items, or as
+/// much room, without waiting once leaves a turn to the others.
 pub struct Queue<T> {
     inner: Rc<Inner<T>>,
 }
 
 struct Inner<T> {
     state: RefCell<State<T>>,
+    /// Of puts and of gets that need not wait.
+    puts: Share,
+    gets: Share,
     /// Who waits for an item. A call says that there is one.
     getters: Called,
     /// Who waits for room. A call says that there is some.
@@ -56,13 +63,15 @@ impl<T> Queue<T> {
         let (state, getters, putters) = (RefCell::new(state), Called::new(), Called::new());
         let all_done = Event::new(handle);
         all_done.set();
-        let inner = Inner { state, getters, putters, all_done };
+        let (puts, gets) = (Share::new(handle), Share::new(handle));
+        let inner = Inner { state, puts, gets, getters, putters, all_done };
         Queue { inner: Rc::new(inner) }
     }
 
     /// Puts an item; waits while the queue is full.
     pub async fn put(&self, item: T) {
         let mut item = item;
+        self.inner.puts.take().await;
         while let Err(Full(back)) = self.put_nowait(item) {
             item = back;
             self.wait_in(&self.inner.putters).await;
@@ -88,6 +97,7 @@ impl<T> Queue<T> {
 
     /// Takes the oldest item; waits while there is none.
     pub async fn get(&self) -> T {
+        self.inner.gets.take().await;
         loop {
             if let Some(item) = self.get_nowait() {
                 return item;

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
+use super::budget::Share;
 use super::line::Called;
 use super::promise::Promise;
 use crate::event_loop::Handle;
@@ -22,6 +23,8 @@ struct Permits {
     free: Cell<usize>,
     /// Who waits. A call hands a permit over.
     waiters: Called,
+    /// Of acquires that need not wait.
+    acquires: Share,
 }
 
 impl Permits {
@@ -34,13 +37,17 @@ impl Permits {
 
 impl Semaphore {
     /// A semaphore with so many permits.
-    pub fn new(_: &Handle, permits: usize) -> Semaphore {
-        let inner = Permits { bound: permits, free: Cell::new(permits), waiters: Called::new() };
+    pub fn new(handle: &Handle, permits: usize) -> Semaphore {
+        let (free, waiters) = (Cell::new(permits), Called::new());
+        let inner = Permits { bound: permits, free, waiters, acquires: Share::new(handle) };
         Semaphore { inner: Rc::new(inner) }
     }
 
-    /// Waits for a permit, which goes back when it is dropped.
+    /// Waits for a permit, which goes back when it is dropped. A task that need not wait for
+    /// [`OPERATIONS_PER_RESUME_MAX`](crate::limits::OPERATIONS_PER_RESUME_MAX) of them leaves a turn to
+    /// the others.
     pub async fn acquire(&self) -> Permit {
+        self.inner.acquires.take().await;
         if self.is_locked() {
             // A permit that is handed to who is cancelled meanwhile goes on to the next.
             self.inner.waiters.wait(|| self.inner.release()).await;
@@ -107,12 +114,15 @@ impl Drop for Permit {
 pub struct Event {
     inner: Rc<RefCell<Promise<()>>>,
     handle: Handle,
+    /// Of waits for what has happened.
+    waits: Rc<Share>,
 }
 
 impl Event {
     /// An event that has not happened.
     pub fn new(handle: &Handle) -> Event {
-        Event { inner: Rc::new(RefCell::new(handle.promise())), handle: handle.clone() }
+        let (inner, waits) = (RefCell::new(handle.promise()), Share::new(handle));
+        Event { inner: Rc::new(inner), handle: handle.clone(), waits: Rc::new(waits) }
     }
 
     /// It has happened: all who wait are queued, in the order in which they began to wait.
@@ -134,8 +144,11 @@ impl Event {
         self.inner.borrow().is_done()
     }
 
-    /// Waits until it has happened.
+    /// Waits until it has happened. A task that is told so without waiting,
+    /// [`OPERATIONS_PER_RESUME_MAX`](crate::limits::OPERATIONS_PER_RESUME_MAX) times in a row, leaves a turn
+    /// to the others.
     pub async fn wait(&self) {
+        self.waits.take().await;
         let present = self.inner.borrow().clone();
         present.done().await;
     }

@@ -1,4 +1,5 @@
 mod growth;
+mod shares;
 
 use super::waker::task_behind;
 use super::*;
