@@ -36,6 +36,11 @@ impl SourceId {
     pub(crate) fn from_bits(bits: u64) -> SourceId {
         KeyData::from_ffi(bits).into()
     }
+
+    /// The slot that it names, which no other source has at the same time.
+    pub(crate) fn slot(self) -> u32 {
+        (self.to_bits() & 0xffff_ffff) as u32
+    }
 }
 
 /// `7` for the first use of slot 7, `7.2` for the second.

@@ -117,8 +117,15 @@ pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 pub const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Descriptors left for the program itself when the number of connections is derived from the
-/// descriptor limit: standard streams, listeners, epoll, log files.
-pub const DESCRIPTORS_RESERVED: u64 = 32;
+/// descriptor limit, beside those that are open when the first acceptor is resumed and one for a
+/// newcomer in the hand of each acceptor: for a file that is opened now and then.
+pub const DESCRIPTORS_RESERVED: u64 = 4;
+
+/// Time for which a connection must have done nothing before it is closed in favour of a newcomer
+/// for whom a full server has no room. At the limit: one that lingers after its last answer is closed
+/// first, else the one that has been idle longest. A peer nearby takes its answer within that time,
+/// and sends its next request if it has one.
+pub const MAKE_ROOM_IDLE_MIN: Duration = Duration::from_millis(20);
 
 /// Time for which idle connections stay open after a drain began, so that a request which was
 /// already on its way is answered (with `Connection: close`) and not cut.
@@ -337,8 +344,10 @@ pub struct Limits {
     /// Requests on one connection; the last one is answered with `Connection: close`.
     /// `None` (the default): no limit.
     pub requests_per_connection_max: Option<u32>,
-    /// Open connections; above it, new ones wait in the kernel's accept queue.
-    /// `None` (the default): derived from the descriptor limit of the process.
+    /// Open connections. At the limit, the connection that has been idle longest is closed in favour
+    /// of a new one (see [`MAKE_ROOM_IDLE_MIN`]); while none is idle, new ones wait.
+    /// `None` (the default): derived from the descriptors that the process may have and does not yet
+    /// need when the server is about to accept for the first time.
     pub connections_max: Option<usize>,
 }
 

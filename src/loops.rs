@@ -15,15 +15,27 @@ use helloop::server::{Report, Server, ServerHandle};
 /// Loops of one process at most. One for each core is useful, and few machines have more cores.
 pub(crate) const LOOPS_MAX: u16 = 256;
 
+/// Descriptors of the command beside those of its loops: standard streams, signals, a trace.
+const DESCRIPTORS_OF_COMMAND: u64 = 24;
+
 /// What each of `loops` loops may have, so that together they stay within `limits`: connections are
-/// divided; every other limit is one of a connection. `descriptors` is the limit of open ones.
-pub(crate) fn divide(limits: &Limits, loops: NonZeroUsize, descriptors: u64) -> Vec<Limits> {
+/// divided; every other limit is one of a connection. `descriptors` is the limit of open ones,
+/// `addresses` the number of those that each loop listens on.
+pub(crate) fn divide(
+    limits: &Limits,
+    loops: NonZeroUsize,
+    descriptors: u64,
+    addresses: usize,
+) -> Vec<Limits> {
     let loops = loops.get();
     if loops == 1 {
         return vec![limits.clone()];
     }
-    // Each loop has a poller and listeners of its own.
-    let room = (descriptors / loops as u64).saturating_sub(DESCRIPTORS_RESERVED).max(1);
+    // A poller and its alarm, and for each address a listener for IPv4, one for IPv6, and what a
+    // listener has in its hand.
+    let needed = 2 + 4 * addresses as u64;
+    let shared = descriptors.saturating_sub(DESCRIPTORS_OF_COMMAND + DESCRIPTORS_RESERVED);
+    let room = (shared / loops as u64).saturating_sub(needed).max(1);
     let room = usize::try_from(room).unwrap_or(usize::MAX);
     let of_loop = |number: usize| {
         let mut limits = limits.clone();
@@ -205,7 +217,7 @@ mod tests {
         let mut limits = Limits::default();
         limits.connections_max = total;
         let loops = NonZeroUsize::new(loops).unwrap();
-        let divided = divide(&limits, loops, descriptors);
+        let divided = divide(&limits, loops, descriptors, 1);
         divided.into_iter().map(|limits| limits.connections_max).collect()
     }
 
@@ -219,8 +231,8 @@ mod tests {
     #[test]
     fn so_are_descriptors() {
         assert_eq!(shares(None, 1, 1024), [None]);
-        assert_eq!(shares(None, 2, 1024), [Some(480), Some(480)]);
-        assert_eq!(shares(None, 64, 1024), [Some(1); 64], "nobody is left without any");
+        assert_eq!(shares(None, 2, 1024), [Some(492), Some(492)]);
+        assert_eq!(shares(None, 256, 1024), [Some(1); 256], "nobody is left without any");
     }
 
     /// The others' servers, none of which is told to end by this test.

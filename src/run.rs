@@ -60,10 +60,10 @@ pub(crate) type Turns = Box<dyn FnMut(&mut EventLoop, &mut SlowCallbacks) -> io:
 pub(crate) enum Outcome {
     /// Everything that was asked was answered.
     Drained,
-    /// The drain's deadline came, and so many connections were still busy.
-    Cut { connections: u64, drain_timeout: Duration },
-    /// SIGINT came during the drain, when so many connections were still busy.
-    Forced { connections: u64 },
+    /// The drain's deadline came, and some connections were still busy.
+    Cut { report: Report, drain_timeout: Duration },
+    /// SIGINT came during the drain, when some connections may still have been busy.
+    Forced { report: Report },
     /// It could not begin: none of the addresses is listened on.
     CannotBind(BindError),
     /// It broke.
@@ -97,12 +97,12 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Outcome::Drained => write!(f, "drained"),
-            Outcome::Cut { connections, drain_timeout } => {
-                let were = were_cut(*connections);
+            Outcome::Cut { report, drain_timeout } => {
+                let were = were_cut(report);
                 write!(f, "the drain took longer than {}: {were}", Shown(*drain_timeout))
             }
-            Outcome::Forced { connections } => {
-                write!(f, "SIGINT ended the drain: {}", were_cut(*connections))
+            Outcome::Forced { report } => {
+                write!(f, "SIGINT ended the drain: {}", were_cut(report))
             }
             Outcome::CannotBind(error) if error.is_in_use() => write!(
                 f,
@@ -130,11 +130,15 @@ impl fmt::Display for Shown {
     }
 }
 
-fn were_cut(connections: u64) -> String {
-    match connections {
+fn were_cut(report: &Report) -> String {
+    let cut = match report.cut {
         0 => "no busy connection was cut".into(),
         1 => "1 busy connection was cut".into(),
-        _ => format!("{connections} busy connections were cut"),
+        connections => format!("{connections} busy connections were cut"),
+    };
+    match report.cut_unaccepted {
+        0 => cut,
+        unaccepted => format!("{cut}, {unaccepted} of them before there was room to accept them"),
     }
 }
 
@@ -212,7 +216,7 @@ fn serve(
 /// A server for each loop, all of them at the same addresses.
 fn bind(plan: &Plan<'_>, addresses: &[&str], descriptors: u64) -> Result<Vec<Server>, BindError> {
     let mut servers: Vec<Server> = Vec::new();
-    for limits in divide(&plan.limits, plan.loops, descriptors) {
+    for limits in divide(&plan.limits, plan.loops, descriptors, addresses.len()) {
         let builder = (plan.builder)().limits(limits);
         servers.push(match servers.first() {
             None => builder.bind_all(addresses)?,
@@ -290,9 +294,9 @@ impl Ending {
         let (requests, connections) = (report.requests, report.connections);
         log::info!("requests answered: {requests}, connections: {connections}");
         match report.cut {
-            connections if self.is_forced.get() => Outcome::Forced { connections },
+            _ if self.is_forced.get() => Outcome::Forced { report },
             0 => Outcome::Drained,
-            connections => Outcome::Cut { connections, drain_timeout: self.drain_timeout },
+            _ => Outcome::Cut { report, drain_timeout: self.drain_timeout },
         }
     }
 }

@@ -26,7 +26,7 @@ const GET: &[u8] = b"GET /World HTTP/1.1\r\nHost: localhost:8080\r\nUser-Agent: 
     Accept: */*\r\nAccept-Language: en\r\nX-Escaped: %C3%BC\r\n\r\n";
 
 /// More than an idle connection may own: its task with its share of the loop's tables.
-const BYTES_PER_IDLE_CONNECTION_MAX: usize = 256;
+const BYTES_PER_IDLE_CONNECTION_MAX: usize = 272;
 
 /// A server on a loop of this thread.
 struct House {

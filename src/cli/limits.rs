@@ -62,8 +62,8 @@ pub(crate) struct LimitArguments {
     #[arg(long, env = "HELLOOP_MAX_REQUESTS_PER_CONNECTION", value_name = "NUMBER")]
     max_requests_per_connection: Option<NonZeroU32>,
 
-    /// Open connections; more wait in the kernel's queue [default: what the descriptor limit
-    /// allows]
+    /// Open connections; above that, the one that has been idle longest is closed for the next, and
+    /// while none is idle, others wait [default: what the descriptor limit allows]
     #[arg(long, env = "HELLOOP_MAX_CONNECTIONS", value_name = "NUMBER")]
     max_connections: Option<NonZeroUsize>,
 }

@@ -192,6 +192,8 @@ pub enum Reason {
 
     /// No request came within `idle_timeout`.
     IdleTimeout,
+    /// The server was full, and of its idle connections this one had been idle longest.
+    MadeRoom,
     /// The peer took too little of an answer within `write_progress_timeout`.
     WriteTimeout,
     /// The peer reset the connection.
@@ -223,6 +225,7 @@ impl Reason {
             Reason::PeerGone => "the peer went away while the service was at work",
             Reason::UnreadBody => "the answer did not wait for the body",
             Reason::IdleTimeout => "idle for too long",
+            Reason::MadeRoom => "idle, it made room for a new connection",
             Reason::WriteTimeout => "the peer did not take the answer in time",
             Reason::PeerReset => "the peer reset the connection",
             Reason::IoError => "reading or writing failed",
@@ -251,6 +254,7 @@ impl Reason {
             Reason::PeerFinished
             | Reason::PeerFinishedInRequest
             | Reason::IdleTimeout
+            | Reason::MadeRoom
             | Reason::WriteTimeout
             | Reason::PeerReset
             | Reason::PeerGone

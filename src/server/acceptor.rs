@@ -1,36 +1,44 @@
 //! The task that owns a listener: it turns waiting connections into tasks.
+//!
+//! Whether somebody waits in the kernel's queue is known only by taking the first one out. So a full
+//! server has one newcomer for each listener in its hand, which is not open yet: connections are
+//! asked to make room for somebody, never on suspicion.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read};
+use std::mem;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::connection;
 use super::status::{Phase, Status};
-use super::{ACCEPTOR, Service, Shared};
+use super::{ACCEPTOR, Service, Shared, connections_of_descriptors};
 use crate::event_loop::{Context, Flow, Source, Task, TimerId};
 use crate::id::TaskId;
-use crate::limits::{ACCEPT_BACKOFF, ACCEPT_LOG_INTERVAL};
+use crate::limits::{ACCEPT_BACKOFF, ACCEPT_LOG_INTERVAL, LISTEN_BACKLOG};
 use crate::observe::{self, Event, Machine, machine};
 use crate::world::{Listener, Readiness, Stream, Time, concerns_one_connection};
 
 /// Where an acceptor is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum State {
     /// Takes what comes.
     Accepting,
     /// No descriptor, or no memory: nothing is tried before this timer fires.
     BackingOff { timer: TimerId },
-    /// As many connections as allowed: waits until one ends.
-    Full,
+    /// As many connections as allowed: this one waits until there is room for it.
+    Full { newcomer: Newcomer },
 }
 
+/// Somebody who was taken from the kernel's queue.
+type Newcomer = (Stream, SocketAddr);
+
 impl State {
-    fn place(self) -> Place {
+    fn place(&self) -> Place {
         match self {
             State::Accepting => Place::Accepting,
             State::BackingOff { .. } => Place::BackingOff,
-            State::Full => Place::Full,
+            State::Full { .. } => Place::Full,
         }
     }
 }
@@ -53,9 +61,10 @@ impl Place {
             Place::BackingOff => {
                 Is::here("backing off", "No descriptor, or no memory: it tries again later.")
             }
-            Place::Full => {
-                Is::here("full", "As many connections as allowed: it waits until one ends.")
-            }
+            Place::Full => Is::here(
+                "full",
+                "As many connections as allowed: a newcomer waits until one makes room, or ends.",
+            ),
         }
     }
 
@@ -74,8 +83,12 @@ pub(super) struct Acceptor<S> {
     source: Source<Listener>,
     shared: Rc<Shared<S>>,
     state: State,
+    task: TaskId,
     /// When the log was last told why nothing is accepted.
     logged: Option<Time>,
+    /// Connections in the kernel's queue that are still looked at, once everything is cut: as many
+    /// as the queue can hold, so that a flood of newcomers cannot keep a server from ending.
+    looks_left: usize,
 }
 
 impl<S> Acceptor<S> {
@@ -93,7 +106,9 @@ impl<S: Service + 'static> Acceptor<S> {
         let source = Source::listener(&shared.status.handle, listener, task)?;
         let acceptors = &shared.status.acceptors;
         acceptors.set(acceptors.get() + 1);
-        Ok(Acceptor { source, shared: Rc::clone(shared), state: State::Accepting, logged: None })
+        let looks_left = usize::try_from(LISTEN_BACKLOG).unwrap_or(usize::MAX);
+        let (shared, state) = (Rc::clone(shared), State::Accepting);
+        Ok(Acceptor { source, shared, state, task, logged: None, looks_left })
     }
 
     fn accept_some(&mut self, cx: &Context<'_>) -> Flow {
@@ -104,17 +119,14 @@ impl<S: Service + 'static> Acceptor<S> {
         let mut accepted = 0;
         let mut last_error = None;
         for _ in 0..self.shared.limits.accepts_per_resume_max {
-            if !self.status().has_room() {
-                return self.wait_for_room(cx);
-            }
             match self.source.accept() {
-                Ok((stream, peer)) => {
+                Ok(newcomer) if self.status().lets_in(self.task) => {
                     accepted += 1;
-                    if let Err(error) = self.open(stream, peer) {
-                        let what = "cannot watch a new connection, which is closed";
-                        return self.back_off(what, &error, cx);
+                    if let Err(error) = self.open(newcomer) {
+                        return self.cannot_open(&error, cx);
                     }
                 }
+                Ok(newcomer) => return self.wait_for_room(newcomer, cx),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return self.queue_is_empty();
                 }
@@ -134,10 +146,13 @@ impl<S: Service + 'static> Acceptor<S> {
         }
     }
 
-    fn open(&self, stream: Stream, peer: SocketAddr) -> io::Result<()> {
+    fn open(&self, (stream, peer): Newcomer) -> io::Result<()> {
         let shared = &self.shared;
         let handle = &shared.status.handle;
-        handle.try_spawn_task(|task| connection::open(shared, stream, peer, task)).map(drop)
+        handle.try_spawn_task(|task| connection::open(shared, stream, peer, task))?;
+        // It is idle until it asks, and others may wait.
+        shared.status.ask_for_room();
+        Ok(())
     }
 
     /// A server that drains takes what was in the queue, and is then done.
@@ -149,16 +164,23 @@ impl<S: Service + 'static> Acceptor<S> {
         Flow::Wait
     }
 
-    fn wait_for_room(&mut self, cx: &Context<'_>) -> Flow {
+    fn wait_for_room(&mut self, newcomer: Newcomer, cx: &Context<'_>) -> Flow {
         self.source.want(Readiness::empty());
-        self.status().wait_for_room(cx.task());
-        self.warn(format_args!("no room for another connection"), cx);
-        self.go(State::Full, cx);
+        let why = format_args!("no room for another connection");
+        self.warn(why, "others wait until one of them is idle", cx);
+        self.status().wait_for_room(self.task);
+        self.go(State::Full { newcomer }, cx);
         Flow::Wait
     }
 
+    fn cannot_open(&mut self, error: &io::Error, cx: &Context<'_>) -> Flow {
+        // Its room is another one's.
+        self.status().wake_who_waits();
+        self.back_off("cannot watch a new connection, which is closed", error, cx)
+    }
+
     fn back_off(&mut self, what: &str, error: &io::Error, cx: &Context<'_>) -> Flow {
-        self.warn(format_args!("{what}: {error}"), cx);
+        self.warn(format_args!("{what}: {error}"), "others wait", cx);
         let until = cx.now() + ACCEPT_BACKOFF;
         self.source.want(Readiness::empty());
         let timer = cx.handle().at(until, cx.task());
@@ -167,32 +189,86 @@ impl<S: Service + 'static> Acceptor<S> {
     }
 
     /// Tells the log why others have to wait, and not again for a while.
-    fn warn(&mut self, why: fmt::Arguments<'_>, cx: &Context<'_>) {
+    fn warn(&mut self, why: fmt::Arguments<'_>, then: &str, cx: &Context<'_>) {
         if self.logged.is_none_or(|logged| cx.now().since(logged) >= ACCEPT_LOG_INTERVAL) {
             self.logged = Some(cx.now());
-            log::warn!("{why}; {}, others wait", self.status().how_many_are_open());
+            log::warn!("{why}; {}, {then}", self.status().how_many_are_open());
         }
     }
 
-    fn go(&mut self, state: State, cx: &Context<'_>) {
+    /// Changes the state; gives the one before.
+    fn go(&mut self, state: State, cx: &Context<'_>) -> State {
         let (from, to) = (self.state.place(), state.place());
-        self.state = state;
+        let before = mem::replace(&mut self.state, state);
         if from != to {
             debug_assert!(from.leads_to().contains(&to), "{from:?} leads to {to:?}");
             let (task, from, to) = (cx.task(), from.state().name, to.state().name);
             cx.handle().tell(|| Event::State { task, from, to });
         }
+        before
+    }
+
+    /// Everything is cut. Who had asked for something and was not accepted is cut as well, and
+    /// counted: the queue is looked through before the listener, and with it the queue, is closed.
+    fn cut(&mut self, cx: &Context<'_>) -> Flow {
+        match mem::replace(&mut self.state, State::Accepting) {
+            State::Full { newcomer } => {
+                self.status().stop_waiting(self.task);
+                self.count_if_cut(newcomer);
+            }
+            before => self.state = before,
+        }
+        self.source.assume_ready();
+        for _ in 0..self.shared.limits.accepts_per_resume_max {
+            if self.looks_left == 0 {
+                return Flow::Done;
+            }
+            self.looks_left -= 1;
+            match self.source.accept() {
+                Ok(newcomer) => self.count_if_cut(newcomer),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Flow::Done,
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(error) if self.status().open() == 0 => {
+                    log::warn!("cannot accept: {error}; whoever is in the queue is reset");
+                    return Flow::Done;
+                }
+                // The connections are cut in this turn, and leave their descriptors.
+                Err(_) => break,
+            }
+        }
+        // Not `Again`, for it may be that nothing has come of it so far.
+        cx.handle().wake(self.task);
+        Flow::Wait
+    }
+
+    fn count_if_cut(&self, (mut stream, _): Newcomer) {
+        let has_asked = matches!(stream.read(&mut [0]), Ok(1));
+        let cut = u64::from(has_asked);
+        self.status().count(|report| {
+            report.cut += cut;
+            report.cut_unaccepted += cut;
+        });
     }
 }
 
 impl<S: Service + 'static> Task for Acceptor<S> {
     fn resume(&mut self, cx: &mut Context<'_>) -> Flow {
+        // Not before: the program that runs the server has opened what it needs by now.
+        let in_hands = self.status().acceptors.get();
+        self.status().settle_connections_max(|| connections_of_descriptors(in_hands));
         if self.status().phase.get() == Phase::Cutting {
-            return Flow::Done;
+            return self.cut(cx);
         }
         match self.state {
             State::BackingOff { timer } if cx.now() < timer.deadline() => return Flow::Wait,
-            _ => self.go(State::Accepting, cx),
+            State::Full { .. } if !self.status().lets_in(self.task) => return Flow::Wait,
+            _ => {}
+        }
+        if let State::Full { newcomer } = self.go(State::Accepting, cx) {
+            self.status().stop_waiting(self.task);
+            if let Err(error) = self.open(newcomer) {
+                return self.cannot_open(&error, cx);
+            }
         }
         self.accept_some(cx)
     }
@@ -208,9 +284,14 @@ impl<S: Service + 'static> Task for Acceptor<S> {
 
 impl<S> Drop for Acceptor<S> {
     fn drop(&mut self) {
-        if let State::BackingOff { timer } = self.state {
-            self.status().handle.cancel(timer);
+        match self.state {
+            State::BackingOff { timer } => self.status().handle.cancel(timer),
+            State::Full { .. } => {
+                self.status().stop_waiting(self.task);
+                self.status().wake_who_waits();
+            }
+            State::Accepting => {}
         }
-        self.shared.status.acceptor_finished();
+        self.status().acceptor_finished();
     }
 }

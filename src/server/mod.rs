@@ -17,6 +17,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -36,6 +37,7 @@ mod bridge;
 mod connection;
 mod coroutine;
 mod drain;
+mod room;
 mod status;
 
 pub use bind::BindError;
@@ -335,7 +337,7 @@ impl Attached {
 
     /// Connections that are open now.
     pub fn open_connections(&self) -> usize {
-        self.status.open.get()
+        self.status.open()
     }
 
     /// What the server has done so far.
@@ -376,8 +378,7 @@ fn attach<S: Service + 'static>(
     let Builder { limits, access_log, .. } = builder;
     limits.check().map_err(|error: LimitError| invalid_input(error))?;
     let local_addrs: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
-    let connections_max = limits.connections_max.unwrap_or_else(connections_of_descriptors);
-    let status = Status::new(handle.clone(), connections_max);
+    let status = Status::new(handle.clone(), limits.connections_max);
     let idle_grace = limits.drain_idle_grace;
     let shared = Rc::new(Shared {
         service,
@@ -414,11 +415,24 @@ fn invalid_input(error: LimitError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, error)
 }
 
-/// As many connections as the descriptor limit of the process (RLIMIT_NOFILE) leaves room for.
-fn connections_of_descriptors() -> usize {
+/// As many connections as the descriptor limit of the process (RLIMIT_NOFILE) leaves room for, beside
+/// what is open now, and newcomers `in_hands`.
+fn connections_of_descriptors(in_hands: usize) -> usize {
     let (soft, _hard) = rlimit::Resource::NOFILE.get().unwrap_or((1024, 1024));
-    usize::try_from(soft.saturating_sub(DESCRIPTORS_RESERVED).max(1)).unwrap_or(usize::MAX)
+    let needed = descriptors_open() + in_hands as u64 + DESCRIPTORS_RESERVED;
+    let room = soft.saturating_sub(needed);
+    usize::try_from(room.max(1)).unwrap_or(usize::MAX)
 }
+
+/// Descriptors that the process has open now. Where it cannot be asked, as many as a server needs.
+fn descriptors_open() -> u64 {
+    let open = fs::read_dir("/dev/fd").map(|descriptors| descriptors.count() as u64);
+    // One of them was for reading the list.
+    open.map_or(DESCRIPTORS_IF_UNKNOWN, |open| open.saturating_sub(1))
+}
+
+/// See [`descriptors_open`]: standard streams, a poller and its alarm, listeners, signals, log files.
+const DESCRIPTORS_IF_UNKNOWN: u64 = 24;
 
 impl<S> Shared<S> {
     /// Tells the access log; one that panics is removed.

@@ -4,8 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::iter::Sum;
 use std::rc::Rc;
 
+use super::room::{Rest, Room};
 use crate::event_loop::Handle;
-use crate::id::TaskId;
+use crate::id::{SourceId, TaskId};
 
 /// The life of a server, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +32,9 @@ pub struct Report {
     /// Connections that were cut before everything was said: at the drain's deadline, or by a
     /// shutdown. Zero after a clean drain.
     pub cut: u64,
+    /// Of those, connections that had asked for something and were never accepted: there was no
+    /// room for them until the end.
+    pub cut_unaccepted: u64,
 }
 
 /// What several servers did together.
@@ -40,6 +44,7 @@ impl Sum for Report {
             connections: one.connections + other.connections,
             requests: one.requests + other.requests,
             cut: one.cut + other.cut,
+            cut_unaccepted: one.cut_unaccepted + other.cut_unaccepted,
         })
     }
 }
@@ -49,14 +54,9 @@ impl Sum for Report {
 pub(super) struct Status {
     pub(super) handle: Handle,
     pub(super) phase: Cell<Phase>,
-    /// Connections open now.
-    pub(super) open: Cell<usize>,
-    /// `open` never gets above it.
-    connections_max: usize,
+    room: RefCell<Room>,
     /// Acceptors that have not finished.
     pub(super) acceptors: Cell<usize>,
-    /// Acceptors that wait until a connection ends.
-    waiting_for_room: RefCell<Vec<TaskId>>,
     /// Woken when the last connection or acceptor of a draining server is gone.
     pub(super) drainer: Cell<TaskId>,
     pub(super) report: Cell<Report>,
@@ -65,14 +65,13 @@ pub(super) struct Status {
 }
 
 impl Status {
-    pub(super) fn new(handle: Handle, connections_max: usize) -> Rc<Status> {
+    /// `connections_max`: see [`settle_connections_max`](Status::settle_connections_max).
+    pub(super) fn new(handle: Handle, connections_max: Option<usize>) -> Rc<Status> {
         Rc::new(Status {
             handle,
             phase: Cell::new(Phase::Serving),
-            open: Cell::new(0),
-            connections_max,
+            room: RefCell::new(Room::new(connections_max)),
             acceptors: Cell::new(0),
-            waiting_for_room: RefCell::default(),
             drainer: Cell::default(),
             report: Cell::default(),
             finished: Cell::new(false),
@@ -83,23 +82,11 @@ impl Status {
         self.phase.get() > Phase::Serving
     }
 
-    pub(super) fn has_room(&self) -> bool {
-        self.open.get() < self.connections_max
-    }
-
     /// For a line of the log.
     pub(super) fn how_many_are_open(&self) -> String {
-        match self.open.get() {
+        match self.open() {
             1 => "1 connection is open".into(),
             open => format!("{open} connections are open"),
-        }
-    }
-
-    /// Wakes `acceptor` when a connection has ended.
-    pub(super) fn wait_for_room(&self, acceptor: TaskId) {
-        let mut waiting = self.waiting_for_room.borrow_mut();
-        if !waiting.contains(&acceptor) {
-            waiting.push(acceptor);
         }
     }
 
@@ -109,25 +96,13 @@ impl Status {
         self.report.set(report);
     }
 
-    pub(super) fn connection_opened(&self) {
-        self.open.set(self.open.get() + 1);
-        self.count(|report| report.connections += 1);
-    }
-
-    pub(super) fn connection_closed(&self) {
-        self.open.set(self.open.get() - 1);
-        let waiting = self.waiting_for_room.take();
-        waiting.into_iter().for_each(|acceptor| self.handle.wake(acceptor));
-        self.tell_drainer_if_empty();
-    }
-
     pub(super) fn acceptor_finished(&self) {
         self.acceptors.set(self.acceptors.get() - 1);
         self.tell_drainer_if_empty();
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.open.get() == 0 && self.acceptors.get() == 0
+        self.open() == 0 && self.acceptors.get() == 0
     }
 
     fn tell_drainer_if_empty(&self) {
@@ -137,18 +112,91 @@ impl Status {
     }
 }
 
+/// Who comes in, who waits for that, and who makes room: see [`Room`]. It is never borrowed while
+/// somebody is woken.
+impl Status {
+    /// Connections open now.
+    pub(super) fn open(&self) -> usize {
+        self.room.borrow().open()
+    }
+
+    /// Settles how many connections there may be, unless the limits say it.
+    pub(super) fn settle_connections_max(&self, work_out: impl FnOnce() -> usize) {
+        self.room.borrow_mut().settle_connections_max(work_out);
+    }
+
+    /// True if there is room for the newcomer of `acceptor`, and for all that have waited longer.
+    pub(super) fn lets_in(&self, acceptor: TaskId) -> bool {
+        self.room.borrow().lets_in(acceptor)
+    }
+
+    /// Wakes `acceptor` when there is room for its newcomer.
+    pub(super) fn wait_for_room(&self, acceptor: TaskId) {
+        self.room.borrow_mut().begin_to_wait(acceptor);
+        self.ask_for_room();
+    }
+
+    /// `acceptor` lets its newcomer in, or has none any more.
+    pub(super) fn stop_waiting(&self, acceptor: TaskId) {
+        self.room.borrow_mut().stop_waiting(acceptor);
+    }
+
+    /// There may be room for somebody.
+    pub(super) fn wake_who_waits(&self) {
+        let admitted = |number| self.room.borrow().admitted(number);
+        (0..).map_while(admitted).for_each(|acceptor| self.handle.wake(acceptor));
+    }
+
+    /// Asks those who do nothing to make room, as far as somebody waits for it.
+    pub(super) fn ask_for_room(&self) {
+        let asked = std::iter::from_fn(|| self.room.borrow_mut().ask_another());
+        asked.for_each(|connection| self.handle.wake(connection));
+    }
+
+    pub(super) fn connection_opened(&self, source: SourceId, task: TaskId) {
+        self.room.borrow_mut().add(source, task);
+        self.count(|report| report.connections += 1);
+    }
+
+    /// A connection has done something, and is now as `rest` says.
+    pub(super) fn connection_rests(&self, source: SourceId, rest: Rest) {
+        let somebody_waits = {
+            let mut room = self.room.borrow_mut();
+            room.move_to(source, rest);
+            room.somebody_waits()
+        };
+        if somebody_waits {
+            self.ask_for_room();
+        }
+    }
+
+    /// True if this connection was asked to make room, and is still needed.
+    pub(super) fn must_make_room(&self, source: SourceId) -> bool {
+        self.room.borrow_mut().must_make_room(source)
+    }
+
+    pub(super) fn connection_closed(&self, source: SourceId) {
+        self.room.borrow_mut().remove(source);
+        self.wake_who_waits();
+        self.tell_drainer_if_empty();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event_loop::EventLoop;
+    use slotmap::SlotMap;
 
     #[test]
     fn one_connection_is_open_and_two_are() {
-        let status = Status::new(EventLoop::new().unwrap().handle().clone(), 2);
+        let status = Status::new(EventLoop::new().unwrap().handle().clone(), Some(2));
+        let mut sources = SlotMap::with_key();
+        let mut open = || status.connection_opened(sources.insert(()), TaskId::default());
         assert_eq!(status.how_many_are_open(), "0 connections are open");
-        status.connection_opened();
+        open();
         assert_eq!(status.how_many_are_open(), "1 connection is open");
-        status.connection_opened();
+        open();
         assert_eq!(status.how_many_are_open(), "2 connections are open");
     }
 }

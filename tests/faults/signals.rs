@@ -49,20 +49,48 @@ fn a_drain_under_load_loses_no_request() {
 #[test]
 fn a_drain_answers_what_waits_in_the_accept_queue() {
     let mut server = Server::start(&["--max-connections", "10"]);
-    let mut idle = server.clients(10);
-    idle.iter_mut().for_each(Client::greet);
+    let (beginning, rest) = REQUEST.split_at(10);
+    let mut busy = server.clients(10);
+    busy.iter_mut().for_each(|client| client.send(beginning));
+    server.wait_for_connections(10);
     let mut queued = server.clients(20);
     queued.iter_mut().for_each(|client| client.send(REQUEST));
     server.program.wait_for("no room");
     server.program.signal("TERM");
-    for client in &mut queued {
+    server.program.wait_for("draining");
+    busy.iter_mut().for_each(|client| client.send(rest));
+    for client in busy.iter_mut().chain(&mut queued) {
+        // Nobody leaves before the server has finished: who lingers makes room.
         assert!(client.answer().unwrap().contains(LAST));
         assert_eq!(client.until_end(), (String::new(), End::Finished));
-        client.finish();
     }
+    drop((busy, queued));
     let said = server.ended();
     said.warnings(20, "no room for another connection; ");
     assert_eq!(said.count("requests answered: 40, connections: 40"), 1);
+}
+
+/// ... and none comes about until the end: they are cut like those inside, and counted.
+#[test]
+fn a_drain_counts_whom_it_could_not_let_in() {
+    let mut server = Server::start(&["--max-connections", "2", "--drain-timeout", "1s"]);
+    let mut busy = server.clients(2);
+    busy.iter_mut().for_each(|client| client.send(b"GET /World HT"));
+    server.wait_for_connections(2);
+    let mut queued = server.clients(6);
+    queued.iter_mut().for_each(|client| client.send(REQUEST));
+    let _silent = server.clients(2);
+    server.program.wait_for("no room");
+    server.program.signal("TERM");
+    let (code, _) = server.program.end();
+    assert_eq!(code, Some(4), "{:?}", server.program.said);
+    let told = "the drain took longer than 1s: 8 busy connections were cut, 6 of them before there \
+                was room to accept them";
+    let said = server.program.said.iter().filter(|line| line.contains(told));
+    assert_eq!(said.count(), 1, "{:?}", server.program.said);
+    for client in &mut queued {
+        assert_eq!(client.until_end().1, End::Reset);
+    }
 }
 
 /// The kernel has accepted them, the server has not even heard of them.

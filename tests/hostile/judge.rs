@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use helloop::http::Reason;
+use helloop::limits::MAKE_ROOM_IDLE_MIN;
 use helloop::observe::Event;
 use helloop::world::Time;
 use helloop::world::sim::{HELD_MAX, LATENCY_MAX};
@@ -37,6 +38,8 @@ struct Facts {
     shut: Option<Time>,
     /// When it was closed.
     closed: Option<Time>,
+    /// A newcomer waited for room then.
+    made_room: bool,
     /// When it was answered.
     answered: Vec<Time>,
     /// When something was last written to it.
@@ -49,6 +52,7 @@ struct Facts {
 fn facts_of(record: &Record) -> HashMap<SourceId, Facts> {
     let mut sources: HashMap<TaskId, SourceId> = HashMap::new();
     let mut facts: HashMap<SourceId, Facts> = HashMap::new();
+    let mut newcomers: usize = 0;
     for (at, event) in &record.events {
         match *event {
             Event::Opened { source, task } => {
@@ -58,7 +62,12 @@ fn facts_of(record: &Record) -> HashMap<SourceId, Facts> {
             Event::Shut { source } => {
                 facts.entry(source).or_default().shut = Some(*at);
             }
-            Event::Closed { source } => facts.entry(source).or_default().closed = Some(*at),
+            Event::Closed { source } => {
+                let facts = facts.entry(source).or_default();
+                (facts.closed, facts.made_room) = (Some(*at), newcomers > 0);
+            }
+            Event::State { to: "full", .. } => newcomers += 1,
+            Event::State { from: "full", .. } => newcomers -= 1,
             Event::Wrote { source, .. } => facts.entry(source).or_default().wrote = *at,
             Event::Ending { task, why } => {
                 if let Some(facts) = sources.get(&task).and_then(|source| facts.get_mut(source)) {
@@ -85,7 +94,7 @@ pub(super) fn judge(plan: &Plan, record: &Record) -> Result<u64, Failure> {
         let complaint = format!("{} requests", record.report.requests);
         return Err(Failure::new("the report counts right", complaint));
     }
-    let mut satisfied = 0;
+    let (mut satisfied, mut unheard) = (0, 0);
     for (number, (client, seen)) in plan.clients.iter().zip(&record.seen).enumerate() {
         let facts = seen.source.and_then(|source| facts.get(&source));
         let case = Case { plan, record, client, seen, facts };
@@ -94,7 +103,11 @@ pub(super) fn judge(plan: &Plan, record: &Record) -> Result<u64, Failure> {
             Failure::new(&failure.checker, complaint)
         });
         satisfied += u64::from(verdict?);
+        unheard += u64::from(case.was_cut_unheard());
     }
+    demand("who is cut is counted", unheard <= record.report.cut, || {
+        format!("{unheard} were cut before they were answered; told: {:?}", record.report)
+    })?;
     Ok(satisfied)
 }
 
@@ -294,6 +307,9 @@ impl Case<'_> {
             let is_due = at >= last + self.plan.limits.idle_timeout;
             // What was sent before a jump of the clock may have arrived behind it.
             complain(is_due || self.plan.jumps(), "it was not idle for long enough")
+        } else if is(Reason::MadeRoom) {
+            // That it was its turn, the fold over the events has seen.
+            complain(self.facts.is_some_and(|facts| facts.made_room), "nobody waited")
         } else {
             Ok(())
         }
@@ -323,6 +339,7 @@ impl Case<'_> {
             Reason::PeerGone,
             Reason::WriteTimeout,
             Reason::IdleTimeout,
+            Reason::MadeRoom,
         ]);
         let is_excused = self.seen.at_end.is_some()
             || self.seen.was_cut
@@ -341,7 +358,9 @@ impl Case<'_> {
     fn sent_after_linger(&self) -> bool {
         let shut = self.facts.and_then(|facts| facts.shut.or(facts.ending.map(|(_, at)| at)));
         let last = self.seen.sent.last().map(|(at, _)| *at);
-        let linger = self.plan.limits.linger_timeout;
+        // One that lingers is the first to make room.
+        let is_short = self.facts.is_some_and(|facts| facts.made_room);
+        let linger = if is_short { MAKE_ROOM_IDLE_MIN } else { self.plan.limits.linger_timeout };
         matches!((shut, last), (Some(shut), Some(last)) if last + SETTLED >= shut + linger)
     }
 
@@ -390,7 +409,6 @@ impl Case<'_> {
         let is_cut_off = seen.was_cut;
         let went_by_itself =
             seen.at_end.is_none() && seen.was_reset.is_none() && seen.left.is_some();
-        let is_too_late = sent + SETTLED >= record.ordered;
         let deadline_came =
             plan.end.drain.is_none_or(|timeout| record.finished >= record.ordered + timeout);
         let Some((_, ended)) = self.ending() else {
@@ -402,7 +420,10 @@ impl Case<'_> {
                 || came_too_late
                 || deadline_came;
         };
-        let came_after_end = sent + SETTLED >= ended;
+        // A last look may be told that nothing is there: then the server knows what is reported.
+        let opened = self.facts.map_or(sent, |facts| facts.opened);
+        let is_blind = plan.faults.would_block_percent > 0;
+        let came_after_end = if is_blind { sent.max(opened) } else { sent } + SETTLED >= ended;
         // Whether the reset was called for was judged before.
         let answered = self.facts.map_or(0, |facts| facts.answered.len());
         let was_destroyed = seen.was_reset.is_some() && answered > seen.reader.answers.len();
@@ -410,9 +431,29 @@ impl Case<'_> {
             || was_destroyed
             || went_by_itself
             || self.ended_for(&[Reason::Cut])
-            || (self.ended_for(&[Reason::Shutdown]) && (is_too_late || plan.end.drain.is_none()))
             || (self.ended_for(&[Reason::PeerGone]) && is_later && seen.half_closed.is_some())
             || self.ended_for(&[Reason::WriteTimeout])
-            || (self.ended_for(&[Reason::IdleTimeout]) && (came_after_end || plan.jumps()))
+            || (self.ended_for(&[Reason::IdleTimeout, Reason::MadeRoom, Reason::Shutdown])
+                && (came_after_end || plan.jumps()))
+    }
+
+    /// True if it asked in time, stayed, and got no answer because time was up: such connections
+    /// must be counted, whether they were accepted or not.
+    fn was_cut_unheard(&self) -> bool {
+        let Case { plan, record, seen, .. } = self;
+        let answers = &seen.reader.answers;
+        let is_last = answers.last().is_some_and(|last| last.closes);
+        if is_last || answers.len() >= self.client.asks.len() {
+            return false;
+        }
+        let is_in_time = |sent: Time| sent + SETTLED < record.finished;
+        let has_asked = self.sent_at(self.end_of(answers.len())).is_some_and(is_in_time);
+        let has_stayed = seen.left.is_none_or(|left| left >= record.finished);
+        let was_ended = match self.facts {
+            Some(_) => self.ended_for(&[Reason::Cut]),
+            // Without descriptors nobody can look into the queue.
+            None => !seen.was_refused && plan.faults.accept_error_percent == 0,
+        };
+        has_asked && has_stayed && was_ended && !seen.was_cut
     }
 }

@@ -19,6 +19,8 @@ mod client;
 mod reader;
 /// Whether the limits held: a fold over the events.
 mod bounds;
+/// Whether a full server makes room: a fold over the events.
+mod room;
 /// Whether each client got what it deserves.
 mod judge;
 /// One run of one plan.

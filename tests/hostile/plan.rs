@@ -13,6 +13,8 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) faults: Faults,
     pub(crate) limits: Limits,
+    /// Where the server listens: at so many addresses.
+    pub(crate) listeners: u8,
     pub(crate) clients: Vec<ClientPlan>,
     pub(crate) end: End,
 }
@@ -29,6 +31,8 @@ pub(crate) struct End {
 /// One client.
 #[derive(Clone)]
 pub(crate) struct ClientPlan {
+    /// To which of the listeners it comes.
+    pub(crate) listener: u8,
     pub(crate) arrives: Duration,
     pub(crate) asks: Vec<Ask>,
     /// Pauses, and how many bytes are sent after each. Sends all requests, or only the beginning.
@@ -74,12 +78,16 @@ impl Plan {
         let clients = random.usize(1..=clients_max);
         // A byte at a time, large answers would only take long.
         let is_wide = faults.tiny_pipe_percent == 0 && faults.short_percent < 50;
-        let clients = (0..clients).map(|_| ClientPlan::drawn(&mut random, is_wide)).collect();
+        let mut clients: Vec<_> =
+            (0..clients).map(|_| ClientPlan::drawn(&mut random, is_wide)).collect();
         let end = End {
             at: (random.u8(0..3) == 0).then(|| millis(&mut random, 4000)),
             drain: (random.u8(0..5) > 0).then(|| millis(&mut random, 25_000)),
         };
-        Plan { seed, faults, limits, clients, end }
+        // Drawn last, so that the rest of a plan is what it was before there were several listeners.
+        let listeners = if random.u8(0..4) == 0 { random.u8(2..=3) } else { 1 };
+        clients.iter_mut().for_each(|client| client.listener = random.u8(0..listeners));
+        Plan { seed, faults, limits, listeners, clients, end }
     }
 
     /// Without faults that may end a connection that has done nothing wrong.
@@ -99,6 +107,7 @@ impl ClientPlan {
         let total = asks.iter().map(|ask| ask.bytes.len()).sum();
         let until = if random.u8(0..5) == 0 { random.usize(0..=total) } else { total };
         ClientPlan {
+            listener: 0,
             arrives: millis(random, 2000),
             sends: drawn_sends(random, until),
             asks,
@@ -204,6 +213,10 @@ impl fmt::Display for Plan {
             "  end: {:?} after the start (never: when all are gone), drain {:?}",
             self.end.at, self.end.drain
         )?;
+        if self.listeners > 1 {
+            let of: Vec<_> = self.clients.iter().map(|client| client.listener).collect();
+            writeln!(f, "  {} listeners; the clients come to {of:?}", self.listeners)?;
+        }
         for (number, client) in self.clients.iter().enumerate() {
             let asks: Vec<_> = client.asks.iter().map(|ask| ask.name).collect();
             writeln!(

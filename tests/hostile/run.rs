@@ -17,6 +17,7 @@ use super::client::{Client, Seen};
 use super::judge;
 use super::pace::Pace;
 use super::plan::{ClientPlan, Plan};
+use super::room::Room;
 use super::service::Mixed;
 use crate::checkers;
 
@@ -103,6 +104,8 @@ pub(crate) fn run_before(
     }
     let bounds = checkers::run("the limits hold", Bounds::new(&plan.limits), &events[..*lived]);
     bounds.map_err(|complaint| Failure::new("the limits hold", complaint))?;
+    let room = checkers::run(MAKES_ROOM, Room::default(), &events[..*lived]);
+    room.map_err(|complaint| Failure::new(MAKES_ROOM, complaint))?;
     if let Some(trouble) = trouble {
         return Err(Failure::new("every run comes to its end", trouble.clone()));
     }
@@ -126,6 +129,8 @@ pub(super) fn unless_it_panics<T>(run: impl FnOnce() -> T) -> Result<T, Failure>
         Failure::new(NOBODY_PANICS, text.unwrap_or_default())
     })
 }
+
+const MAKES_ROOM: &str = "a full server makes room, and who waited longest comes in first";
 
 const NOBODY_PANICS: &str = "nobody panics";
 
@@ -167,9 +172,9 @@ impl Observer for Tape {
     }
 }
 
-/// Where the server listens.
-fn address() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 8080))
+/// Where the listener with this number listens.
+fn address(listener: u8) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, listener + 1], 8080))
 }
 
 /// Carries out a plan.
@@ -195,9 +200,10 @@ pub(crate) fn record_of(
         meter: Box::new(pace.meter()),
     })));
     let handle = event_loop.handle().clone();
-    let listener = handle.listen(address()).expect("nobody else is in this world");
+    let listen = |number| handle.listen(address(number)).expect("nobody else is in this world");
+    let listeners = (0..plan.listeners).map(listen).collect();
     let builder = builder.limits(Limits::clone(&plan.limits));
-    let server = builder.attach(&handle, vec![listener], Mixed).expect("the limits agree");
+    let server = builder.attach(&handle, listeners, Mixed).expect("the limits agree");
 
     let (end, orders, ordered) = (plan.end, server.handle().clone(), Rc::new(Cell::new(None)));
     let order = {
@@ -222,7 +228,7 @@ pub(crate) fn record_of(
         .map(|client| {
             let (left, order, net) = (Rc::clone(&left), order.clone(), net.clone());
             let start = net.clone();
-            Client::start(&start, address(), client, move || {
+            Client::start(&start, address(client.listener), client, move || {
                 left.set(left.get() - 1);
                 if left.get() == 0 {
                     // Not now: this may be in the middle of something.

@@ -58,6 +58,12 @@ fn smaller(plan: &Plan, index: usize) -> Option<Plan> {
     if plan.limits != calm_limits() {
         candidates.push(Box::new(|plan| plan.limits = calm_limits()));
     }
+    if plan.listeners > 1 {
+        candidates.push(Box::new(|plan| {
+            plan.listeners = 1;
+            plan.clients.iter_mut().for_each(|client| client.listener = 0);
+        }));
+    }
     if plan.end.at.is_some() || plan.end.drain != Some(Duration::from_secs(25)) {
         let end = End { at: None, drain: Some(Duration::from_secs(25)) };
         candidates.push(Box::new(move |plan| plan.end = end));

@@ -13,5 +13,7 @@ mod endings;
 mod drains;
 /// Accepting: failures, and a full house.
 mod accepting;
+/// A full server and newcomers.
+mod room;
 /// Nobody starves, and nobody costs more than a bounded amount of memory.
 mod fairness;

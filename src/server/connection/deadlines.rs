@@ -5,9 +5,13 @@
 
 use std::time::Duration;
 
+use super::keep::has_unread;
 use super::{Behind, Connection, Next, State, Who};
 use crate::event_loop::{Context, Flow, Handle, TimerId};
 use crate::http::{Error, Reason, Stage};
+use crate::id::SourceId;
+use crate::limits::MAKE_ROOM_IDLE_MIN;
+use crate::server::room::Rest;
 use crate::server::status::Phase;
 use crate::server::{Service, Shared};
 use crate::world::Time;
@@ -20,8 +24,19 @@ pub(super) enum Waiting {
     RestOfBody,
     PeerToRead,
     PeerToClose,
-    /// Ours to hurry, not the peer's: no limit.
-    Service,
+    /// The service, or its own turn: ours to hurry, not the peer's. No limit.
+    Us,
+}
+
+impl Waiting {
+    /// What a newcomer may expect of a connection that waits for this.
+    pub(super) fn rest(self) -> Rest {
+        match self {
+            Waiting::NextRequest => Rest::Idle,
+            Waiting::PeerToClose => Rest::Lingering,
+            _ => Rest::Busy,
+        }
+    }
 }
 
 /// When a connection must have moved on, and the timer that looks whether it has.
@@ -42,22 +57,31 @@ impl Deadline {
         now >= self.due
     }
 
+    pub(super) fn due(&self) -> Time {
+        self.due
+    }
+
     pub(super) fn extend(&mut self, due: Time) {
         self.due = due;
     }
 
-    /// Makes sure that a timer looks at `due`, or earlier.
-    pub(super) fn arm(&mut self, cx: &Context<'_>) {
-        if self.due == Time::NEVER {
+    pub(super) fn bring_forward(&mut self, due: Time) {
+        self.due = self.due.min(due);
+    }
+
+    /// Makes sure that a timer looks at `due`, at `sooner`, or earlier.
+    pub(super) fn arm(&mut self, sooner: Time, cx: &Context<'_>) {
+        let time = self.due.min(sooner);
+        if time == Time::NEVER {
             // The timer that is set, if one is, fires for nothing.
             return;
         }
         let fired = self.timer.deadline() <= cx.now();
-        if !fired && self.timer.deadline() > self.due {
+        if !fired && self.timer.deadline() > time {
             cx.handle().cancel(self.timer);
         }
-        if fired || self.timer.deadline() > self.due {
-            self.timer = cx.handle().at(self.due, cx.task());
+        if fired || self.timer.deadline() > time {
+            self.timer = cx.handle().at(time, cx.task());
         }
     }
 
@@ -75,7 +99,7 @@ impl<S> Shared<S> {
             Waiting::RestOfBody => limits.body_progress_timeout,
             Waiting::PeerToRead => limits.write_progress_timeout,
             Waiting::PeerToClose => limits.linger_timeout,
-            Waiting::Service => Duration::MAX,
+            Waiting::Us => Duration::MAX,
         }
     }
 
@@ -98,6 +122,40 @@ impl<S> Shared<S> {
             _ => self.limits.idle_timeout,
         }
     }
+
+    /// When a connection makes room for a newcomer: [`Time::NEVER`] unless it was asked to, else once
+    /// it has done nothing for [`MAKE_ROOM_IDLE_MIN`]. `due` is when its time would be up without that.
+    pub(super) fn time_to_go(
+        &self,
+        source: SourceId,
+        waiting: Waiting,
+        due: Time,
+        now: Time,
+    ) -> Time {
+        if !self.status.must_make_room(source) {
+            return Time::NEVER;
+        }
+        let left = due.since(now);
+        let limit = match waiting.rest() {
+            Rest::Busy => return Time::NEVER,
+            // The limit may have become shorter since.
+            Rest::Idle if left > self.idle_time_limit() => self.limits.idle_timeout,
+            Rest::Idle => self.idle_time_limit(),
+            Rest::Lingering => self.limits.linger_timeout,
+        };
+        now + MAKE_ROOM_IDLE_MIN.saturating_sub(limit.saturating_sub(left))
+    }
+
+    /// Why a connection ends that is idle, and whose time is up.
+    pub(super) fn why_idle_ends(&self, source: SourceId) -> Reason {
+        if self.status.phase.get() == Phase::ClosingIdle {
+            Reason::Shutdown
+        } else if self.status.must_make_room(source) {
+            Reason::MadeRoom
+        } else {
+            Reason::IdleTimeout
+        }
+    }
 }
 
 impl<S: Service> Connection<S> {
@@ -105,7 +163,7 @@ impl<S: Service> Connection<S> {
         match (&self.state, self.exchange.stage()) {
             (State::Flushing { .. }, _) => Waiting::PeerToRead,
             (State::Lingering, _) => Waiting::PeerToClose,
-            (State::Serving(_), _) => Waiting::Service,
+            (State::Serving(_) | State::Answering { .. }, _) => Waiting::Us,
             (_, Stage::Body) => Waiting::RestOfBody,
             (_, Stage::Head) => Waiting::RestOfHead,
             _ => Waiting::NextRequest,
@@ -139,10 +197,7 @@ impl<S: Service> Connection<S> {
     /// Nothing came in time, and the kernel was asked once more.
     pub(super) fn time_is_up(&mut self, cx: &mut Context<'_>) -> Flow {
         let next = self.watched(cx, |this, cx| match this.waiting() {
-            Waiting::NextRequest if this.shared.status.phase.get() == Phase::ClosingIdle => {
-                this.end(Reason::Shutdown, cx)
-            }
-            Waiting::NextRequest => this.end(Reason::IdleTimeout, cx),
+            Waiting::NextRequest => this.end(this.shared.why_idle_ends(this.source.id()), cx),
             Waiting::RestOfHead => this.refuse(Error::HeadTimeout, cx),
             Waiting::RestOfBody => this.refuse(Error::BodyTimeout, cx),
             Waiting::PeerToRead => {
@@ -150,7 +205,7 @@ impl<S: Service> Connection<S> {
                 this.source.socket().abort_on_close(true);
                 this.end(Reason::WriteTimeout, cx)
             }
-            Waiting::Service => Next::Yield(Flow::Wait),
+            Waiting::Us => Next::Yield(Flow::Wait),
             Waiting::PeerToClose => {
                 this.state = State::Closed;
                 Next::Yield(Flow::Done)
@@ -174,15 +229,19 @@ impl<S: Service> Connection<S> {
 
     /// The server is stopped, or a drain took too long.
     pub(super) fn cut(&mut self, cx: &mut Context<'_>) -> Flow {
-        let was_busy = !matches!(self.state, State::Idle | State::Lingering);
+        let was_busy = match self.waiting().rest() {
+            Rest::Busy => true,
+            Rest::Idle => has_unread(&mut self.source, &mut cx.scratch.input),
+            Rest::Lingering => false,
+        };
         self.shared.status.count(|report| report.cut += u64::from(was_busy));
         self.watched(cx, |this, cx| match this.state {
-            State::Idle => this.end(Reason::Shutdown, cx),
             State::Lingering => {
                 this.state = State::Closed;
                 Next::Yield(Flow::Done)
             }
-            _ => this.end(Reason::Cut, cx),
+            _ if was_busy => this.end(Reason::Cut, cx),
+            _ => this.end(Reason::Shutdown, cx),
         });
         Flow::Done
     }

@@ -42,6 +42,13 @@ pub(super) fn write_all(source: &mut Source<Stream>, bytes: &[u8]) -> io::Result
     Ok(sent)
 }
 
+/// True if something has come that nobody has looked at: the kernel is asked. `buffer` is for nothing
+/// else; what was read is lost.
+pub(super) fn has_unread(source: &mut Source<Stream>, buffer: &mut [u8]) -> bool {
+    source.assume_ready();
+    matches!(source.read(buffer), Ok(1..))
+}
+
 /// What is behind the first `consumed` bytes of `held`, or of `input` if nothing was held.
 pub(super) fn left_over(held: Held, input: &[u8], consumed: usize) -> Held {
     match held {

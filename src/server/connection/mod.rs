@@ -35,7 +35,7 @@ use crate::http::{Exchange, Reason, Stage, Want};
 use crate::id::TaskId;
 use crate::limits::BUFFER_BYTES_KEPT_MAX;
 use crate::observe::Event;
-use crate::world::{Readiness, Stream};
+use crate::world::{Readiness, Stream, Time};
 
 mod deadlines;
 mod ending;
@@ -47,7 +47,7 @@ mod twin;
 
 pub(super) use place::MACHINE;
 
-use deadlines::Deadline;
+use deadlines::{Deadline, Waiting};
 use keep::{Held, Peer, left_over, write_all};
 use serving::{PartsLeft, Serving, Work};
 
@@ -157,7 +157,7 @@ impl<S: Service> Connection<S> {
         let source = Source::stream(handle, stream, task)?;
         let due = handle.now() + shared.idle_time_limit();
         let deadline = Deadline::new(due);
-        shared.status.connection_opened();
+        shared.status.connection_opened(source.id(), task);
         Ok(Connection {
             source,
             shared: Rc::clone(shared),
@@ -378,17 +378,24 @@ impl<S: Service> Task for Connection<S> {
         if phase == Phase::Cutting {
             return self.cut(cx);
         }
-        let is_due = self.deadline.has_come(cx.now());
-        // The drainer says so once. Who is idle later has a grace of its own.
-        let may_close = phase == Phase::ClosingIdle && cx.cause().contains(Cause::WOKEN);
+        let (source, now) = (self.source.id(), cx.now());
+        let before = (self.waiting(), self.exchange.requests());
+        let mut time_to_go = self.shared.time_to_go(source, before.0, self.deadline.due(), now);
+        let is_due = self.deadline.has_come(now) || time_to_go <= now;
+        // The drainer says so once. Who is idle later has a grace of its own; so has one that was asked
+        // to make room when the drainer said so, and is not needed any more.
+        let is_closing = phase == Phase::ClosingIdle && time_to_go == Time::NEVER;
+        let may_close = is_closing && cx.cause().contains(Cause::WOKEN);
+        if is_closing && before.0 == Waiting::NextRequest {
+            self.deadline.bring_forward(now + self.shared.idle_time_limit());
+        }
         if is_due || (may_close && matches!(self.state, State::Idle)) {
             // A last look: what came in time may wait behind many other events.
             self.source.assume_ready();
         }
 
-        let before = (self.waiting(), self.exchange.requests());
         let mut flow = self.run(cx);
-        let after = (self.waiting(), self.exchange.requests());
+        let mut after = (self.waiting(), self.exchange.requests());
 
         if flow == Flow::Wait && may_close && matches!(self.state, State::Idle) {
             self.watched(cx, |this, cx| this.end(Reason::Shutdown, cx));
@@ -400,10 +407,16 @@ impl<S: Service> Task for Connection<S> {
             // Who floods a lingering connection never lets it wait; its time is up all the same.
             flow = self.time_is_up(cx);
             self.extend_deadline(cx);
+            after.0 = self.waiting();
         }
-        if flow != Flow::Done {
-            self.deadline.arm(cx);
+        if flow == Flow::Done {
+            return flow;
         }
+        if before != after {
+            self.shared.status.connection_rests(source, after.0.rest());
+            time_to_go = Time::NEVER;
+        }
+        self.deadline.arm(time_to_go, cx);
         flow
     }
 
@@ -423,7 +436,7 @@ impl<S: Service> Task for Connection<S> {
 impl<S> Drop for Connection<S> {
     fn drop(&mut self) {
         self.deadline.cancel(&self.shared.status.handle);
-        self.shared.status.connection_closed();
+        self.shared.status.connection_closed(self.source.id());
     }
 }
 

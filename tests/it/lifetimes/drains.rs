@@ -1,11 +1,14 @@
 use std::time::Duration;
 
 use helloop::http::{Request, Response};
-use helloop::limits::{DRAIN_IDLE_GRACE, DRAIN_TIMEOUT, Limits};
+use helloop::limits::{
+    ACCEPT_BACKOFF, DRAIN_IDLE_GRACE, DRAIN_TIMEOUT, LINGER_TIMEOUT, Limits, MAKE_ROOM_IDLE_MIN,
+};
 use helloop::observe::Event;
 use helloop::world::sim::Faults;
+use rustix::io::Errno;
 
-use crate::sim::{House, echo, get, limits};
+use crate::sim::{House, address, echo, get, limits};
 
 const INSTANT: Duration = Duration::from_millis(1);
 
@@ -226,19 +229,61 @@ fn a_shutdown_tells_idle_connections_the_truth() {
 
 #[test]
 fn a_full_server_that_drains_serves_its_queue_too() {
-    let limits = crate::sim::limits(|limits| limits.connections_max = Some(2));
+    let limits = limits(|limits| limits.connections_max = Some(2));
     let mut house = House::calm(limits, echo);
     let clients: Vec<_> = (0..6).map(|_| house.connect()).collect();
     clients.iter().for_each(|client| client.send(&get("/")));
     house.settle();
     house.server.handle().drain(DRAIN_TIMEOUT);
-    // Nobody hangs up; each pair takes the time of lingering.
-    house.pass(Duration::from_secs(10));
+    // Nobody hangs up. Who lingers makes room at once, so that only the last ones linger on.
+    house.pass(Duration::from_secs(1));
     for client in &clients {
         assert!(client.receive().starts_with("HTTP/1.1 200 OK\r\n"));
     }
-    assert!(house.server.is_finished());
     assert_eq!(house.server.report().connections, 6);
+    house.pass(LINGER_TIMEOUT);
+    assert!(house.server.is_finished());
+    assert_eq!(house.server.report().cut, 0);
+}
+
+/// Who never came in is cut like those who did, if it had asked for something.
+#[test]
+fn who_waits_in_the_accept_queue_of_a_full_server_is_counted_at_the_deadline() {
+    for waiting in [1, 6, 600] {
+        let limits = limits(|limits| limits.connections_max = Some(2));
+        let mut house = House::calm(limits, echo);
+        let busy = [house.connect(), house.connect()];
+        busy.iter().for_each(|client| client.send("GET / HTTP/1.1\r\n"));
+        house.settle();
+        let clients: Vec<_> = (0..waiting).map(|_| house.connect()).collect();
+        clients.iter().for_each(|client| client.send(&get("/")));
+        let silent = [house.connect(), house.connect()];
+        silent[1].peer.finish();
+        house.server.handle().drain(Duration::from_secs(5));
+        house.pass(Duration::from_secs(5) + INSTANT);
+        assert!(house.server.is_finished());
+        assert!(clients.iter().chain(&silent).all(|client| client.peer.is_closed()));
+        let report = house.server.report();
+        assert_eq!((report.cut, report.cut_unaccepted), (2 + waiting, waiting));
+    }
+}
+
+/// The queue can be looked at only when the connections have left their descriptors.
+#[test]
+fn who_waits_is_counted_also_when_there_was_no_descriptor() {
+    let mut house = House::calm(Limits::default(), echo);
+    let busy = house.connect();
+    busy.send("GET / HT");
+    house.settle();
+    // Three attempts until the deadline, one at the deadline, and then there is a descriptor.
+    (0..4).for_each(|_| house.net.fail_accept(address(), Errno::MFILE.raw_os_error()));
+    let waiting = house.connect();
+    waiting.send(&get("/"));
+    house.server.handle().drain(ACCEPT_BACKOFF * 5 / 2);
+    house.pass(ACCEPT_BACKOFF * 3);
+    assert!(house.server.is_finished());
+    let report = house.server.report();
+    assert_eq!((report.cut, report.cut_unaccepted), (2, 1));
 }
 
 /// The loop is the host's: others may still be on it when the server is gone.
@@ -249,7 +294,7 @@ fn the_loop_outlives_the_server() {
     house.settle();
     assert!(house.server.is_finished());
     let handle = house.event_loop().handle().clone();
-    let listener = handle.listen(crate::sim::address()).expect("the address is free again");
+    let listener = handle.listen(address()).expect("the address is free again");
     drop(listener);
     house.server.handle().drain(DRAIN_TIMEOUT);
     assert_eq!(house.settle(), 1, "an order to a server that is gone wakes nobody");
@@ -262,13 +307,16 @@ fn who_is_accepted_after_the_grace_has_one_of_its_own() {
     let limits = limits(|limits| limits.connections_max = Some(1));
     let mut house = House::calm(limits, echo);
     let first = house.connect();
+    first.send("GET / HTTP/1.1\r\n");
     house.settle();
     let [prompt, silent] = [house.connect(), house.connect()];
     house.server.handle().drain(DRAIN_TIMEOUT);
     house.pass(DRAIN_IDLE_GRACE + INSTANT);
-    first.assert_end();
-    drop(first);
-    house.pass(DRAIN_IDLE_GRACE / 2);
+    first.send("Host: h\r\n\r\n");
+    house.settle();
+    assert_last_answer(&first.receive());
+    // It lingers, and is closed because somebody waits. That one has a moment to ask.
+    house.pass(MAKE_ROOM_IDLE_MIN * 3 / 2);
     prompt.send(&get("/prompt"));
     house.settle();
     assert_last_answer(&prompt.receive());

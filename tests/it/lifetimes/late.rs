@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use helloop::SourceId;
-use helloop::limits::{DRAIN_IDLE_GRACE, DRAIN_TIMEOUT, IDLE_TIMEOUT, Limits};
+use helloop::limits::{DRAIN_IDLE_GRACE, DRAIN_TIMEOUT, IDLE_TIMEOUT};
+use helloop::server::{Builder, Server};
 use helloop::world::sim::Sim;
 use helloop::world::{Clock, Listener, Pollable, Readiness, Stream, Time, World};
 
@@ -69,10 +70,14 @@ impl World for Late {
 
 /// A house with an idle connection, at a moment from which on reports are late.
 fn house() -> (House, Client) {
+    built(Server::builder())
+}
+
+fn built(builder: Builder) -> (House, Client) {
     let sim = Sim::new(1);
     let net = sim.net();
     let world = Box::new(Late { sim, held: Vec::new() });
-    let mut house = House::on(world, net, Limits::default(), echo);
+    let mut house = House::built(builder, world, net, echo);
     let client = house.connect();
     house.pass(Duration::from_millis(200));
     client.assert_quiet();
@@ -126,4 +131,29 @@ fn a_drain_looks_once_more_before_the_listener_closes() {
     house.pass(INSTANT);
     assert_eq!(client.answer(), (200, "GET /queued \n".into()));
     client.assert_end();
+}
+
+/// What came too late to be answered is cut: its connection was not idle.
+#[track_caller]
+fn assert_cut_unread(builder: Builder) {
+    let (mut house, client) = built(builder);
+    house.server.handle().drain(100 * INSTANT);
+    house.pass(90 * INSTANT);
+    client.send(&get("/late"));
+    house.pass(11 * INSTANT);
+    assert!(house.server.is_finished());
+    assert_eq!(house.server.report().cut, 1);
+    let cut = "cut while busy: the server was stopped, or its drain took too long";
+    assert_eq!(house.endings(), [cut]);
+}
+
+#[test]
+fn a_drain_looks_once_more_before_it_says_that_nothing_was_cut() {
+    assert_cut_unread(Server::builder());
+}
+
+#[cfg(feature = "twin")]
+#[test]
+fn a_drain_looks_once_more_at_a_coroutine() {
+    assert_cut_unread(Server::builder().connections(helloop::server::Connections::Coroutine));
 }

@@ -19,7 +19,7 @@ use crate::server::connection::ending::reason_of;
 use crate::server::connection::keep::{Peer, write_all};
 use crate::server::connection::place::Place;
 use crate::server::connection::serving::PartsLeft;
-use crate::server::connection::{Phase, Shared, Who};
+use crate::server::connection::{Shared, Who};
 use crate::world::{Stream, Time};
 
 /// At what the coroutine is.
@@ -123,7 +123,7 @@ impl<S: Service> Line<S> {
         match (self.at.get(), self.stage()) {
             (At::Flushing, _) => Waiting::PeerToRead,
             (At::Lingering, _) => Waiting::PeerToClose,
-            (At::Serving, _) => Waiting::Service,
+            (At::Serving | At::Answering, _) => Waiting::Us,
             (_, Stage::Body) => Waiting::RestOfBody,
             (_, Stage::Head) => Waiting::RestOfHead,
             _ => Waiting::NextRequest,
@@ -176,10 +176,10 @@ impl<S: Service> Line<S> {
         match self.waiting() {
             Waiting::RestOfHead => Ok(Heard::NothingInTime(Error::HeadTimeout)),
             Waiting::RestOfBody => Ok(Heard::NothingInTime(Error::BodyTimeout)),
-            _ if self.shared.status.phase.get() == Phase::ClosingIdle => {
-                Err(self.end(Reason::Shutdown))
+            _ => {
+                let source = self.source.borrow().id();
+                Err(self.end(self.shared.why_idle_ends(source)))
             }
-            _ => Err(self.end(Reason::IdleTimeout)),
         }
     }
 

@@ -14,7 +14,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::Service;
-use super::deadlines::Waiting;
 use super::ending::must_linger;
 use super::keep::{Held, left_over, write_all};
 use super::serving::{Work, peer_is_gone, take_part};
@@ -87,9 +86,6 @@ impl<S: Service> Line<S> {
             match self.order.take() {
                 Some(Order::TimeIsUp) => return self.hurry(),
                 Some(Order::CloseIdle) => return Err(self.end(Reason::Shutdown)),
-                Some(Order::Cut) if self.waiting() == Waiting::NextRequest => {
-                    return Err(self.end(Reason::Shutdown));
-                }
                 Some(Order::Cut) => return Err(self.end(Reason::Cut)),
                 None => {}
             }

@@ -17,11 +17,12 @@ use crate::event_loop::{Cause, Context, Flow, Scratch, Source, Task};
 use crate::id::TaskId;
 use crate::server::Service;
 use crate::server::connection::deadlines::{Deadline, Waiting};
-use crate::server::connection::keep::Peer;
+use crate::server::connection::keep::{Peer, has_unread};
 use crate::server::connection::place::Place;
 use crate::server::connection::serving::PartsLeft;
 use crate::server::connection::{CONNECTION, Phase, Shared};
-use crate::world::Stream;
+use crate::server::room::Rest;
+use crate::world::{Stream, Time};
 
 /// The task that resumes the coroutine, and looks after its time.
 pub(in crate::server::connection) struct Twin<S> {
@@ -41,7 +42,7 @@ impl<S: Service + 'static> Twin<S> {
         let source = Source::stream(handle, stream, task)?;
         let due = handle.now() + shared.idle_time_limit();
         let deadline = Deadline::new(due);
-        shared.status.connection_opened();
+        shared.status.connection_opened(source.id(), task);
         let line = Rc::new(Line {
             source: RefCell::new(source),
             exchange: RefCell::default(),
@@ -89,9 +90,13 @@ impl<S: Service + 'static> Twin<S> {
 
     /// The server is stopped, or a drain took too long.
     fn cut(&mut self, cx: &mut Context<'_>) -> Flow {
-        let was_busy = !self.line.is_idle() && self.line.at.get() != At::Lingering;
+        let was_busy = match self.line.waiting().rest() {
+            Rest::Busy => true,
+            Rest::Idle => has_unread(&mut self.line.source.borrow_mut(), &mut cx.scratch.input),
+            Rest::Lingering => false,
+        };
         self.line.shared.status.count(|report| report.cut += u64::from(was_busy));
-        self.go_on(Some(Order::Cut), cx)
+        self.go_on(Some(if was_busy { Order::Cut } else { Order::CloseIdle }), cx)
     }
 }
 
@@ -101,16 +106,22 @@ impl<S: Service + 'static> Task for Twin<S> {
         if phase == Phase::Cutting {
             return self.cut(cx);
         }
-        let is_due = self.deadline.has_come(cx.now());
-        let may_close = phase == Phase::ClosingIdle && cx.cause().contains(Cause::WOKEN);
+        let (source, now) = (self.line.source.borrow().id(), cx.now());
+        let (before, due) = (self.is_at(), self.deadline.due());
+        let mut time_to_go = self.line.shared.time_to_go(source, before.0, due, now);
+        let is_due = self.deadline.has_come(now) || time_to_go <= now;
+        let is_closing = phase == Phase::ClosingIdle && time_to_go == Time::NEVER;
+        let may_close = is_closing && cx.cause().contains(Cause::WOKEN);
+        if is_closing && before.0 == Waiting::NextRequest {
+            self.deadline.bring_forward(now + self.line.shared.idle_time_limit());
+        }
         if is_due || (may_close && self.line.is_idle()) {
             // A last look: what came in time may wait behind many other events.
             self.line.source.borrow().assume_ready();
         }
 
-        let before = self.is_at();
         let mut flow = self.go_on(None, cx);
-        let after = self.is_at();
+        let mut after = self.is_at();
 
         if flow == Flow::Wait && may_close && self.line.is_idle() {
             return self.go_on(Some(Order::CloseIdle), cx);
@@ -118,15 +129,21 @@ impl<S: Service + 'static> Task for Twin<S> {
         let is_lingering = self.line.at.get() == At::Lingering;
         let has_moved = self.line.take_progress() || before != after;
         let is_late = is_due && (flow == Flow::Wait || is_lingering);
-        if !has_moved && is_late && after.0 != Waiting::Service {
+        if !has_moved && is_late && after.0 != Waiting::Us {
             flow = self.go_on(Some(Order::TimeIsUp), cx);
+            after.0 = self.line.waiting();
         }
         if has_moved || is_late {
-            self.deadline.extend(cx.now() + self.line.shared.time_limit(self.line.waiting()));
+            self.deadline.extend(now + self.line.shared.time_limit(self.line.waiting()));
         }
-        if flow != Flow::Done {
-            self.deadline.arm(cx);
+        if flow == Flow::Done {
+            return flow;
         }
+        if before != after {
+            self.line.shared.status.connection_rests(source, after.0.rest());
+            time_to_go = Time::NEVER;
+        }
+        self.deadline.arm(time_to_go, cx);
         flow
     }
 
@@ -148,7 +165,7 @@ impl<S> Drop for Twin<S> {
     fn drop(&mut self) {
         let status = &self.line.shared.status;
         self.deadline.cancel(&status.handle);
-        status.connection_closed();
+        status.connection_closed(self.line.source.borrow().id());
     }
 }
 

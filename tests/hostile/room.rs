@@ -1,0 +1,112 @@
+use std::collections::{HashMap, VecDeque};
+
+use helloop::TaskId;
+use helloop::http::Reason;
+use helloop::limits::MAKE_ROOM_IDLE_MIN;
+use helloop::observe::{Event, Timeout};
+use helloop::world::Time;
+
+use crate::checkers::{Checker, demand};
+
+/// Whether a full server makes room for newcomers: by whom, and for whom first.
+#[derive(Default)]
+pub(super) struct Room {
+    connections: HashMap<TaskId, Doing>,
+    /// Acceptors with a newcomer in the hand, in the order in which they began to wait.
+    full: VecDeque<TaskId>,
+    /// Times that a connection became idle.
+    sequence: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    Something,
+    Nothing { since: Time, sequence: u64 },
+    Lingering { since: Time },
+}
+
+impl Room {
+    fn is_idle(&mut self, task: TaskId, since: Time) {
+        self.sequence += 1;
+        let sequence = self.sequence;
+        self.connections.insert(task, Doing::Nothing { since, sequence });
+    }
+
+    fn changed(&mut self, at: Time, task: TaskId, from: &str, to: &str) -> Result<(), String> {
+        if to == "full" {
+            self.full.push_back(task);
+        } else if from == "full" {
+            let first = self.full.pop_front();
+            return demand(first == Some(task), || {
+                format!("the newcomer of {task} came in, that of {first:?} had waited for longer")
+            });
+        }
+        match (to, self.connections.get_mut(&task)) {
+            (_, None) => {}
+            ("idle", Some(_)) => self.is_idle(task, at),
+            ("lingering", Some(doing)) => *doing = Doing::Lingering { since: at },
+            (_, Some(doing)) => *doing = Doing::Something,
+        }
+        Ok(())
+    }
+
+    /// The loop is about to wait: nobody who has done nothing for long enough may be left while
+    /// somebody waits. Only for those that linger, which go first, an idle one may have to wait.
+    fn look_round(&self, at: Time) -> Result<(), String> {
+        let is_ripe = |since: Time| at >= since + MAKE_ROOM_IDLE_MIN;
+        let (mut ripe, mut unripe_lingering) = (None, 0);
+        for (task, doing) in &self.connections {
+            match doing {
+                Doing::Lingering { since } if is_ripe(*since) && !self.full.is_empty() => {
+                    return Err(format!("{task} lingers since {since}, and somebody waits"));
+                }
+                Doing::Lingering { .. } => unripe_lingering += 1,
+                Doing::Nothing { since, .. } if is_ripe(*since) => ripe = Some((task, since)),
+                _ => {}
+            }
+        }
+        let Some((task, since)) = ripe else { return Ok(()) };
+        demand(unripe_lingering >= self.full.len(), || {
+            format!("{task} has been idle since {since}, and somebody waits")
+        })
+    }
+
+    /// A connection made room: who had been idle for longer must be about to do so, too.
+    fn made_room(&self, task: TaskId) -> Result<(), String> {
+        let Some(Doing::Nothing { sequence, .. }) = self.connections.get(&task) else {
+            return Err(format!("{task} was not idle"));
+        };
+        let is_longer = |doing: &&Doing| match doing {
+            Doing::Nothing { sequence: other, .. } => other < sequence,
+            _ => false,
+        };
+        let longer = self.connections.values().filter(is_longer).count();
+        demand(longer < self.full.len(), || {
+            format!("{longer} were idle for longer, and {} newcomers wait", self.full.len())
+        })
+    }
+}
+
+impl Checker for Room {
+    fn event(&mut self, at: Time, event: &Event) -> Result<(), String> {
+        match *event {
+            Event::Spawned { task, kind: "connection" } => self.is_idle(task, at),
+            Event::Response { task, .. } => {
+                if let Some(Doing::Nothing { .. }) = self.connections.get(&task) {
+                    self.is_idle(task, at);
+                }
+            }
+            Event::State { task, from, to } => return self.changed(at, task, from, to),
+            Event::Ending { task, why } if why == Reason::MadeRoom.sentence() => {
+                return self.made_room(task);
+            }
+            Event::Finished { task, .. } => {
+                self.connections.remove(&task);
+                self.full.retain(|acceptor| *acceptor != task);
+            }
+            Event::Waiting { timeout } if timeout != Timeout::Zero => return self.look_round(at),
+            _ => {}
+        }
+        Ok(())
+    }
+}
