@@ -3,11 +3,12 @@
 //! handle.
 
 use std::cell::RefCell;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use super::callback::Callback;
 use super::line::{Line, Place};
 use super::promise::Cancelled;
+use super::waker::Waiting;
 use crate::event_loop::{Handle, Task};
 
 pub(super) struct Slot<T> {
@@ -38,8 +39,7 @@ pub struct DoneCallback {
 }
 
 enum Waiter {
-    /// A coroutine that awaits.
-    Waker(Waker),
+    Coroutine(Waiting),
     /// A callback that will be handed to the loop.
     Callback(Box<dyn Task>),
 }
@@ -66,7 +66,7 @@ impl<T> Slot<T> {
 
     fn tell(&self, waiter: Waiter) {
         match waiter {
-            Waiter::Waker(waker) => waker.wake(),
+            Waiter::Coroutine(waiting) => waiting.wake(&self.handle),
             Waiter::Callback(callback) => drop(self.handle.spawn_task(|_| callback)),
         }
     }
@@ -118,17 +118,17 @@ impl<T> Slot<T> {
             *place = None;
             return Poll::Ready(());
         }
-        let waker = Waiter::Waker(cx.waker().clone());
+        let waiter = Waiter::Coroutine(Waiting::of(&self.handle, cx));
         let mut state = self.state.borrow_mut();
         match place.and_then(|place| state.waiters.get_mut(place)) {
             // Polled for another reason: the place stays.
-            Some(waiter) => {
-                let before = std::mem::replace(waiter, waker);
+            Some(present) => {
+                let before = std::mem::replace(present, waiter);
                 // Not under the borrow: wakers are anybody's.
                 drop(state);
                 drop(before);
             }
-            None => *place = Some(state.waiters.join(waker)),
+            None => *place = Some(state.waiters.join(waiter)),
         }
         Poll::Pending
     }

@@ -330,3 +330,45 @@ fn a_coroutine_stands_below_who_awaits_it() {
     ];
     assert_eq!(tree, expected);
 }
+
+/// What the coroutines wait for when the loop has nothing left to do: true if it is certain that nothing can
+/// ever happen again.
+fn is_deadlocked<F: Future<Output = ()> + 'static>(main: impl FnOnce(Handle) -> F) -> bool {
+    let mut event_loop = EventLoop::with_world(Box::new(Sim::new(1)));
+    drop(event_loop.handle().spawn(main(event_loop.handle().clone())));
+    for _ in 0..10 {
+        event_loop.turn(Some(std::time::Duration::ZERO)).unwrap();
+    }
+    event_loop.handle().is_deadlocked()
+}
+
+#[test]
+fn a_promise_that_nobody_can_set_is_a_deadlock_and_what_may_be_woken_is_none() {
+    let never = |handle: &Handle| {
+        let promise = handle.promise::<()>();
+        async move {
+            let _ = promise.done().await;
+        }
+    };
+    assert!(is_deadlocked(|handle| never(&handle)));
+    // A task that waits for one that waits, and several of them.
+    assert!(is_deadlocked(|handle| async move {
+        let _ = handle.spawn(never(&handle)).await;
+    }));
+    assert!(is_deadlocked(|handle| async move {
+        let all = [never(&handle), never(&handle)];
+        drop(handle.gather(all).await);
+    }));
+    // Somebody outside may wake it, or time.
+    assert!(!is_deadlocked(|_| async {
+        let mut kept = None;
+        std::future::poll_fn(|cx| {
+            kept = Some(cx.waker().clone());
+            std::task::Poll::<()>::Pending
+        })
+        .await;
+    }));
+    assert!(!is_deadlocked(|handle| async move {
+        handle.sleep(std::time::Duration::from_secs(1)).await;
+    }));
+}

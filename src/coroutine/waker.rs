@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
-use std::task::{RawWakerVTable, Wake, Waker};
+use std::task::{Context, RawWakerVTable, Wake, Waker};
 
 use crate::event_loop::{Handle, Remote};
 use crate::id::TaskId;
@@ -33,6 +33,7 @@ impl Coroutines {
 
     /// A waker for one resume of `task`, which gives it back.
     pub(super) fn lend(&self, task: TaskId, handle: &Handle) -> Lent {
+        handle.spare_remotes().set(0);
         match self.spare.take() {
             Some(spare) => {
                 spare.assign(task);
@@ -43,10 +44,11 @@ impl Coroutines {
     }
 
     /// Takes a waker back. If somebody keeps a clone, it is the task's from now on.
-    pub(super) fn take_back(&self, lent: Lent) -> Option<Waker> {
+    pub(super) fn take_back(&self, lent: Lent, handle: &Handle) -> Option<Waker> {
         if lent.is_kept() {
             return Some(lent.waker);
         }
+        handle.spare_remotes().set(1);
         self.spare.set(Some(lent));
         None
     }
@@ -66,6 +68,29 @@ impl Coroutines {
 pub(crate) fn task_behind(handle: &Handle, waker: &Waker) -> Option<TaskId> {
     let polled = Coroutines::of(handle).polled.get();
     polled.filter(|(_, own)| own.is_same(waker)).map(|(task, _)| task)
+}
+
+/// Somebody who waits for something that happens on his own loop.
+pub(super) enum Waiting {
+    /// The coroutine itself, which keeps no waker for that.
+    Task(TaskId),
+    /// Polled by a combinator, which wants to hear of it by its own waker.
+    Waker(Waker),
+}
+
+impl Waiting {
+    /// Whoever polls with `cx`.
+    pub(super) fn of(handle: &Handle, cx: &Context<'_>) -> Waiting {
+        task_behind(handle, cx.waker())
+            .map_or_else(|| Waiting::Waker(cx.waker().clone()), Waiting::Task)
+    }
+
+    pub(super) fn wake(self, handle: &Handle) {
+        match self {
+            Waiting::Task(task) => handle.wake(task),
+            Waiting::Waker(waker) => waker.wake(),
+        }
+    }
 }
 
 /// Which waker it is, without holding it.

@@ -84,9 +84,10 @@ impl Handle {
     /// What could still resume one is a source of which something is wanted, and whoever holds a waker or a
     /// [`Remote`](super::Remote): a helper thread, say. Whoever holds one may be a task of this loop, too,
     /// which will never use it; that cannot be known, and then this says nothing.
-    pub(super) fn is_deadlocked(&self) -> bool {
+    pub(crate) fn is_deadlocked(&self) -> bool {
         let state = self.shared.state.borrow();
-        let nobody_can = state.wanted_sources == 0 && self.shared.wakes.are_unreachable();
+        let spare = self.shared.spare_remotes.get();
+        let nobody_can = state.wanted_sources == 0 && self.shared.wakes.are_unreachable(spare);
         nobody_can && !state.tasks.is_empty()
     }
 

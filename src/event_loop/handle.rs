@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub(super) wakes: Arc<Wakes>,
     /// Empty: memory for the next list of woken tasks.
     pub(super) spare_list: Cell<Vec<TaskId>>,
+    /// See [`Handle::spare_remotes`].
+    pub(super) spare_remotes: Cell<usize>,
 }
 
 /// A slot that is given back unless its task is made: the maker may fail, or panic.
@@ -63,6 +65,7 @@ impl Handle {
             clock,
             wakes: Wakes::new(alarm),
             spare_list: Cell::default(),
+            spare_remotes: Cell::default(),
         };
         Handle { shared: Rc::new(shared) }
     }
@@ -285,6 +288,12 @@ impl Handle {
             }
             made
         })
+    }
+
+    /// How many clones of [`remote`](Handle::remote) are kept by somebody on the loop for the next who needs
+    /// one: nobody can be woken by those. A loop on which nothing can ever happen is known by it.
+    pub(crate) fn spare_remotes(&self) -> &Cell<usize> {
+        &self.shared.spare_remotes
     }
 
     /// The task that is being resumed; `None` outside phase 4.

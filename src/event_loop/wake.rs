@@ -97,9 +97,9 @@ impl Wakes {
         self.pending.store(false, Ordering::Release);
     }
 
-    /// True if nobody but the loop itself has this.
-    pub(super) fn are_unreachable(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) == 1
+    /// True if nobody has this but the loop itself, and so many who will not use it.
+    pub(super) fn are_unreachable(self: &Arc<Self>, spare: usize) -> bool {
+        Arc::strong_count(self) == 1 + spare
     }
 
     pub(super) fn set_resuming(&self, resuming: bool) {
