@@ -145,6 +145,9 @@ impl Faults {
     pub fn drawn(seed: u64) -> Faults {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut up_to = |most: u8| if random.bool() { random.u8(1..=most) } else { 0 };
+        // Younger than the others, and drawn apart: half of the worlds that are known by their seeds
+        // are still what they were.
+        let mut apart = fastrand::Rng::with_seed(seed.rotate_left(26));
         Faults {
             short_percent: up_to(90),
             would_block_percent: up_to(50),
@@ -162,7 +165,7 @@ impl Faults {
             unanswered_percent: up_to(10),
             clock_jump_percent: up_to(2),
             wall_jump_percent: up_to(20),
-            urgent_percent: up_to(20),
+            urgent_percent: if apart.bool() { apart.u8(1..=20) } else { 0 },
         }
     }
 
