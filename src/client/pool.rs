@@ -218,6 +218,8 @@ impl State {
     }
 
     fn may_enter(&self, host: &Host, pool: &Pool) -> bool {
+        #[cfg(test)]
+        crate::coroutine::steps::count();
         self.busy < pool.connections_max && host.busy.get() < pool.per_host_max
     }
 

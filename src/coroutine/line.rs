@@ -225,7 +225,7 @@ impl<W> fmt::Debug for Line<W> {
     }
 }
 
-/// How often places were compared on this thread.
+/// How often places were compared on this thread, and what else others count as a step.
 #[cfg(test)]
 pub(crate) mod steps {
     use std::cell::Cell;

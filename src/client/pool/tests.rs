@@ -1,5 +1,6 @@
 //! Eight times as many hosts, waiters or idle connections may take at most twelve times as many steps. A
-//! step is a comparison of two places, or a look at an idle connection.
+//! step is a comparison of two places, a look at an idle connection, or the question whether a host may be
+//! entered.
 
 use super::*;
 use crate::coroutine::{Stream, steps, yield_now};
@@ -134,7 +135,7 @@ fn a_full_pool_finds_the_connection_that_has_been_idle_longest_at_once() {
                 (0..count).map(|n| lease(&pool, &format!("http://x{n}"))).collect();
             let steps = steps::take();
             assert_eq!(pool.idle_count(), 0);
-            assert!(peers.iter().all(|peer| peer.at_end()));
+            assert!(peers.iter().all(Peer::at_end));
             drop(leases);
             steps
         })
