@@ -149,6 +149,25 @@ impl Case<'_> {
         self.seen.sent.iter().find(|(_, sent)| *sent >= bytes).map(|(at, _)| *at)
     }
 
+    /// When something was sent that is part of a request. An empty line before one is idleness.
+    fn heard_at(&self) -> impl Iterator<Item = Time> {
+        let mut from = 0;
+        self.seen.sent.iter().filter_map(move |(at, to)| {
+            let mut fresh = std::mem::replace(&mut from, *to)..*to;
+            fresh.any(|byte| !self.is_empty_line(byte)).then_some(*at)
+        })
+    }
+
+    /// Whether this byte of the stream is part of an empty line before a request.
+    fn is_empty_line(&self, byte: usize) -> bool {
+        let mut begin = 0;
+        self.client.asks.iter().any(|ask| {
+            let offset = byte.checked_sub(begin);
+            begin += ask.bytes.len();
+            ask.bytes.starts_with(b"\r\n") && offset.is_some_and(|offset| offset < 2)
+        })
+    }
+
     /// Bytes of the stream at which request `number` ends.
     fn end_of(&self, number: usize) -> usize {
         self.client.asks[..=number].iter().map(|ask| ask.bytes.len()).sum()
@@ -300,8 +319,7 @@ impl Case<'_> {
             let reads = self.client.reads != Reads::Eagerly;
             complain(reads || self.plan.jumps(), "the client read")
         } else if is(Reason::IdleTimeout) {
-            let heard = self.seen.sent.iter().map(|(at, _)| *at);
-            let heard = heard.filter(|sent| *sent + SETTLED < at).max();
+            let heard = self.heard_at().filter(|sent| *sent + SETTLED < at).max();
             let opened = self.facts.map(|facts| facts.opened);
             let last = heard.max(opened).unwrap_or_default();
             let is_due = at >= last + self.plan.limits.idle_timeout;
