@@ -2,7 +2,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use helloop::world::sim::Faults;
+use helloop::limits::FETCH_HEAD_TIMEOUT;
+use helloop::world::sim::{Faults, HELD_MAX};
 
 use super::ask::{echo, pattern};
 use super::script::{POISON_STATUS, Script, site_address};
@@ -58,7 +59,15 @@ impl FetchPlan {
 
     /// Somebody keeps connections so long that others may wait in vain.
     pub(super) fn is_slow(&self) -> bool {
-        self.fetches.iter().any(|fetch| fetch.script.is_slow)
+        self.crawls() || self.fetches.iter().any(|fetch| fetch.script.is_slow)
+    }
+
+    /// A body may take longer than a reply is waited for: byte by byte, and each of them reported late.
+    fn crawls(&self) -> bool {
+        let bodies = self.fetches.iter().filter_map(|fetch| fetch.body.as_ref());
+        let bytes = u32::try_from(bodies.map(Vec::len).sum::<usize>()).unwrap_or(u32::MAX);
+        let held = HELD_MAX.saturating_mul(bytes) * self.faults.held_percent.into() / 100;
+        self.faults.tiny_pipe_percent > 0 && held > FETCH_HEAD_TIMEOUT
     }
 
     /// A server sends what nobody has asked for: whoever asks next may be told that.
