@@ -6,7 +6,8 @@
 //!
 //! Strict where others were lenient and got smuggled through: every line ends with CRLF, a size is
 //! 1 to 16 hexadecimal digits and nothing else, white space stands only in and before extensions. What
-//! these may be is a server's concern: a client takes whatever text a server puts there.
+//! these may be is a server's concern: a client takes whatever text a server puts there, white space
+//! that pads a size to a fixed width, and trailers that are folded.
 
 use super::Error;
 use super::grammar::{is_field_value_byte, is_token_byte};
@@ -37,9 +38,9 @@ pub(super) struct ChunkLimits {
     pub(super) overhead_bytes_max: usize,
     /// Trailer lines.
     pub(super) trailers_max: usize,
-    /// Extensions must have the form that RFC 9112 section 7.1.1 gives them. Whoever stood between a
-    /// client and us may have read others in another way; a server that we have asked had no such
-    /// company.
+    /// Extensions must have the form that RFC 9112 section 7.1.1 gives them, no white space pads a size,
+    /// and no trailer goes on in a folded line. Whoever stood between a client and us may have read them
+    /// in another way; a server that we have asked had no such company.
     pub(super) is_strict: bool,
 }
 
@@ -230,6 +231,8 @@ impl Decoder {
         match (self.state, byte) {
             (State::Size, _) => self.size(byte, limits),
 
+            // Before any semicolon: behind one, a client sees only text.
+            (State::Extension(Extension::Space), b'\r') if !limits.is_strict => Ok(State::SizeLf),
             (State::Extension(extension), _) => match extension.after(byte)? {
                 None => Ok(State::SizeLf),
                 Some(next) => self.extension(limits, next),
@@ -250,6 +253,9 @@ impl Decoder {
             (State::TrailerLine, _) if is_token_byte(byte) => {
                 self.trailers += 1;
                 self.trailer(limits, State::TrailerName)
+            }
+            (State::TrailerLine, b' ' | b'\t') if self.trailers > 0 && !limits.is_strict => {
+                self.trailer(limits, State::TrailerValue)
             }
             (State::TrailerName, b':') => self.trailer(limits, State::TrailerValue),
             (State::TrailerName, _) if is_token_byte(byte) => self.trailer(limits, self.state),
@@ -648,11 +654,47 @@ mod tests {
         };
         for extension in NO_EXTENSIONS {
             let input = [b"5", extension, b"hello\r\n0\r\n\r\n"].concat();
-            let is_text = extension[0] == b';';
+            let is_text = extension[0] == b';' || extension == b" \r\n";
             let expected = if is_text { Ok(Progress::Done) } else { Err(Error::ChunkExtension) };
             assert_eq!(of_reply(&input), expected, "{}", extension.escape_ascii());
         }
         assert_eq!(of_reply(b"5;a\0\r\nhello"), Err(Error::ChunkExtension));
+    }
+
+    #[test]
+    fn a_client_takes_padded_sizes_and_folded_trailers() {
+        let limits =
+            ReplyLimits { chunk_overhead_bytes_max: 10, fields_max: 2, ..ReplyLimits::default() };
+        for (chunks, expected) in [
+            (&b"5 \r\nhello\r\n0\t \r\n\r\n"[..], Ok(())),
+            (b"5  ;a\r\nhello\r\n0\r\n\r\n", Ok(())),
+            (b"5         \r\nhello\r\n0  \r\n", Err(Error::ChunkOverhead)),
+            (b"5 5\r\nhello", Err(Error::ChunkExtension)),
+            (b" 5\r\nhello", Err(Error::ChunkSize)),
+            (b"5\r\nhello\r\n0\r\nA: b\r\n c\r\nD:\r\n\r\n", Ok(())),
+            (b"5\r\nhello\r\n0\r\nA: b\r\n \0\r\n\r\n", Err(Error::Trailer)),
+            (b"5\r\nhello\r\n0\r\n A: b\r\n\r\n", Err(Error::Trailer)),
+            (b"5\r\nhello\r\n0\r\nA:\r\n        \r\n \r\n", Err(Error::TrailersTooLong)),
+        ] {
+            for cut in 0..=chunks.len() {
+                let (mut decoder, mut content) = (Decoder::default(), Vec::new());
+                let [first, second] = [&chunks[..cut], &chunks[cut..]].map(|mut piece| {
+                    if decoder.state == State::Done {
+                        return Ok(Progress::Done);
+                    }
+                    decoder.decode(&mut piece, &limits, |data| content.extend_from_slice(data))
+                });
+                let outcome =
+                    first.and(second).map(|progress| assert_eq!(progress, Progress::Done));
+                assert_eq!(outcome, expected, "{} at {cut}", chunks.escape_ascii());
+                assert!(outcome.is_err() || content == b"hello");
+            }
+        }
+        let strict = Limits::default();
+        for chunks in [&b"5 \r\n"[..], b"0\r\nA: b\r\n c"] {
+            let outcome = Decoder::default().decode(&mut &chunks[..], &strict, |_| {});
+            assert!(outcome.is_err(), "{}", chunks.escape_ascii());
+        }
     }
 
     #[test]

@@ -285,9 +285,13 @@ impl Coming {
         input: &mut &'a [u8],
         before: u64,
         limits: &ReplyLimits,
-    ) -> Result<Piece<'a>, Error> {
+    ) -> Result<Piece<'a>, ReplyError> {
         match self {
-            Coming::Chunks(decoder) => decoder.next(input, &ChunkLimits::from(limits)),
+            Coming::Chunks(decoder) => {
+                let begin = *input;
+                let next = decoder.next(input, &ChunkLimits::from(limits));
+                next.map_err(|error| chunk_error(error, &begin[..begin.len() - input.len()]))
+            }
             Coming::Bytes(0) => Ok(Piece::End),
             _ if input.is_empty() => Ok(Piece::More),
             Coming::Bytes(bytes) => {
@@ -296,7 +300,7 @@ impl Coming {
                 Ok(Piece::Data(data))
             }
             Coming::UntilClose => match limits.body_bytes_max.saturating_sub(before) {
-                0 => Err(Error::BodyTooLong),
+                0 => Err(Error::BodyTooLong.into()),
                 bytes => Ok(Piece::Data(take(input, bytes))),
             },
         }
@@ -319,6 +323,12 @@ impl Coming {
             Coming::UntilClose => unreachable!("it ends with the input"),
         }
     }
+}
+
+/// What is wrong with chunks, of which the last byte of `taken` cannot be. One that is an LF is called that:
+/// some servers end their lines so.
+fn chunk_error(error: Error, taken: &[u8]) -> ReplyError {
+    if taken.last() == Some(&b'\n') { ReplyError::ChunkLf } else { error.into() }
 }
 
 /// Takes up to `bytes_max` from the front of `input`.

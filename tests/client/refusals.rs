@@ -95,7 +95,17 @@ fn replies_that_are_none_are_refused() {
         ),
         ("SSH-2.0-OpenSSH_9.9\r\n", ErrorKind::Protocol, "HTTP"),
         ("HTTP/2 200 OK\r\n\r\n", ErrorKind::Protocol, "status line"),
-        ("HTTP/1.1 200 OK\nA: b\n\n", ErrorKind::Protocol, "LF"),
+        ("HTTP/1.1 200 OK\nA: b\n\n", ErrorKind::Protocol, "LF without CR"),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\n0\n\n",
+            ErrorKind::Protocol,
+            "LF without CR",
+        ),
+        (
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            ErrorKind::Protocol,
+            "Transfer-Encoding: not in HTTP/1.0",
+        ),
         ("HTTP/1.1 101 Switching\r\n\r\n", ErrorKind::Protocol, "101"),
         ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", ErrorKind::Protocol, "Content-Length"),
         (

@@ -76,6 +76,8 @@ fn catalogue() -> Vec<(String, Vec<u8>)> {
 const REPLIES: &[&[u8]] = &[
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     b"HTTP/1.1 200\r\ntransfer-encoding:\tChunked \r\n\r\n3;a=b\r\nabc\r\n00\r\nT: u\r\n\r\n",
+    b"HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n3  \r\nabc\r\n0 \r\nT: u\r\n\tv\r\n\r\n",
+    b"HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\n0\n\n",
     b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n\
       HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
     b"HTTP/1.0 200 OK\r\nServer: old\r\n\r\nuntil the end",

@@ -47,6 +47,8 @@ pub enum ReplyError {
     InterimBody,
     /// More than `interims_max` interim replies.
     TooManyInterims,
+    /// In a chunked body, a line ends with LF alone (RFC 9112 section 7.1).
+    ChunkLf,
     /// Bytes behind the end of the reply: to no request of ours. They must not be taken for the
     /// reply to the next one (RFC 9112 section 9.2 and its warning about response splitting).
     Surplus,
@@ -95,6 +97,7 @@ impl fmt::Display for ReplyError {
             ReplyError::Upgrade => "status line: 101, but no upgrade was asked for",
             ReplyError::InterimBody => "interim reply: announces a body",
             ReplyError::TooManyInterims => "interim replies: too many",
+            ReplyError::ChunkLf => "chunked body: an LF without CR",
             ReplyError::Surplus => "bytes behind the end of the reply",
             ReplyError::Message(error) => error.sentence(),
         })

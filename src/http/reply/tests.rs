@@ -156,6 +156,8 @@ const REPLIES: &[&str] = &[
      5;x\r\nhello\r\n1\r\n!\r\n0\r\nA: b\r\n\r\n",
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n",
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2 \r\nab\r\n0 \t\r\nA: b\r\n c\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\nab\n0\n\n",
     "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 \r\nLink: a\r\n\r\nHTTP/1.1 204 No\r\n\r\n",
     "HTTP/1.1 102 P\r\nConnection: close\r\n\r\nHTTP/1.1 200 \r\nContent-Length: 1\r\n\r\n.",
     "HTTP/1.1 103 E\r\nContent-Length: 5\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
@@ -398,6 +400,26 @@ fn what_a_reply_must_not_have() {
     }
     let old = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     check_end(GET, old, wrong(Error::EncodingInHttp10));
+}
+
+#[test]
+fn a_bare_lf_is_called_that_in_chunks_too() {
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for chunks in [
+        "5\n",
+        "\n",
+        "5;a\n",
+        "5 \n",
+        "1\r\na\n",
+        "1\r\na\r\n\n",
+        "0\r\n\n",
+        "0\r\nA: b\n",
+        "0\r\nA\n",
+    ] {
+        check_end(GET, &format!("{head}{chunks}"), End::Wrong(ReplyError::ChunkLf));
+    }
+    let sentences = [ReplyError::ChunkLf, Error::BareLf.into()].map(|error| error.to_string());
+    assert_eq!(sentences, ["chunked body: an LF without CR", "head: an LF without CR"]);
 }
 
 #[test]

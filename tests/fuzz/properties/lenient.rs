@@ -108,7 +108,18 @@ pub(super) fn chunks(input: &[u8]) -> Option<(Vec<u8>, usize)> {
         at += if input[at..].starts_with(b"\r\n") { 2 } else { 0 };
     }
     let mut trailers = [EMPTY_HEADER; FIELDS_MAX];
-    match httparse::parse_headers(&input[at..], &mut trailers) {
+    // Here it knows no folding, which leaves every byte in its place.
+    let mut text = input[at..].to_vec();
+    let end = match text.starts_with(b"\r\n") {
+        true => 0,
+        false => text.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(0),
+    };
+    for at in 0..end {
+        if matches!(text[at..at + 3], [b'\r', b'\n', b' ' | b'\t']) {
+            text[at..at + 2].fill(b' ');
+        }
+    }
+    match httparse::parse_headers(&text, &mut trailers) {
         Ok(Status::Complete((bytes, _))) => Some((body, at + bytes)),
         _ => None,
     }

@@ -305,7 +305,12 @@ fn field(line: &[u8]) -> Result<(String, Vec<u8>), Error> {
 fn chunks(input: &[u8], limits: &ReplyLimits, body: &mut Vec<u8>) -> Result<usize, Stop> {
     let (mut decoder, mut rest) = (Decoder::default(), input);
     let limits = ChunkLimits::from(limits);
-    match decoder.decode(&mut rest, limits, |data| body.extend_from_slice(data))? {
+    let decoded = decoder.decode(&mut rest, limits, |data| body.extend_from_slice(data));
+    let ends_with_lf = input[..input.len() - rest.len()].ends_with(b"\n");
+    if decoded.is_err() && ends_with_lf {
+        return Err(Stop::Wrong(ReplyError::ChunkLf));
+    }
+    match decoded? {
         Progress::Done => Ok(input.len() - rest.len()),
         Progress::More => Err(Stop::Incomplete(ReplyError::ChunksTruncated {
             received: body.len() as u64,

@@ -8,7 +8,8 @@ pub(crate) struct ChunkLimits {
     pub(crate) body_bytes_max: u64,
     pub(crate) overhead_bytes_max: usize,
     pub(crate) trailers_max: usize,
-    /// Whether extensions must have the form that they have in the grammar. (A client does not ask.)
+    /// Whether extensions must have the form that they have in the grammar, no white space stands behind
+    /// a size, and no trailer is folded. (A client does not ask.)
     pub(crate) is_strict: bool,
 }
 
@@ -31,12 +32,18 @@ pub(crate) fn chunks(input: &[u8], limits: ChunkLimits) -> Reading<(Vec<u8>, usi
             _ => return Err(Stop::Wrong("no CRLF behind the data")),
         }
     }
-    for trailers in 1.. {
+    let mut trailers = 0;
+    loop {
         let line = take_line(&mut rest)?;
         if line.is_empty() {
             break;
         }
-        field_line(line)?;
+        if trailers > 0 && !limits.is_strict && b" \t".contains(&line[0]) {
+            demand(is_text(line), "a folded trailer")?;
+        } else {
+            field_line(line)?;
+            trailers += 1;
+        }
         overhead += line.len();
         demand(overhead <= limits.overhead_bytes_max, "the trailers are too long")?;
         demand(trailers <= limits.trailers_max, "too many trailers")?;
@@ -54,7 +61,7 @@ fn size_line(line: &[u8], is_strict: bool) -> Reading<(u128, usize)> {
     let spaces = line[end..].iter().take_while(is_space).count();
     let extension = &line[end + spaces..];
     let is_good = match extension {
-        [] => spaces == 0,
+        [] => spaces == 0 || !is_strict,
         [b';', text @ ..] if !is_strict => is_text(text),
         _ => are_extensions(extension),
     };
