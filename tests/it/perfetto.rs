@@ -72,6 +72,41 @@ fn a_trace_may_begin_and_end_anywhere_and_have_gaps() {
 }
 
 #[test]
+fn numbers_at_their_limits_are_drawn() {
+    let (one, other) = ("1".parse().unwrap(), "2".parse().unwrap());
+    let wrote = |source, bytes| Event::Wrote { source, bytes, of: usize::MAX };
+    let turn = Event::TurnBegan { turn: u64::MAX, ready: usize::MAX, timers: usize::MAX };
+    let events = [wrote(one, 0), wrote(other, 0), turn, Event::Closed { source: one }, turn];
+    let closed = [Event::Closed { source: other }, turn];
+    let all = events.iter().chain(&closed).map(|event| (Time::NEVER, *event));
+    let text = drawn(&all.collect::<Vec<_>>());
+    serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    let most = u128::try_from(usize::MAX).unwrap();
+    for bytes in [2 * most, most, 0] {
+        assert!(text.contains(&format!("\"bytes\":{bytes}}}")), "{bytes} unsent: {text}");
+    }
+}
+
+#[test]
+fn eight_times_as_many_states_and_turns_are_at_most_twelve_times_the_picture() {
+    let bytes = |states: u64| {
+        let mut events = Vec::new();
+        for number in 0..states {
+            let task = number.to_string().parse().unwrap();
+            let to = helloop::observe::intern(&format!("made up {number}")).unwrap();
+            events.push(Event::TurnBegan { turn: number + 1, ready: 0, timers: 0 });
+            events.push(Event::Spawned { task, kind: "connection" });
+            events.push(Event::State { task, from: "idle", to });
+        }
+        let text = drawn(&events.into_iter().map(|event| (Time::ZERO, event)).collect::<Vec<_>>());
+        check(&text).unwrap();
+        text.len()
+    };
+    let (few, many) = (bytes(200), bytes(1_600));
+    assert!(many <= 12 * few, "{few} bytes, then {many}");
+}
+
+#[test]
 fn the_rules_notice_what_is_wrong() {
     let good = drawn(&life(1));
     let (found, lines) = (check(&good).unwrap(), good.lines().count());

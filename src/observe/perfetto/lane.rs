@@ -37,7 +37,7 @@ impl<W: io::Write> Perfetto<W> {
                 // A trace that begins later than its tasks.
                 if self.track(task).is_none() {
                     self.begin_track(task, kind)?;
-                    self.now += 1;
+                    self.tick();
                 }
                 let name = format!("{kind} {task}");
                 self.begin(Slice::Resume(task), &name, format_args!("\"cause\":\"{cause}\""))?;

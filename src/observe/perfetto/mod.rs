@@ -26,7 +26,8 @@ pub struct Perfetto<W> {
     /// The entry that is being made; kept for its memory.
     line: String,
     is_first: bool,
-    /// The moment of the last event, in nanoseconds; each is later than the one before it.
+    /// The moment of the last event, in nanoseconds; each is later than the one before it, as far as
+    /// there is a later one.
     now: u64,
     /// Open slices of the thread, outermost first.
     open: Vec<Slice>,
@@ -62,17 +63,25 @@ struct Track {
 /// What the counters show, and what they last showed.
 #[derive(Debug, Default)]
 struct Counters {
-    /// Connections by state.
+    /// Connections by state: [`STATES_MAX`], and [`OTHERS`].
     states: BTreeMap<&'static str, i64>,
     has_changed: bool,
     /// Bytes that were to be written and were not taken, by socket.
     unsent: HashMap<SourceId, u64>,
-    unsent_sum: u64,
-    shown: Option<(usize, usize, u64)>,
+    /// Wider than any of them, because a trace may say what it likes.
+    unsent_sum: u128,
+    shown: Option<(usize, usize, u128)>,
 }
 
 /// The kind of task that is counted by state.
 const COUNTED: &str = "connection";
+
+/// States that are counted singly: all of them stand in each entry of the counter, so a trace that
+/// makes states up would make its picture quadratic.
+const STATES_MAX: usize = 32;
+
+/// All states above that.
+const OTHERS: &str = "other states";
 
 /// The state of a counted task before its first change.
 const NEW: &str = "new";
@@ -113,7 +122,7 @@ impl<W: io::Write> Perfetto<W> {
     /// # Errors
     /// Those of `out`.
     pub fn finish(mut self) -> io::Result<W> {
-        self.now += 1;
+        self.tick();
         self.close_to(0)?;
         while let Some((_, track)) = self.tasks.pop_first() {
             self.end_track(&track)?;
@@ -128,7 +137,7 @@ impl<W: io::Write> Perfetto<W> {
     /// # Errors
     /// Those of `out`.
     pub fn gap(&mut self, events: u64) -> io::Result<()> {
-        self.now += 1;
+        self.tick();
         // What was open may have ended meanwhile.
         self.close_to(0)?;
         self.queued.clear();
@@ -141,7 +150,8 @@ impl<W: io::Write> Perfetto<W> {
     /// Those of `out`.
     pub fn event(&mut self, at: Time, event: &Event) -> io::Result<()> {
         let before = self.now;
-        self.now = at.as_nanos().max(self.now + 1);
+        self.tick();
+        self.now = self.now.max(at.as_nanos());
         if self.open.is_empty() && !matches!(event, Event::TurnBegan { .. }) {
             let name = if self.is_at_the_beginning() { "before the first turn" } else { "…" };
             self.begin(Slice::Preparing, name, format_args!(""))?;
@@ -186,6 +196,11 @@ impl<W: io::Write> Perfetto<W> {
         }
     }
 
+    /// So that the next entry is later than the last, except at the end of time.
+    fn tick(&mut self) {
+        self.now = self.now.saturating_add(1);
+    }
+
     fn is_at_the_beginning(&self) -> bool {
         self.counters.shown.is_none()
     }
@@ -203,9 +218,11 @@ impl Counters {
             return;
         }
         for (state, change) in [(from, -1), (to, 1)] {
-            if !state.is_empty() {
-                *self.states.entry(state).or_default() += change;
+            if state.is_empty() {
+                continue;
             }
+            let is_counted = self.states.len() < STATES_MAX || self.states.contains_key(state);
+            *self.states.entry(if is_counted { state } else { OTHERS }).or_default() += change;
         }
         self.has_changed = true;
     }
@@ -215,7 +232,7 @@ impl Counters {
             0 => self.unsent.remove(&source),
             _ => self.unsent.insert(source, bytes),
         };
-        self.unsent_sum = self.unsent_sum.saturating_add(bytes) - before.unwrap_or(0);
+        self.unsent_sum = self.unsent_sum + u128::from(bytes) - u128::from(before.unwrap_or(0));
     }
 }
 

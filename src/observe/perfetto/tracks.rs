@@ -16,7 +16,7 @@ impl<W: io::Write> Perfetto<W> {
         // The end of who was there before is missing.
         if let Some(before) = self.tasks.insert(slot(task), track) {
             self.end_track(&before)?;
-            self.now += 1;
+            self.tick();
             self.track(task).expect("it was put there").since = self.now;
         }
         self.counters.state(kind, "", NEW);

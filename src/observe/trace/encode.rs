@@ -40,7 +40,8 @@ impl Block {
     }
 
     pub(super) fn gap(&mut self, events: u64) {
-        self.missing += events;
+        // Who has made a trace up may say any number, and twice.
+        self.missing = self.missing.saturating_add(events);
         self.payload.push(GAP);
         put_number(&mut self.payload, events);
     }
