@@ -9,6 +9,14 @@ mod sim;
 /// What must hold of everything that its loop tells.
 #[path = "../it/checkers/mod.rs"]
 mod checkers;
+/// The readers of the command.
+#[cfg(feature = "cli")]
+#[allow(dead_code, reason = "they can more than read")]
+mod cli;
+/// What Perfetto asks of a trace.
+#[cfg(feature = "cli")]
+#[path = "../it/perfetto_rules.rs"]
+mod perfetto_rules;
 /// What must hold of any bytes.
 mod properties;
 /// Bytes that are worth beginning with.
@@ -82,12 +90,17 @@ properties! {
     chunks
     #[cfg(feature = "gzip")]
     content
+    #[cfg(feature = "cli")]
+    events
     exchange
     framing
     head
     percent
+    #[cfg(feature = "cli")]
+    ps
     reply
     server
+    trace
 }
 
 #[test]

@@ -12,12 +12,12 @@ use super::json;
 ///
 /// # Errors
 /// `Ok(Err(…))` is one of the input, `Err` one of the output.
-pub(super) fn convert(input: Input, out: impl Write) -> io::Result<Result<(), String>> {
+pub(crate) fn convert(input: Input, out: impl Write) -> io::Result<Result<(), String>> {
     if input.is_binary() { into_lines(input, out) } else { into_binary(input, out) }
 }
 
 /// As [`convert`], into what Perfetto reads.
-pub(super) fn into_perfetto(input: Input, out: impl Write) -> io::Result<Result<(), String>> {
+pub(crate) fn into_perfetto(input: Input, out: impl Write) -> io::Result<Result<(), String>> {
     let mut perfetto = Perfetto::new(out)?;
     for record in input {
         match record {

@@ -12,14 +12,19 @@ mod chunks;
 mod content;
 mod cuts;
 mod drive;
+#[cfg(feature = "cli")]
+mod events;
 mod exchange;
 mod framing;
 mod head;
 mod lenient;
 mod naive;
 mod percent;
+#[cfg(feature = "cli")]
+mod ps;
 mod reply;
 mod server;
+mod trace;
 
 /// One property.
 pub(crate) struct Property {
@@ -53,6 +58,11 @@ pub(crate) const ALL: &[Property] = &[
     content::PROPERTY,
     percent::PROPERTY,
     server::PROPERTY,
+    trace::PROPERTY,
+    #[cfg(feature = "cli")]
+    events::PROPERTY,
+    #[cfg(feature = "cli")]
+    ps::PROPERTY,
 ];
 
 /// The property with this name.

@@ -1,9 +1,10 @@
 //! Readers that are as plain as can be: they see the whole input, go from left to right through the
-//! grammar of RFC 9112 and RFC 3986, have no states, and are in no hurry.
+//! grammar of RFC 9112 and RFC 3986 (or of a trace file), have no states, and are in no hurry.
 
 mod chunks;
 mod request;
 mod reply;
+pub(super) mod trace;
 mod uri;
 
 pub(super) use chunks::{ChunkLimits, chunks};
