@@ -26,11 +26,13 @@ fn a_signal_drains_also_a_loop_that_is_held() {
 
 #[test]
 fn a_loop_that_is_held_before_its_first_turn_can_be_ended() {
-    let mut lab = Lab::start(&["--paused"]);
-    // So that the lab is there to hear it.
-    assert_eq!(lab.snapshot()["paused"], true);
-    lab.program.signal("INT");
-    assert_eq!(lab.program.end().0, Some(0));
+    for signal in ["INT", "TERM", "QUIT", "HUP"] {
+        let mut lab = Lab::start(&["--paused"]);
+        // So that the lab is there to hear it.
+        assert_eq!(lab.snapshot()["paused"], true);
+        lab.program.signal(signal);
+        assert_eq!(lab.program.end().0, Some(0), "SIG{signal}");
+    }
 }
 
 #[test]
