@@ -8,10 +8,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use helloop::client::{Client, ErrorKind, Phase, Timeouts};
-use helloop::coroutine::Resolver;
-use helloop::coroutine::yield_now;
+use helloop::coroutine::{Resolver, yield_now};
 use helloop::event_loop::{EventLoop, Handle};
 use helloop::greeting::Greeting;
+use helloop::limits::{READ_BYTES_PER_RESUME_MAX, WRITE_BYTES_PER_RESUME_MAX};
+use helloop::observe::{Event, Recorder};
 use helloop::server::{Attached, Builder};
 use helloop::world::sim::{Faults, Net, Peer, Sim};
 
@@ -317,5 +318,53 @@ fn what_comes_before_the_first_byte_of_a_request_is_not_its_answer() {
             assert_eq!(second.status(), 200, "{method}");
             assert_eq!(connections.take().len(), 2, "{method}");
         });
+    }
+}
+
+/// A server that takes everything at once, and whose answer is there at once, leaves turns to others: each
+/// resume sends and reads no more than its share.
+#[test]
+fn an_upload_and_a_download_leave_turns_to_others() {
+    const BYTES: usize = 4 << 20;
+    let sim = Sim::new(1);
+    let net = sim.net();
+    let far: SocketAddr = "10.0.0.1:80".parse().unwrap();
+    let peers = Rc::<RefCell<Vec<Peer>>>::default();
+    let kept = Rc::clone(&peers);
+    net.serve(far, move |_, peer| {
+        peer.widen(usize::MAX);
+        kept.borrow_mut().push(peer);
+    });
+    let mut event_loop = EventLoop::with_world(Box::new(sim));
+    let recorder = Recorder::new(1_000_000);
+    event_loop.observe(Some(Box::new(recorder.clone())));
+    let handle = event_loop.handle().clone();
+    let turns = event_loop.run_until_complete(async move {
+        let client = Client::new(&handle);
+        let request = client.post("http://10.0.0.1/").body(vec![b'x'; BYTES]);
+        let fetch = handle.spawn(async move { request.send().await?.bytes().await });
+        let begin = handle.turns();
+        let mut received = 0;
+        while received < BYTES {
+            yield_now().await;
+            received += peers.borrow().iter().map(|peer| peer.receive().len()).sum::<usize>();
+        }
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {BYTES}\r\n\r\n");
+        peers.borrow()[0].send(head.as_bytes());
+        peers.borrow()[0].send(&vec![b'y'; BYTES]);
+        assert_eq!(fetch.await.unwrap().unwrap().len(), BYTES);
+        handle.turns() - begin
+    });
+    let turns_min = 2 * (BYTES / READ_BYTES_PER_RESUME_MAX) as u64;
+    assert!((turns_min..turns_min + 10).contains(&turns.unwrap()), "about {turns_min} turns");
+    let (mut read, mut written) = (0, 0);
+    for (_, event) in recorder.events() {
+        match event {
+            Event::Resumed { .. } => (read, written) = (0, 0),
+            Event::Read { bytes, .. } => read += bytes,
+            Event::Wrote { bytes, .. } => written += bytes,
+            _ => {}
+        }
+        assert!(read <= READ_BYTES_PER_RESUME_MAX && written <= WRITE_BYTES_PER_RESUME_MAX);
     }
 }
