@@ -1,10 +1,9 @@
 //! Plain callbacks, asyncio's `call_soon`, `call_later` and `call_at`: each is a task that runs once.
 
-use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
-use crate::event_loop::{Context, Flow, Handle, Task, TimerId};
+use crate::event_loop::{Context, Description, Flow, Handle, Task, TimerId};
 use crate::id::TaskId;
 use crate::world::Time;
 
@@ -84,12 +83,8 @@ impl<F: FnOnce(&Handle)> Task for Callback<F> {
         "callback"
     }
 
-    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "callback created at {}", self.site)
-    }
-
-    fn site(&self) -> Option<&'static Location<'static>> {
-        Some(self.site)
+    fn describe(&self) -> Description<'_> {
+        Description { site: Some(self.site), ..Description::default() }
     }
 }
 

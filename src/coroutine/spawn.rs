@@ -11,7 +11,7 @@ use std::task::{Context as PollContext, Poll, Waker, ready};
 use super::line::Place;
 use super::slot::{DoneCallback, Slot, Value};
 use super::waker::{Coroutines, Lent};
-use crate::event_loop::{Cause, Context, Flow, Handle, Task};
+use crate::event_loop::{Cause, Context, Description, Flow, Handle, Task};
 use crate::id::TaskId;
 use crate::panics::caught;
 
@@ -187,20 +187,10 @@ impl<F: Future> Task for Coroutine<F> {
         "coroutine"
     }
 
-    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "coroutine {} spawned at {}", self.join.name.as_str(), self.site)
-    }
-
-    fn name(&self) -> Option<&str> {
-        Some(self.join.name.as_str())
-    }
-
-    fn site(&self) -> Option<&'static Location<'static>> {
-        Some(self.site)
-    }
-
-    fn parent(&self) -> Option<TaskId> {
-        Some(self.join.parent.get()).filter(|parent| *parent != TaskId::default())
+    fn describe(&self) -> Description<'_> {
+        let parent = Some(self.join.parent.get()).filter(|parent| *parent != TaskId::default());
+        let name = Some(self.join.name.as_str());
+        Description { name, site: Some(self.site), parent, ..Description::default() }
     }
 }
 

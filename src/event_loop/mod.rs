@@ -35,7 +35,7 @@ mod ends;
 pub use handle::{Handle, SourceView};
 pub use source::Source;
 pub(crate) use task::Described;
-pub use task::{Cause, Context, Flow, Scratch, Task};
+pub use task::{Cause, Context, Description, Flow, Scratch, Task};
 pub use timers::TimerId;
 pub use wake::Remote;
 

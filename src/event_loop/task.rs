@@ -1,6 +1,7 @@
 //! What runs on the loop.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::panic::Location;
 use std::task::Waker;
 
@@ -23,41 +24,39 @@ pub trait Task {
     /// What this is, for logs and observers: `"connection"`.
     fn kind(&self) -> &'static str;
 
-    /// Which one this is, and where it is, for reports to people: `"connection (idle)"`.
-    ///
-    /// # Errors
-    /// Those of the formatter.
-    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind())
-    }
-
-    /// Which of its states it is in, if it has names for them: `"idle"`.
-    fn state(&self) -> Option<&'static str> {
-        None
-    }
-
-    /// What it was called by whoever made it: `"Task-1"`.
-    fn name(&self) -> Option<&str> {
-        None
-    }
-
-    /// Where in the source it was made.
-    fn site(&self) -> Option<&'static Location<'static>> {
-        None
-    }
-
-    /// The task that waits for this one to end; or, if none does, the one that spawned it.
-    fn parent(&self) -> Option<TaskId> {
-        None
+    /// Which one this is, and where it is. It is asked by whoever looks at the loop, and when something is
+    /// reported.
+    fn describe(&self) -> Description<'_> {
+        Description::default()
     }
 }
 
-/// A task as its description.
+/// What a task says of itself. It refers, and formats nothing: whoever shows it says how.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Description<'a> {
+    /// What it was called by whoever made it: `"Task-1"`.
+    pub name: Option<&'a str>,
+    /// With whom it talks.
+    pub peer: Option<SocketAddr>,
+    /// Which of its states it is in, if it has names for them: `"idle"`.
+    pub state: Option<&'static str>,
+    /// Where in the source it was made.
+    pub site: Option<&'static Location<'static>>,
+    /// The task that waits for this one to end; or, if none does, the one that spawned it.
+    pub parent: Option<TaskId>,
+}
+
+/// A task in a report: `connection from 127.0.0.1:50312 (idle)`, `coroutine Task-1 created at src/main.rs:7:5`.
 pub(crate) struct Described<'a>(pub(crate) &'a dyn Task);
 
 impl fmt::Display for Described<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.describe(f)
+        let Description { name, peer, state, site, .. } = self.0.describe();
+        f.write_str(self.0.kind())?;
+        name.map_or(Ok(()), |name| write!(f, " {name}"))?;
+        peer.map_or(Ok(()), |peer| write!(f, " from {peer}"))?;
+        state.map_or(Ok(()), |state| write!(f, " ({state})"))?;
+        site.map_or(Ok(()), |site| write!(f, " created at {site}"))
     }
 }
 

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use super::connection;
 use super::status::{Phase, Status};
 use super::{ACCEPTOR, Service, Shared, connections_of_descriptors};
-use crate::event_loop::{Context, Flow, Source, Task, TimerId};
+use crate::event_loop::{Context, Description, Flow, Source, Task, TimerId};
 use crate::id::TaskId;
 use crate::limits::{ACCEPT_BACKOFF, ACCEPT_LOG_INTERVAL, LISTEN_BACKLOG};
 use crate::observe::{self, Event, Machine, machine};
@@ -277,8 +277,9 @@ impl<S: Service + 'static> Task for Acceptor<S> {
         ACCEPTOR
     }
 
-    fn state(&self) -> Option<&'static str> {
-        Some(self.state.place().state().name)
+    fn describe(&self) -> Description<'_> {
+        let state = Some(self.state.place().state().name);
+        Description { state, ..Description::default() }
     }
 }
 

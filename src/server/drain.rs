@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::status::{Phase, Status};
 use super::{ACCEPTOR, CONNECTION};
-use crate::event_loop::{Context, Flow, Remote, Task, TimerId};
+use crate::event_loop::{Context, Description, Flow, Remote, Task, TimerId};
 use crate::id::TaskId;
 use crate::observe::{self, Event, Machine, machine};
 
@@ -196,8 +196,9 @@ impl Task for Drainer {
         DRAINER
     }
 
-    fn state(&self) -> Option<&'static str> {
-        Some(self.status.phase.get().state().name)
+    fn describe(&self) -> Description<'_> {
+        let state = Some(self.status.phase.get().state().name);
+        Description { state, ..Description::default() }
     }
 }
 

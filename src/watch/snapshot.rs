@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::Location;
 
-use crate::event_loop::{Cause, Described, Handle, SourceView, Task};
+use crate::event_loop::{Cause, Described, Description, Handle, SourceView, Task};
 use crate::id::TaskId;
 use crate::limits::TREE_DEPTH_SHOWN_MAX;
 use crate::printable::Printable;
@@ -36,15 +36,15 @@ pub struct TaskView {
     pub id: TaskId,
     /// See [`Task::kind`]. `running` for the task that is being resumed: it cannot be asked.
     pub kind: &'static str,
-    /// See [`Task::name`].
+    /// See [`Description::name`](crate::event_loop::Description::name).
     pub name: Option<String>,
-    /// See [`Task::state`].
+    /// See [`Description::state`](crate::event_loop::Description::state).
     pub state: Option<&'static str>,
     /// See [`Task::describe`].
     pub description: String,
-    /// See [`Task::site`].
+    /// See [`Description::site`](crate::event_loop::Description::site).
     pub site: Option<&'static Location<'static>>,
-    /// See [`Task::parent`]. It may be gone.
+    /// See [`Description::parent`](crate::event_loop::Description::parent). It may be gone.
     pub parent: Option<TaskId>,
     /// What it does at present.
     pub status: Status,
@@ -96,16 +96,9 @@ impl Handle {
 
 impl TaskView {
     fn of(id: TaskId, task: &dyn Task, status: Status) -> TaskView {
-        TaskView {
-            id,
-            kind: task.kind(),
-            name: task.name().map(str::to_owned),
-            state: task.state(),
-            description: Described(task).to_string(),
-            site: task.site(),
-            parent: task.parent(),
-            status,
-        }
+        let Description { name, state, site, parent, .. } = task.describe();
+        let (name, description) = (name.map(str::to_owned), Described(task).to_string());
+        TaskView { id, kind: task.kind(), name, state, description, site, parent, status }
     }
 
     /// One that cannot be asked, because it is being resumed.
@@ -231,7 +224,7 @@ impl fmt::Display for Doing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event_loop::{Context, EventLoop, Flow};
+    use crate::event_loop::{Context, Description, EventLoop, Flow};
     use crate::world::sim::Sim;
     use std::cell::Cell;
     use std::rc::Rc;
@@ -250,8 +243,8 @@ mod tests {
             "node"
         }
 
-        fn parent(&self) -> Option<TaskId> {
-            self.parent
+        fn describe(&self) -> Description<'_> {
+            Description { parent: self.parent, ..Description::default() }
         }
     }
 

@@ -6,7 +6,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::event_loop::{Described, EventLoop, Handle, Task};
+use crate::event_loop::{Described, Description, EventLoop, Handle, Task};
 use crate::id::TaskId;
 use crate::limits::SLOW_CALLBACK;
 use crate::observe::{Event, intern};
@@ -179,8 +179,9 @@ impl SlowCallbacks {
 
 /// Where to look for the reason: the task's state, or else where it was made.
 fn place_of(task: &dyn Task) -> &'static str {
-    let state = task.state().map(|state| format!("in state {state}"));
-    let made = || task.site().map(|site| format!("made at {}:{}", site.file(), site.line()));
+    let Description { state, site, .. } = task.describe();
+    let state = state.map(|state| format!("in state {state}"));
+    let made = || site.map(|site| format!("created at {}:{}", site.file(), site.line()));
     state.or_else(made).and_then(|place| intern(&place)).unwrap_or("")
 }
 
@@ -238,7 +239,7 @@ mod tests {
         else {
             panic!("one report, and not {:?}", reports(&recorder))
         };
-        let made = format!("made at {}:{expected_line}", file!());
+        let made = format!("created at {}:{expected_line}", file!());
         assert_eq!((kind, place), ("callback", made.as_str()));
         assert_eq!((took, waiting), (SLOW_CALLBACK, 2));
         assert_eq!((longest.to_string().as_str(), waited), ("3", SLOW_CALLBACK + 10 * MILLISECOND));

@@ -48,7 +48,7 @@ fn fact_70_a_slow_callback_is_reported_with_its_place() {
     let lines: Vec<String> = logged().iter().map(|line| without_numbers(line)).collect();
     let expected = [
         format!("WARN Executing <callback created at {file}:{first}> took … seconds"),
-        format!("WARN Executing <coroutine Task-2 spawned at {file}:{second}> took … seconds"),
+        format!("WARN Executing <coroutine Task-2 created at {file}:{second}> took … seconds"),
     ];
     assert_eq!(lines, expected);
 }

@@ -21,7 +21,6 @@
 //! **An idle connection owns no buffer.** Reads go into the loop's input buffer, answers into its
 //! output buffer; what is left over is copied here, and released when it is used up.
 
-use std::fmt;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
@@ -30,7 +29,7 @@ use std::rc::Rc;
 use super::bridge::Who;
 use super::status::Phase;
 use super::{CONNECTION, Service, Shared};
-use crate::event_loop::{Cause, Context, Flow, Scratch, Source, Task};
+use crate::event_loop::{Cause, Context, Description, Flow, Scratch, Source, Task};
 use crate::http::{Exchange, Reason, Stage, Want};
 use crate::id::TaskId;
 use crate::limits::BUFFER_BYTES_KEPT_MAX;
@@ -424,12 +423,9 @@ impl<S: Service> Task for Connection<S> {
         CONNECTION
     }
 
-    fn state(&self) -> Option<&'static str> {
-        Some(self.state_name())
-    }
-
-    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "connection from {} ({})", self.peer.address(), self.state_name())
+    fn describe(&self) -> Description<'_> {
+        let (peer, state) = (self.peer.address(), self.state_name());
+        Description { peer: Some(peer), state: Some(state), ..Description::default() }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::mem;
@@ -13,7 +12,7 @@ use std::task;
 
 use super::line::{At, Line, Order};
 use super::{Said, converse};
-use crate::event_loop::{Cause, Context, Flow, Scratch, Source, Task};
+use crate::event_loop::{Cause, Context, Description, Flow, Scratch, Source, Task};
 use crate::id::TaskId;
 use crate::server::Service;
 use crate::server::connection::deadlines::{Deadline, Waiting};
@@ -151,13 +150,9 @@ impl<S: Service + 'static> Task for Twin<S> {
         CONNECTION
     }
 
-    fn state(&self) -> Option<&'static str> {
-        Some(self.line.place().name())
-    }
-
-    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn describe(&self) -> Description<'_> {
         let (peer, state) = (self.line.peer.address(), self.line.place().name());
-        write!(f, "connection from {peer} ({state})")
+        Description { peer: Some(peer), state: Some(state), ..Description::default() }
     }
 }
 
