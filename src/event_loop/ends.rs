@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Handle;
+use super::handle::Shared;
 use super::state::Refused;
 use super::task::{Described, Task};
 use crate::id::TaskId;
@@ -78,17 +79,16 @@ impl Handle {
         }
     }
 
-    /// True if it is certain that no task of this loop will ever be resumed again. Asked when the loop is
-    /// about to wait for ever: nothing is ready, and no timer is set.
-    ///
-    /// What could still resume one is a source of which something is wanted, and whoever holds a waker or a
+    /// True if it is certain that no task of this loop will ever be resumed again: nothing is ready, and no
+    /// timer is set. What could still resume one is a source of which something is wanted, and whoever holds a waker or a
     /// [`Remote`](super::Remote): a helper thread, say. Whoever holds one may be a task of this loop, too,
     /// which will never use it; that cannot be known, and then this says nothing.
     pub(crate) fn is_deadlocked(&self) -> bool {
         let state = self.shared.state.borrow();
-        let spare = self.shared.spare_remotes.get();
-        let nobody_can = state.wanted_sources == 0 && self.shared.wakes.are_unreachable(spare);
-        nobody_can && !state.tasks.is_empty()
+        let Shared { wakes, spare_remotes, .. } = &*self.shared;
+        let is_idle = state.timers.first().is_none() && state.ready.is_empty() && !wakes.pending();
+        // Readiness that came while nobody wanted it is found when somebody does, and that takes a resume.
+        is_idle && state.wanted_sources == 0 && wakes.are_unreachable(spare_remotes.get())
     }
 
     /// Says, instead of waiting in silence, that nothing can ever happen again: what Go calls "all goroutines

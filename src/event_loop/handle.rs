@@ -181,17 +181,6 @@ impl Handle {
         }
     }
 
-    /// Wakes every task of this kind. Looks at every task, so it is for rare occasions.
-    pub fn wake_kind(&self, kind: &str) {
-        let of_kind: Vec<TaskId> = {
-            let state = self.shared.state.borrow();
-            let is_of_kind =
-                |slot: &TaskSlot| slot.boxed.as_ref().is_some_and(|t| t.kind() == kind);
-            state.tasks.iter().filter(|(_, slot)| is_of_kind(slot)).map(|(id, _)| id).collect()
-        };
-        of_kind.into_iter().for_each(|task| self.wake(task));
-    }
-
     /// A `std` waker for a task, callable from every thread.
     pub fn waker(&self, task: TaskId) -> Waker {
         self.remote().waker(task)

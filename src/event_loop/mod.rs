@@ -158,6 +158,10 @@ impl EventLoop {
             if self.handle.task_count() == 0 {
                 return Ok(false);
             }
+            if !self.has_said_deadlock && self.handle.is_deadlocked() {
+                self.has_said_deadlock = true;
+                self.handle.report_deadlock();
+            }
             turn(self)?;
             if self.take_shutdown() {
                 return Ok(done());

@@ -7,7 +7,6 @@ use std::task::Waker;
 
 use super::Handle;
 use crate::id::TaskId;
-pub use crate::observe::{Cause, Flow};
 use crate::world::Time;
 
 /// A state machine that the loop resumes when something that it waits for has happened.
@@ -28,6 +27,39 @@ pub trait Task {
     /// reported.
     fn describe(&self) -> Description<'_> {
         Description::default()
+    }
+}
+
+/// What a task does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Resume me when something that I wait for has happened.
+    Wait,
+    /// I have more to do, others first: put me at the end of the ready queue.
+    Again,
+    /// I am finished: drop me.
+    Done,
+}
+
+bitflags::bitflags! {
+    /// Why a task is resumed. Causes that arrive before it runs merge.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Cause: u8 {
+        /// It is new.
+        const SPAWNED = 1;
+        /// A source of it became readable while it was interested.
+        const READABLE = 2;
+        /// A source of it became writable while it was interested.
+        const WRITABLE = 4;
+        /// A timer of it fired.
+        const TIMER = 8;
+        /// It was woken, by a handle or a waker.
+        const WOKEN = 16;
+        /// It asked to be resumed again.
+        const AGAIN = 32;
+        /// It could go on, and has had its share of a turn: bytes or operations, as many as
+        /// [`limits`](crate::limits) allows for one resume.
+        const BUDGET_SPENT = 64;
     }
 }
 

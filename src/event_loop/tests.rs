@@ -437,28 +437,6 @@ fn a_loop_that_is_dropped_drops_its_tasks() {
 }
 
 #[test]
-fn tasks_of_a_kind_are_woken_together() {
-    let (mut event_loop, _) = simulated();
-    let log = Log::default();
-    for name in ["one", "two"] {
-        let lines = log.clone();
-        spawn(event_loop.handle(), move |cx| {
-            if cx.cause() == Cause::SPAWNED {
-                return Flow::Wait;
-            }
-            lines.line(cx, name);
-            Flow::Done
-        });
-    }
-    event_loop.turn(None).unwrap();
-    event_loop.handle().wake_kind("another");
-    assert_eq!(event_loop.next_deadline(), None);
-    event_loop.handle().wake_kind("script");
-    event_loop.run().unwrap();
-    assert_eq!(log.take(), ["one in turn 2", "two in turn 2"]);
-}
-
-#[test]
 fn an_observer_may_ask_the_loop_for_things_at_every_event() {
     let (mut event_loop, net) = simulated();
     let handle = event_loop.handle().clone();

@@ -59,10 +59,6 @@ impl EventLoop {
             next_timer.map(|deadline| deadline.since(shared.clock.now()))
         };
         let timeout = Timeout::of(wish.into_iter().chain(limit).min());
-        if timeout == Timeout::Forever && !self.has_said_deadlock && self.handle.is_deadlocked() {
-            self.has_said_deadlock = true;
-            self.handle.report_deadlock();
-        }
         shared.watch.tell(|| Event::Waiting { timeout });
 
         // Phase 2: ask the world, then read the clock, once. All tasks of a turn are given the same time: no

@@ -9,6 +9,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+pub use crate::event_loop::{Cause, Flow};
 use crate::id::{SourceId, TaskId};
 use crate::panics::caught;
 use crate::world::{LoopClock, Readiness, Time};
@@ -124,39 +125,6 @@ impl Timeout {
             Timeout::Until(duration) => Some(duration),
             Timeout::Forever => None,
         }
-    }
-}
-
-/// What a task does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flow {
-    /// Resume me when something that I wait for has happened.
-    Wait,
-    /// I have more to do, others first: put me at the end of the ready queue.
-    Again,
-    /// I am finished: drop me.
-    Done,
-}
-
-bitflags::bitflags! {
-    /// Why a task is resumed. Causes that arrive before it runs merge.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub struct Cause: u8 {
-        /// It is new.
-        const SPAWNED = 1;
-        /// A source of it became readable while it was interested.
-        const READABLE = 2;
-        /// A source of it became writable while it was interested.
-        const WRITABLE = 4;
-        /// A timer of it fired.
-        const TIMER = 8;
-        /// It was woken, by a handle or a waker.
-        const WOKEN = 16;
-        /// It asked to be resumed again.
-        const AGAIN = 32;
-        /// It could go on, and has had its share of a turn: bytes or operations, as many as
-        /// [`limits`](crate::limits) allows for one resume.
-        const BUDGET_SPENT = 64;
     }
 }
 

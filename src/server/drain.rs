@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::status::{Phase, Status};
 use super::{ACCEPTOR, CONNECTION};
-use crate::event_loop::{Context, Description, Flow, Remote, Task, TimerId};
+use crate::event_loop::{Context, Description, Flow, Handle, Remote, Task, TimerId};
 use crate::id::TaskId;
 use crate::observe::{self, Event, Machine, machine};
 
@@ -140,8 +140,17 @@ impl Drainer {
         cx.handle().tell(|| Event::State { task, from, to });
         log::debug!("server: {from} -> {to}, {}", self.status.how_many_are_open());
         // Also those of another server on this loop, which find nothing to do.
-        cx.handle().wake_kind(ACCEPTOR);
-        cx.handle().wake_kind(CONNECTION);
+        wake_all(cx.handle(), ACCEPTOR);
+        wake_all(cx.handle(), CONNECTION);
+    }
+}
+
+/// Wakes all tasks of a kind. Asks every task on the loop what it is: a server does so three times in its life.
+pub(super) fn wake_all(handle: &Handle, kind: &str) {
+    for (task, _) in handle.tasks() {
+        if handle.look_at(task, |task| task.kind() == kind) == Some(true) {
+            handle.wake(task);
+        }
     }
 }
 

@@ -398,7 +398,7 @@ fn attach<S: Service + 'static>(
         if let Err(error) = made {
             // Those that exist look at the phase, and finish.
             status.phase.set(status::Phase::Cutting);
-            handle.wake_kind(ACCEPTOR);
+            drain::wake_all(handle, ACCEPTOR);
             return Err(error);
         }
     }

@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("printable", &[]),
     ("panics", &[]),
     ("world", &["id", "limits"]),
-    ("observe", &["id", "limits", "printable", "panics", "world"]),
+    ("observe", &["id", "limits", "printable", "panics", "world", "event_loop"]),
     ("event_loop", &["id", "limits", "panics", "world", "observe"]),
     // A second root: it knows no socket, no clock and no loop.
     ("http", &["limits"]),
@@ -114,6 +114,20 @@ fn forbidden(sources: &[Source]) -> Vec<String> {
         }
     }
     found
+}
+
+/// The vocabulary of events and the loop share one level: what happens is told in the loop's words, which are
+/// two, and the loop emits events.
+#[test]
+fn the_vocabulary_of_events_takes_two_words_from_the_loop() {
+    for source in sources().iter().filter(|source| source.module == "observe") {
+        let uses = source.code.split("crate::event_loop::").skip(1);
+        for used in uses {
+            let words = first_components(used);
+            let known = words.iter().all(|word| ["Cause", "Flow"].contains(&word.as_str()));
+            assert!(known, "{} uses {words:?}", source.path.display());
+        }
+    }
 }
 
 /// Upper modules that the table does not list; nothing listed may use them.

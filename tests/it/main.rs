@@ -36,6 +36,8 @@ mod coroutine_services;
 mod misuse;
 /// The architecture as absences: which module must not use which.
 mod levels;
+/// How large the loop is, and how far one turn of it goes.
+mod house;
 /// Real sockets: raw clients, curl, hosts with a loop of their own.
 mod loopback;
 /// Random inputs against a naive reader.

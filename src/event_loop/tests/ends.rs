@@ -203,7 +203,7 @@ fn a_loop_on_which_nothing_can_ever_happen_knows_it_and_says_so_once() {
     spawn(event_loop.handle(), |_| Flow::Wait);
     assert!(is_deadlocked(&mut event_loop));
     // The simulated world refuses to wait; a real one would wait for ever.
-    event_loop.turn(None).unwrap_err();
+    event_loop.run().unwrap_err();
     assert!(event_loop.has_said_deadlock);
 }
 
