@@ -36,7 +36,7 @@ fn seed(sent: &[u8]) -> Vec<u8> {
     let tasks: Vec<Value> = words.iter().enumerate().map(task).collect();
     let groups = json!([{"kind": "connection", "state": words.first(), "count": words.len()}]);
     let snapshot = json!({
-        "turn": 7, "paused": true, "stale": sent.len() % 2 == 0, "now": 1_000_000_000, "tasks": tasks,
+        "turn": 7, "paused": true, "stale": sent.len().is_multiple_of(2), "now": 1_000_000_000, "tasks": tasks,
         "counts": {"tasks": words.len(), "ready": 1, "timers": 2}, "groups": groups,
     });
     [b"\0", snapshot.to_string().as_bytes()].concat()

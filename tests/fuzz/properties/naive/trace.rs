@@ -62,7 +62,7 @@ pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     for byte in bytes {
         crc ^= u32::from(*byte);
         for _ in 0..8 {
-            crc = if crc % 2 == 1 { crc / 2 ^ 0xEDB8_8320 } else { crc / 2 };
+            crc = if crc % 2 == 1 { (crc / 2) ^ 0xEDB8_8320 } else { crc / 2 };
         }
     }
     !crc
