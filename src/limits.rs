@@ -171,6 +171,13 @@ pub const FETCH_CONNECTIONS_MAX: usize = 100;
 /// than servers commonly keep theirs, so that few requests meet a close.
 pub const FETCH_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Time for which a client does not use a connection again whose reply had no content by its status
+/// (204). Some servers send a body then, a little later, and it would be taken for the reply to the
+/// next request; if it comes within this time, the connection is closed. (That a reply to HEAD, and a
+/// 304, has none, servers know better.) More than the 40 ms by which a delayed acknowledgement may
+/// hold the second of two writes back, and a round trip to the other end of the world.
+pub const LATE_BODY_REST: Duration = Duration::from_millis(250);
+
 /// Redirects that one fetch follows. At the limit: the fetch fails. aiohttp's number.
 pub const REDIRECTS_MAX: u32 = 10;
 
@@ -252,6 +259,7 @@ pub const TRACE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const TREE_DEPTH_SHOWN_MAX: usize = 32;
 
 const _: () = assert!(REQUEST_LINE_BYTES_MAX <= HEAD_BYTES_MAX);
+const _: () = assert!(LATE_BODY_REST.as_nanos() < FETCH_IDLE_TIMEOUT.as_nanos());
 const _: () = assert!(FIELDS_MAX <= FIELDS_MAX_CEILING);
 const _: () = assert!(INPUT_BUFFER_BYTES >= HEAD_BYTES_MAX);
 const _: () = assert!(READ_BYTES_PER_RESUME_MAX >= INPUT_BUFFER_BYTES);

@@ -14,6 +14,9 @@ use super::pool::Lease;
 use crate::event_loop::Handle;
 use crate::http::{self, Reply as Machine, ReplyError, ReplyEvent, ReplyHead};
 
+/// A reply that ends with its head, although its request may have asked for a body.
+const NO_CONTENT: u16 = 204;
+
 /// What is read goes here, for the length of one read: a fetch that waits owns no buffer.
 pub(super) type Scratch = Rc<RefCell<Box<[u8]>>>;
 
@@ -49,6 +52,8 @@ pub(super) struct Exchange {
     outcome: Option<Result<(), Error>>,
     /// A byte of the reply has come.
     pub(super) is_answered: bool,
+    /// The reply has a status without a body, and some servers send one all the same.
+    may_have_late_body: bool,
 }
 
 impl Message {
@@ -91,6 +96,7 @@ impl Exchange {
             arrived: Vec::new(),
             outcome: None,
             is_answered: false,
+            may_have_late_body: false,
         }
     }
 
@@ -255,7 +261,10 @@ impl Exchange {
         let mut found = None;
         loop {
             match self.machine.advance(&mut input, is_end) {
-                Ok(ReplyEvent::Head(head)) => found = Some(head),
+                Ok(ReplyEvent::Head(head)) => {
+                    self.may_have_late_body = head.status() == NO_CONTENT;
+                    found = Some(head);
+                }
                 Ok(ReplyEvent::Data(data)) => self.arrived.extend_from_slice(data),
                 Ok(ReplyEvent::Read) => {
                     self.left = input.to_vec();
@@ -283,7 +292,7 @@ impl Exchange {
         let is_sent = self.written == self.message.len();
         // Otherwise it is dropped, and closed: the server would take the rest for a request.
         if let Some(lease) = self.lease.take().filter(|_| is_reusable && is_sent) {
-            lease.give_back();
+            if self.may_have_late_body { lease.let_rest() } else { lease.give_back() }
         }
     }
 

@@ -6,10 +6,11 @@ use std::rc::Rc;
 use super::connection::Connection;
 use super::pool::Host;
 use crate::coroutine::{Place, Places};
-use crate::limits::{FETCH_IDLE_TIMEOUT, IDLE_LOOKS_PER_RESUME_MAX};
+use crate::limits::{FETCH_IDLE_TIMEOUT, IDLE_LOOKS_PER_RESUME_MAX, LATE_BODY_REST};
 use crate::world::Time;
 
-/// In the order in which they became idle. Each host knows the places of its own.
+/// In the order in which they became idle. Each host knows the places of its own: of those that may be
+/// used, and of those that [rest](LATE_BODY_REST).
 #[derive(Default)]
 pub(super) struct IdleConnections {
     all: BTreeMap<Place, Idle>,
@@ -39,22 +40,40 @@ impl IdleConnections {
         self.all.len()
     }
 
-    pub(super) fn put(&mut self, idle: Idle) {
+    /// `rests`: it is not to be used at once.
+    pub(super) fn put(&mut self, idle: Idle, rests: bool) {
         let place = self.places.next();
-        idle.host.idle.borrow_mut().insert(place);
+        let places = if rests { &idle.host.resting } else { &idle.host.idle };
+        places.borrow_mut().insert(place);
         self.all.insert(place, idle);
     }
 
     fn take(&mut self, place: Place) -> Option<Idle> {
         let idle = self.all.remove(&place)?;
-        idle.host.idle.borrow_mut().remove(&place);
+        for places in [&idle.host.idle, &idle.host.resting] {
+            places.borrow_mut().remove(&place);
+        }
         Some(idle)
     }
 
-    /// The one of `host` that was busy last.
-    pub(super) fn take_newest(&mut self, host: &Host) -> Option<Idle> {
+    /// The one of `host` that was busy last, of those that may be used.
+    pub(super) fn take_newest(&mut self, host: &Host, now: Time) -> Option<Idle> {
+        self.end_rests(host, now);
         let newest = host.idle.borrow().last().copied()?;
         self.take(newest)
+    }
+
+    /// What has rested long enough may be used. Each is looked at once more than it rests.
+    fn end_rests(&self, host: &Host, now: Time) {
+        let mut resting = host.resting.borrow_mut();
+        while let Some(oldest) = resting.first().copied() {
+            let is_rested = |idle: &Idle| idle.since + LATE_BODY_REST <= now;
+            if !self.all.get(&oldest).is_none_or(is_rested) {
+                break;
+            }
+            resting.remove(&oldest);
+            host.idle.borrow_mut().insert(oldest);
+        }
     }
 
     /// The one that has been idle longest.

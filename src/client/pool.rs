@@ -12,6 +12,8 @@ use super::keeper::Keeper;
 use crate::coroutine::{Place, Places};
 use crate::event_loop::Handle;
 use crate::id::TaskId;
+#[cfg(doc)]
+use crate::limits::LATE_BODY_REST;
 use crate::world::Time;
 
 /// The connections of one client.
@@ -53,8 +55,10 @@ struct State {
 #[derive(Default)]
 pub(super) struct Host {
     busy: Cell<usize>,
-    /// Its places in [`State::idle`].
+    /// Its places in [`State::idle`], apart from those in `resting`.
     pub(super) idle: RefCell<BTreeSet<Place>>,
+    /// Its places there whose connections are not to be used at once.
+    pub(super) resting: RefCell<BTreeSet<Place>>,
     /// Who waits, by order of arrival: who is resumed when there is a lease.
     waiting: RefCell<BTreeMap<Place, TaskId>>,
     /// Its place in [`State::callable`].
@@ -69,8 +73,19 @@ pub(super) struct Lease {
     pub(super) connection: Option<Connection>,
     /// The connection has served another request before.
     pub(super) is_reused: bool,
-    /// The connection goes back instead of being closed.
-    keep: bool,
+    /// What becomes of the connection.
+    then: Then,
+}
+
+/// What becomes of a connection when its lease ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// It is closed.
+    Close,
+    /// It goes to whoever is next.
+    Reuse,
+    /// The same, but not at once: see [`LATE_BODY_REST`].
+    Rest,
 }
 
 impl Pool {
@@ -103,12 +118,12 @@ impl Pool {
             self.make_room();
         }
         let is_reused = connection.is_some();
-        Lease { pool: Rc::clone(self), host, connection, is_reused, keep: false }
+        Lease { pool: Rc::clone(self), host, connection, is_reused, then: Then::Close }
     }
 
     fn take_idle(&self, host: &Host) -> Option<Connection> {
         loop {
-            let mut idle = self.state.borrow_mut().idle.take_newest(host)?;
+            let mut idle = self.state.borrow_mut().idle.take_newest(host, self.handle.now())?;
             if !idle.connection.is_stale() {
                 return Some(idle.connection);
             }
@@ -126,24 +141,25 @@ impl Pool {
     }
 
     /// A lease ends. Its place goes to who has waited longest, with the connection if it fits.
-    fn release(self: &Rc<Self>, host: &Rc<Host>, connection: Option<Connection>) {
+    fn release(self: &Rc<Self>, host: &Rc<Host>, connection: Option<Connection>, then: Then) {
         self.state.borrow_mut().leave(host, self);
         // What has come behind the reply must not be taken for the next one.
         let mut connection = connection.and_then(|mut c| (!c.is_stale()).then_some(c));
         loop {
             let next = self.state.borrow_mut().call_next(self);
             let Some((place, task, next)) = next else { break };
-            let fitting = if Rc::ptr_eq(&next, host) { connection.take() } else { None };
+            let fits = Rc::ptr_eq(&next, host) && then == Then::Reuse;
+            let fitting = if fits { connection.take() } else { None };
             let lease = self.lease(next, fitting);
             self.state.borrow_mut().granted.insert(place, lease);
             self.handle.wake(task);
         }
         if let Some(connection) = connection {
-            self.park(host, connection);
+            self.park(host, connection, then);
         }
     }
 
-    fn park(self: &Rc<Self>, host: &Rc<Host>, mut connection: Connection) {
+    fn park(self: &Rc<Self>, host: &Rc<Host>, mut connection: Connection, then: Then) {
         let is_full = {
             let state = self.state.borrow();
             state.busy + state.idle.len() >= self.connections_max
@@ -154,7 +170,7 @@ impl Pool {
         connection.rest(self.keeper());
         let since = self.handle.now();
         let idle = Idle { connection, host: Rc::clone(host), since };
-        self.state.borrow_mut().idle.put(idle);
+        self.state.borrow_mut().idle.put(idle, then == Then::Rest);
     }
 
     fn keeper(self: &Rc<Self>) -> TaskId {
@@ -298,7 +314,12 @@ fn is_used(host: &Rc<Host>) -> bool {
 impl Lease {
     /// Ends the lease; the connection can carry another request.
     pub(super) fn give_back(mut self) {
-        self.keep = true;
+        self.then = Then::Reuse;
+    }
+
+    /// The same, but whoever is next does not get the connection at once.
+    pub(super) fn let_rest(mut self) {
+        self.then = Then::Rest;
     }
 
     /// Closes the connection, which is to be opened anew.
@@ -310,8 +331,8 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         // What is not kept is closed before whoever is next opens another.
-        let kept = self.connection.take().filter(|_| self.keep);
-        self.pool.release(&self.host, kept);
+        let kept = self.connection.take().filter(|_| self.then != Then::Close);
+        self.pool.release(&self.host, kept, self.then);
     }
 }
 

@@ -66,6 +66,39 @@ fn a_connection_that_says_close_or_says_too_much_is_not_kept() {
 }
 
 #[test]
+fn a_body_that_comes_late_to_a_reply_without_one_answers_nobody() {
+    for connections in [1, 100] {
+        let server = Server::start(vec![
+            script(|peer| {
+                peer.request();
+                peer.send(b"HTTP/1.1 204 No Content\r\n\r\n");
+                // A request that comes now gets what is not for it.
+                if !peer.request().is_empty() {
+                    peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nnobody");
+                }
+            }),
+            script(serve),
+        ]);
+        let url = server.url("/");
+        run(move |handle| async move {
+            let client = Client::builder(&handle).connections_max(connections).build().unwrap();
+            let get = || {
+                let request = client.get(&url);
+                async move { request.send().await?.text().await }
+            };
+            let texts = if connections == 1 {
+                // The second waits for the place of the first.
+                let texts = handle.gather([get(), get()]).await;
+                texts.into_iter().map(|text| text.unwrap().unwrap()).collect()
+            } else {
+                vec![get().await.unwrap(), get().await.unwrap()]
+            };
+            assert_eq!(texts, ["", "ok"]);
+        });
+    }
+}
+
+#[test]
 fn an_idle_connection_that_the_server_closes_is_dropped() {
     let server = Server::start(vec![
         script(|peer| {

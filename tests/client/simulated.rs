@@ -11,7 +11,8 @@ use helloop::client::{Client, ErrorKind, Phase, Timeouts};
 use helloop::coroutine::{Resolver, yield_now};
 use helloop::event_loop::{EventLoop, Handle};
 use helloop::greeting::Greeting;
-use helloop::limits::{READ_BYTES_PER_RESUME_MAX, WRITE_BYTES_PER_RESUME_MAX};
+use helloop::http::{Request, Response, Status};
+use helloop::limits::{LATE_BODY_REST, READ_BYTES_PER_RESUME_MAX, WRITE_BYTES_PER_RESUME_MAX};
 use helloop::observe::{Event, Recorder};
 use helloop::server::{Attached, Builder};
 use helloop::world::sim::{Faults, Net, Peer, Sim};
@@ -68,6 +69,62 @@ fn an_idle_connection_is_kept_for_fifteen_seconds() {
         handle.sleep(Duration::from_millis(10)).await;
         assert!(handle.task_count() < tasks, "with the last connection, its keeper goes");
     });
+}
+
+#[test]
+fn a_connection_rests_after_a_reply_without_content_and_is_used_then() {
+    let sim = Sim::with_faults(1, Faults::NONE);
+    let net = sim.net();
+    let mut event_loop = EventLoop::with_world(Box::new(sim));
+    let handle = event_loop.handle().clone();
+    let listener = handle.listen(address()).unwrap();
+    let nothing = |_: &Request<'_>, response: &mut Response| {
+        response.status(Status::NO_CONTENT);
+    };
+    let _attached = Builder::default().attach(&handle, vec![listener], nothing).unwrap();
+    let test = async move {
+        let client = Client::new(&handle);
+        let fetch = async || client.get("http://127.0.0.1/").send().await.unwrap().status();
+        let ms = Duration::from_millis;
+        for (pause, connections) in
+            [(ms(0), 1), (ms(0), 2), (LATE_BODY_REST - ms(1), 3), (ms(1), 3), (LATE_BODY_REST, 3)]
+        {
+            handle.sleep(pause).await;
+            assert_eq!(fetch().await, 204);
+            assert_eq!(client.idle_connections(), connections, "after {pause:?}");
+        }
+        // On either side.
+        assert_eq!(net.open_ends(), 6);
+    };
+    event_loop.run_until_complete(test).unwrap();
+}
+
+#[test]
+fn a_connection_does_not_survive_a_body_that_comes_while_it_rests() {
+    let sim = Sim::with_faults(1, Faults::NONE);
+    let net = sim.net();
+    let mut event_loop = EventLoop::with_world(Box::new(sim));
+    let handle = event_loop.handle().clone();
+    let peers = Rc::new(RefCell::new(Vec::new()));
+    let kept = Rc::clone(&peers);
+    net.serve(address(), move |net, peer| {
+        let peer = Rc::new(peer);
+        kept.borrow_mut().push(Rc::clone(&peer));
+        for (after_ms, text) in [(1, "HTTP/1.1 204 No Content\r\n\r\n"), (41, "a body")] {
+            let peer = Rc::clone(&peer);
+            let due = net.now() + Duration::from_millis(after_ms);
+            net.at(due, move |_| peer.send(text.as_bytes()));
+        }
+    });
+    let test = async move {
+        let client = Client::new(&handle);
+        assert_eq!(client.get("http://127.0.0.1/").send().await.unwrap().status(), 204);
+        assert_eq!(client.idle_connections(), 1);
+        handle.sleep(LATE_BODY_REST).await;
+        assert_eq!(client.idle_connections(), 0);
+        peers.borrow_mut().clear();
+    };
+    event_loop.run_until_complete(test).unwrap();
 }
 
 #[test]
