@@ -49,7 +49,7 @@ struct Half {
 
 /// The halves are not of one stream. They are given back.
 #[derive(Debug)]
-pub struct NotOneStream(pub ReadHalf, pub WriteHalf);
+pub struct NotOneStream(pub Box<(ReadHalf, WriteHalf)>);
 
 impl fmt::Display for NotOneStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -104,7 +104,7 @@ impl ReadHalf {
     /// When the halves are not of one stream.
     pub fn reunite(self, mut writer: WriteHalf) -> Result<Stream, NotOneStream> {
         if !Rc::ptr_eq(&self.half.source, &writer.half.source) {
-            return Err(NotOneStream(self, writer));
+            return Err(NotOneStream(Box::new((self, writer))));
         }
         writer.is_shut = true;
         let source = Rc::clone(&self.half.source);

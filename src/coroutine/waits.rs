@@ -19,12 +19,17 @@ use crate::world::Readiness;
 /// for itself, and one because it may stand behind whoever asks.
 const TURNS_TO_ANSWER: u64 = 3;
 
+/// An answer is as old as the question. Whoever asked has not come back by then, and the waiter may have
+/// given up since.
+const TURNS_TO_ASK_AGAIN: u64 = 8 * TURNS_TO_ANSWER;
+
 /// Who waits for a stream, a half of one, or a listener.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
     relay: Relay,
     waiter: Option<Waiter>,
-    question: Option<Question>,
+    /// The turn in which the waiter was woken, because another task wants to wait.
+    asked: Option<u64>,
     /// An operation was refused because the share of this turn is used up.
     pub(super) is_spent: bool,
 }
@@ -40,16 +45,6 @@ struct Waiter {
     /// The turn in which it said so last.
     turn: u64,
 }
-
-/// Another task wants to wait, and has had the waiter woken.
-#[derive(Debug)]
-struct Question {
-    by: TaskId,
-    turn: u64,
-}
-
-/// A question that is older has no answer any more: whoever asked has not come back.
-const TURNS_TO_ASK_AGAIN: u64 = 8 * TURNS_TO_ANSWER;
 
 /// What whoever wants to wait is to do.
 pub(super) enum Wait {
@@ -79,17 +74,19 @@ impl Waits {
         let task = handle.current_task().unwrap_or_default();
         let turn = handle.turns();
         let mut interest = interest;
-        match &self.waiter {
-            Some(waiter) if waiter.task == task && waiter.turn == turn => {
+        if let Some(waiter) = &self.waiter {
+            if waiter.task == task && waiter.turn == turn {
                 interest |= waiter.interest;
             }
-            Some(waiter) if waiter.task != task && handle.has_task(waiter.task) => {
-                if !self.may_take_over(handle, task, turn, remedy)? {
-                    cx.waker().wake_by_ref();
-                    return Ok(Wait::Again);
-                }
+            let is_another = waiter.task != task && handle.has_task(waiter.task);
+            if is_another && !self.may_take_over(handle, turn, remedy)? {
+                cx.waker().wake_by_ref();
+                return Ok(Wait::Again);
             }
-            _ => {}
+        }
+        if self.waiter.as_ref().is_none_or(|waiter| waiter.task != task) {
+            // A new waiter was asked nothing yet. The same one answers by waiting anew.
+            self.asked = None;
         }
         let queued = self.relay.task(handle, cx);
         self.waiter = Some(Waiter { task, queued, interest, turn });
@@ -97,30 +94,19 @@ impl Waits {
     }
 
     /// Whether the waiter has given up; asks it, if that is not known yet.
-    fn may_take_over(
-        &mut self,
-        handle: &Handle,
-        task: TaskId,
-        turn: u64,
-        remedy: &str,
-    ) -> io::Result<bool> {
+    fn may_take_over(&mut self, handle: &Handle, turn: u64, remedy: &str) -> io::Result<bool> {
         let Some(waiter) = &self.waiter else { return Ok(true) };
-        let asked = self
-            .question
-            .take()
-            .filter(|question| question.by == task && turn <= question.turn + TURNS_TO_ASK_AGAIN);
-        let Some(question) = asked else {
+        let Some(asked) = self.asked.filter(|asked| turn <= asked + TURNS_TO_ASK_AGAIN) else {
             handle.wake(waiter.queued);
-            self.question = Some(Question { by: task, turn });
+            self.asked = Some(turn);
             return Ok(false);
         };
-        if waiter.turn > question.turn {
-            let words = format!("task {} waits for it already: {remedy}", waiter.task);
-            return Err(io::Error::new(io::ErrorKind::ResourceBusy, words));
+        if waiter.turn <= asked {
+            return Ok(turn >= asked + TURNS_TO_ANSWER);
         }
-        let has_given_up = turn >= question.turn + TURNS_TO_ANSWER;
-        self.question = Some(question).filter(|_| !has_given_up);
-        Ok(has_given_up)
+        self.asked = None;
+        let words = format!("task {} waits for it already: {remedy}", waiter.task);
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, words))
     }
 
     /// The task that is being resumed waits for `direction` no more: it was ready.

@@ -4,7 +4,7 @@ use crate::coroutine::yield_now;
 use crate::limits::READ_BYTES_PER_RESUME_MAX;
 use crate::observe::Event;
 use crate::watch::Status;
-use crate::world::sim::{Faults, PIPE_BYTES};
+use crate::world::sim::{Faults, PIPE_BYTES, Peer};
 use std::time::Duration;
 
 /// A millisecond in which all that can happen happens.
@@ -160,7 +160,7 @@ fn halves_of_two_streams_are_given_back() {
         let peers = [net.connect(address()), net.connect(address())];
         let [one, other] = [listener.accept().await.0, listener.accept().await.0];
         let ((reads, _writes), (_reads, writes)) = (one.split(), other.split());
-        let NotOneStream(mut reads, mut writes) = reads.reunite(writes).unwrap_err();
+        let (mut reads, mut writes) = *reads.reunite(writes).unwrap_err().0;
         peers[0].send(b"to one");
         assert_eq!(reads.read(&mut [0; 10]).await.unwrap(), 6);
         writes.write_all(b"from other").await.unwrap();
@@ -234,8 +234,9 @@ fn a_relay_of_four_halves_loses_nothing_on_a_rough_network() {
                 };
                 drop(handle.spawn(copies));
             }
-            let texts =
-                [0, 1].map(|which: u8| (0..5000).map(|n| n as u8 ^ which).collect::<Vec<_>>());
+            let texts = [0, 1].map(|which: u8| {
+                (0..=255_u8).cycle().take(5000).map(|n| n ^ which).collect::<Vec<_>>()
+            });
             let mut received = [Vec::new(), Vec::new()];
             for at in 0..5 {
                 for which in [0, 1] {
@@ -243,8 +244,8 @@ fn a_relay_of_four_halves_loses_nothing_on_a_rough_network() {
                 }
                 handle.sleep(PAUSE).await;
             }
-            peers.iter().for_each(|peer| peer.finish());
-            while !peers.iter().all(|peer| peer.at_end()) {
+            peers.iter().for_each(Peer::finish);
+            while !peers.iter().all(Peer::at_end) {
                 for which in [0, 1] {
                     received[which].extend(peers[which].receive());
                 }
@@ -252,7 +253,7 @@ fn a_relay_of_four_halves_loses_nothing_on_a_rough_network() {
             }
             assert_eq!(received[0], texts[1], "seed {seed}");
             assert_eq!(received[1], texts[0], "seed {seed}");
-            assert!(peers.iter().all(|peer| peer.is_closed()));
+            assert!(peers.iter().all(Peer::is_closed));
         });
     }
 }

@@ -60,10 +60,12 @@ impl Most {
             match event {
                 Event::Resumed { .. } => now = Most::default(),
                 Event::Read { bytes, .. } => {
-                    (now.read_bytes, now.reads) = (now.read_bytes + bytes, now.reads + 1)
+                    now.read_bytes += bytes;
+                    now.reads += 1;
                 }
                 Event::Wrote { bytes, .. } => {
-                    (now.written_bytes, now.writes) = (now.written_bytes + bytes, now.writes + 1);
+                    now.written_bytes += bytes;
+                    now.writes += 1;
                 }
                 _ => {}
             }
@@ -308,6 +310,12 @@ fn a_second_task_is_refused_and_the_first_is_not_forgotten() {
         // A second reader, too.
         let refused = handle.spawn(poll_shared(&stream)).await.unwrap().unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ResourceBusy);
+        // Several at once.
+        let [one, other] = [(); 2].map(|()| handle.spawn(poll_shared(&stream)));
+        for task in [one, other] {
+            let refused = task.await.unwrap().unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::ResourceBusy);
+        }
         assert!(!reader.is_finished());
         peer.send(b"word");
         assert_eq!(reader.await.unwrap().unwrap(), 4);
@@ -348,13 +356,20 @@ fn whoever_gave_up_is_not_in_the_way() {
             let _ = waits.wait().await;
         });
         handle.sleep(Duration::from_millis(2)).await;
-        let second = handle.spawn(poll_shared(&stream));
-        for _ in 0..10 {
+        // One of the two takes the place, and the other one is refused.
+        let tasks = [(); 2].map(|()| handle.spawn(poll_shared(&stream)));
+        for _ in 0..20 {
             yield_now().await;
         }
-        assert!(!second.is_finished(), "it waits");
+        let [waits, refused] = tasks.map(|mut task| (task.take(), task)).map(|(ended, task)| {
+            let kind = ended.map(|outcome| outcome.unwrap().unwrap_err().kind());
+            (kind, task)
+        });
+        let (waiting, refused) =
+            if waits.0.is_none() { (waits.1, refused.0) } else { (refused.1, waits.0) };
+        assert_eq!(refused, Some(io::ErrorKind::ResourceBusy));
         peer.send(b"word");
-        assert_eq!(second.await.unwrap().unwrap(), 4);
+        assert_eq!(waiting.await.unwrap().unwrap(), 4);
         over.set(()).unwrap();
         gives_up.await.unwrap();
     });
