@@ -81,7 +81,7 @@ impl Handle {
     }
 
     /// A fresh reading of the monotonic clock, for measuring. Decisions go by [`now`](Handle::now).
-    /// It stands while a [`Gate`](super::Gate) holds the loop.
+    /// It stands while [`hold_clock`](super::EventLoop::hold_clock) holds it.
     pub fn clock(&self) -> Time {
         self.shared.clock.now()
     }

@@ -6,10 +6,10 @@ use std::fs;
 use std::path::Path;
 
 /// Lines of code in `src/event_loop/`, without tests, comments and blank lines. The aim is 920.
-const CODE_LINES_MAX: usize = 1_240;
+const CODE_LINES_MAX: usize = 1_233;
 
 /// Functions of the loop that one turn may come through, and the files in which they stand. The aim is 20 in 5.
-const TURN_FUNCTIONS_MAX: usize = 28;
+const TURN_FUNCTIONS_MAX: usize = 23;
 const TURN_FILES_MAX: usize = 7;
 
 /// For the files in which the loop explains itself: comments in 100 lines of text, blank ones not counted.
