@@ -310,7 +310,7 @@ impl Handle {
         }
         looked
             .inspect_err(|words| {
-                log::error!("task {task} panicked while it described itself: {words}")
+                log::error!("task {task} panicked while it described itself: {words}");
             })
             .ok()
     }

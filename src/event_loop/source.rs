@@ -98,7 +98,10 @@ impl<S> Source<S> {
             let slot =
                 SourceSlot { readiness, interest: Readiness::empty(), is_shared: false, owner };
             let id = state.sources.insert(slot);
-            state.world.register(pollable, id).inspect_err(|_| drop(state.sources.remove(id)))?;
+            if let Err(error) = state.world.register(pollable, id) {
+                state.sources.remove(id);
+                return Err(error);
+            }
             id
         };
         handle.tell(|| Event::Opened { source: id, task: owner });
