@@ -246,7 +246,7 @@ impl AccessLog {
     fn finish(self) {
         match self.writer.map_or(0, LineWriter::finish) {
             0 => {}
-            lines => log::warn!("the access log lacks {lines} lines"),
+            lines => log::warn!("lines missing from the access log: {lines}"),
         }
     }
 }

@@ -42,7 +42,7 @@ impl Tracing {
     pub(crate) fn finish(self) {
         match self.0.map(|recording| recording.finish().lost) {
             None | Some(0) => {}
-            Some(events) => log::warn!("the trace lacks {events} events"),
+            Some(events) => log::warn!("events missing from the trace: {events}"),
         }
     }
 }

@@ -76,7 +76,7 @@ fn a_full_disk_costs_lines_and_no_answer() {
     assert_eq!(program.end().0, Some(0));
     let said = program.said.join("\n");
     assert_eq!(said.matches("cannot write the access log").count(), 1, "{said}");
-    assert!(said.contains("the access log lacks 3 lines"), "{said}");
+    assert!(said.contains("lines missing from the access log: 3"), "{said}");
 }
 
 #[test]
