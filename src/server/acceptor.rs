@@ -1,8 +1,8 @@
 //! The task that owns a listener: it turns waiting connections into tasks.
 //!
-//! Whether somebody waits in the kernel's queue is known only by taking the first one out. So a full
-//! server has one newcomer for each listener in its hand, which is not open yet: connections are
-//! asked to make room for somebody, never on suspicion.
+//! The only way to learn whether somebody waits in the kernel's queue is to take the first one out.
+//! So the acceptor of a full server holds one newcomer in its hand, and no connection is asked to
+//! make room for a newcomer that does not exist.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -30,7 +30,7 @@ enum State {
     Full { newcomer: Newcomer },
 }
 
-/// Somebody who was taken from the kernel's queue.
+/// A connection that was taken from the kernel's queue, and is not open yet.
 type Newcomer = (Stream, SocketAddr);
 
 impl State {
@@ -208,8 +208,8 @@ impl<S: Service + 'static> Acceptor<S> {
         before
     }
 
-    /// Everything is cut. Who had asked for something and was not accepted is cut as well, and
-    /// counted: the queue is looked through before the listener, and with it the queue, is closed.
+    /// Everything is cut. Closing the listener resets what is in its queue. So the queue is emptied
+    /// first, and each connection in it that has asked for something is counted as cut.
     fn cut(&mut self, cx: &Context<'_>) -> Flow {
         match mem::replace(&mut self.state, State::Accepting) {
             State::Full { newcomer } => {

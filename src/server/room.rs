@@ -1,14 +1,15 @@
-//! Who may come in, who waits for that, and who makes room.
+//! The places of a server: who may come in, who waits for that, and who makes room.
 //!
-//! An acceptor that finds somebody in its queue while the server is full holds that newcomer and
-//! waits here, behind the acceptors that came before it: over all listeners, who waited longest is
-//! first. Meanwhile one connection for each newcomer is asked to make room: one that lingers if
-//! there is any, else the one that has been idle longest. It has a last look at its socket and
-//! goes; one that finds a request there stays, and the next one is asked.
+//! An acceptor that finds somebody in its queue while the server is full holds that newcomer, and
+//! waits here behind the acceptors that came before it. So the newcomer that has waited longest
+//! comes in first, whatever its listener. Meanwhile one connection for each newcomer is asked to
+//! make room: one that lingers if there is any, else the one that has been idle longest. It has a
+//! last look at its socket and goes; if it finds a request there it stays, and the next one is
+//! asked.
 //!
-//! The order in which connections became idle is a ring through their entries in one table. Leaving
-//! it and joining it again at its end is what a keep-alive request costs: a few writes, no
-//! allocation. Nobody ever looks through a ring.
+//! The order in which connections became idle is a ring through their entries in one table. A
+//! keep-alive request takes its connection out of the ring and puts it back at the end: a few
+//! writes, no allocation. No operation walks along a ring.
 
 use std::collections::VecDeque;
 
@@ -79,7 +80,7 @@ impl Room {
         waits_behind.unwrap_or(self.waiting.len()) < self.free()
     }
 
-    /// `acceptor` has a newcomer who must wait.
+    /// `acceptor` has a newcomer that must wait.
     pub(super) fn begin_to_wait(&mut self, acceptor: TaskId) {
         debug_assert!(!self.waiting.contains(&acceptor), "one newcomer for each acceptor");
         self.waiting.push_back(acceptor);
@@ -124,8 +125,8 @@ impl Room {
         }
     }
 
-    /// Chooses who else has to make room; `None` if that is nobody. The caller wakes that task, and
-    /// asks again.
+    /// Chooses one more connection that has to make room; `None` if enough were asked, or all are
+    /// busy. The caller wakes that task, and calls again.
     pub(super) fn ask_another(&mut self) -> Option<TaskId> {
         let wanted = self.waiting.len().saturating_sub(self.free());
         if self.asked.len() >= wanted {

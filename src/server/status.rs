@@ -112,8 +112,7 @@ impl Status {
     }
 }
 
-/// Who comes in, who waits for that, and who makes room: see [`Room`]. It is never borrowed while
-/// somebody is woken.
+/// See [`Room`]. It is never borrowed while a task is woken.
 impl Status {
     /// Connections open now.
     pub(super) fn open(&self) -> usize {
@@ -147,7 +146,7 @@ impl Status {
         (0..).map_while(admitted).for_each(|acceptor| self.handle.wake(acceptor));
     }
 
-    /// Asks those who do nothing to make room, as far as somebody waits for it.
+    /// Asks as many connections to make room as there are newcomers without it.
     pub(super) fn ask_for_room(&self) {
         let asked = std::iter::from_fn(|| self.room.borrow_mut().ask_another());
         asked.for_each(|connection| self.handle.wake(connection));

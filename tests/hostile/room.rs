@@ -50,8 +50,9 @@ impl Room {
         Ok(())
     }
 
-    /// The loop is about to wait: nobody who has done nothing for long enough may be left while
-    /// somebody waits. Only for those that linger, which go first, an idle one may have to wait.
+    /// The loop is about to wait. A connection that has done nothing for long enough must be gone by
+    /// then, if somebody waits for room. One exception: those that linger go first, even if they
+    /// have not lingered for long enough yet.
     fn look_round(&self, at: Time) -> Result<(), String> {
         let is_ripe = |since: Time| at >= since + MAKE_ROOM_IDLE_MIN;
         let (mut ripe, mut unripe_lingering) = (None, 0);
@@ -71,7 +72,7 @@ impl Room {
         })
     }
 
-    /// A connection made room: who had been idle for longer must be about to do so, too.
+    /// A connection made room: those that had been idle for longer must be about to do so, too.
     fn made_room(&self, task: TaskId) -> Result<(), String> {
         let Some(Doing::Nothing { sequence, .. }) = self.connections.get(&task) else {
             return Err(format!("{task} was not idle"));
