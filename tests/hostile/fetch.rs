@@ -184,7 +184,7 @@ fn judge(plan: &FetchPlan, ends: Vec<Option<(Time, Option<Outcome>)>>) -> Result
         }
         let Some(outcome) = outcome else { continue };
         satisfied += u64::from(outcome.is_ok());
-        judge_outcome(plan, fetch, outcome).map_err(|complaint| {
+        judge_outcome(plan, fetch, &outcome).map_err(|complaint| {
             let complaint = format!("{}: {complaint}", what());
             Failure::new("a fetch gives what was sent, or says why not", complaint)
         })?;
@@ -192,8 +192,8 @@ fn judge(plan: &FetchPlan, ends: Vec<Option<(Time, Option<Outcome>)>>) -> Result
     Ok(satisfied)
 }
 
-fn judge_outcome(plan: &FetchPlan, fetch: &Fetch, outcome: Outcome) -> Result<(), String> {
-    match (&fetch.script.fate, &outcome) {
+fn judge_outcome(plan: &FetchPlan, fetch: &Fetch, outcome: &Outcome) -> Result<(), String> {
+    match (&fetch.script.fate, outcome) {
         // Whether the client could have known better was judged before.
         (_, Ok((status, body))) if plan.may_be_misplaced(fetch, *status, body) => Ok(()),
         (_, Ok((POISON_STATUS, _))) => Err("it was given what nobody sent".into()),

@@ -221,7 +221,7 @@ fn codings_come_off_in_the_reverse_order_over_all_fields() {
 
     let mut five = hello();
     (0..CONTENT_CODINGS_MAX).for_each(|_| five = flate::gzip(&five));
-    let codings = vec!["gzip"; CONTENT_CODINGS_MAX].join(",");
+    let codings = ["gzip"; CONTENT_CODINGS_MAX].join(",");
     assert!(decoded(&codings, &five, 10).unwrap().body == hello());
     // Where the inner coding ends early, the outer one did not.
     let cut = flate::gzip(&flate::zlib(&hello())[..20]);
