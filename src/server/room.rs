@@ -142,21 +142,22 @@ impl Room {
         None
     }
 
-    /// True if this connection was asked to make room, and is still needed. One that is not goes
-    /// back to where it was: to the front.
+    /// True if this connection was asked to make room, and is still needed. If it is not, nobody is: all who
+    /// were asked go back to where they were, to the front, in the order in which they stood there.
     pub(super) fn must_make_room(&mut self, source: SourceId) -> bool {
         if self.asked.is_empty() {
             return false;
         }
         let seat = seat_of(source);
-        let Some(index) = self.asked.iter().position(|asked| asked.seat == seat) else {
+        if !self.asked.iter().any(|asked| asked.seat == seat) {
             return false;
-        };
+        }
         if self.waiting.len() > self.free() {
             return true;
         }
-        let Asked { ring, .. } = self.asked.swap_remove(index);
-        self.rings.link_first(seat, ring);
+        for Asked { seat, ring } in std::mem::take(&mut self.asked).into_iter().rev() {
+            self.rings.link_first(seat, ring);
+        }
         false
     }
 }
@@ -336,6 +337,20 @@ mod tests {
         house.room.stop_waiting(house.acceptors[0]);
         house.room.add(house.sources[2], house.tasks[2]);
         assert_eq!(house.newcomer(1), [0]);
+    }
+
+    #[test]
+    fn several_who_are_not_needed_any_more_stay_in_their_order() {
+        let mut house = House::new(4);
+        assert_eq!(house.newcomer(0), [0]);
+        assert_eq!(house.newcomer(1), [1]);
+        // Both newcomers have gone by themselves. Who was asked hears of it in any order.
+        house.room.stop_waiting(house.acceptors[0]);
+        house.room.stop_waiting(house.acceptors[1]);
+        assert!(!house.room.must_make_room(house.sources[0]));
+        assert!(!house.room.must_make_room(house.sources[1]));
+        assert_eq!(house.newcomer(2), [0]);
+        assert_eq!(house.newcomer(3), [1]);
     }
 
     #[test]
