@@ -47,6 +47,7 @@ use worker::Worker;
 
 const AFTER_HELP: &str = "\
 A URL that fails costs only itself: the others are fetched, and the exit code tells.
+A user name and a password in a URL are sent as Basic authentication, and shown nowhere.
 Durations and sizes have a unit: 25s, 500ms, 1m 30s; 512B, 16KiB, 1MB.
 --timeout limits a whole fetch; a slow server may need a longer --head-timeout or --body-timeout, too.
 
