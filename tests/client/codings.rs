@@ -116,7 +116,7 @@ fn a_body_that_never_ends_to_come_out_ends_with_the_time_of_the_fetch() {
     // 128 GiB of zeros.
     let mut bomb = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0x38];
     for _ in 0..1 << 20 {
-        bomb.extend_from_slice(&(128_u32 * 1024 << 3 | 1 << 1).to_le_bytes()[..3]);
+        bomb.extend_from_slice(&(((128_u32 * 1024) << 3) | (1 << 1)).to_le_bytes()[..3]);
         bomb.push(0);
     }
     let server = answering_in("zstd", &bomb);

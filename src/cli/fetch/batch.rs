@@ -273,13 +273,13 @@ impl Batch {
             self.schedule.pause(&url, self.handle.now() + pause);
         }
         match attempt.next {
-            Next::Nothing(outcome) => self.tell(number, outcome),
+            Next::Nothing(outcome) => self.tell(number, &outcome),
             Next::Again(job, pause) => self.schedule.retry(job, self.handle.now() + pause),
         }
     }
 
-    fn tell(&mut self, number: u64, outcome: Outcome) {
-        self.report.add(number, &outcome);
+    fn tell(&mut self, number: u64, outcome: &Outcome) {
+        self.report.add(number, outcome);
         if let Err(Failure::NoDirectory(_)) = outcome.result {
             self.stop(Why::NoDirectory);
         }
