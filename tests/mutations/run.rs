@@ -195,7 +195,8 @@ impl Tree {
 
     fn judge_by_tests(&self) -> io::Result<Verdict> {
         // Built first and then run by us, because ending cargo does not end what it has started.
-        let mut build = self.cargo(&["test", "--no-run", "--lib", "--test", "it", "--test", "client"]);
+        let mut build =
+            self.cargo(&["test", "--no-run", "--lib", "--test", "it", "--test", "client"]);
         let (output, is_good) = self.finish(build.spawn()?, BUILD_PATIENCE)?;
         let programs = output.lines().filter_map(|line| {
             let path = line.trim_start().strip_prefix("Executable ")?.split_once(" (")?.1;
