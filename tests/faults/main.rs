@@ -10,6 +10,8 @@
 #[allow(dead_code, reason = "shared with the tests of the command")]
 #[path = "../command/program.rs"]
 mod program;
+#[path = "../command/strace.rs"]
+mod strace;
 
 /// A server under attack, and what /proc says of it.
 mod server;
