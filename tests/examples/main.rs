@@ -4,6 +4,9 @@
 #[path = "../command/program.rs"]
 #[allow(dead_code, reason = "shared with the tests of the command")]
 mod program;
+#[cfg(target_os = "linux")]
+#[path = "../command/strace.rs"]
+mod strace;
 #[path = "../client/server.rs"]
 #[allow(dead_code, reason = "shared with the tests of the client")]
 mod server;
@@ -15,6 +18,8 @@ mod documents;
 mod chat;
 mod scrape;
 mod small;
+#[cfg(target_os = "linux")]
+mod ladder;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
