@@ -66,7 +66,7 @@ pub(crate) use budget::{Budgets, others_first};
 pub use callback::Call;
 pub use gather::{Gather, TryGather};
 pub use group::{GroupError, TaskGroup};
-#[cfg(test)]
+#[cfg(all(test, feature = "client"))]
 pub(crate) use line::steps;
 #[cfg(feature = "client")]
 pub(crate) use line::{Place, Places};
