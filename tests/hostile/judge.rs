@@ -432,7 +432,10 @@ impl Case<'_> {
             plan.end.drain.is_none_or(|timeout| record.finished >= record.ordered + timeout);
         let Some((_, ended)) = self.ending() else {
             // Never accepted, or the loop was dropped first.
-            let came_too_late = seen.arrived.is_some_and(|at| at + SETTLED >= record.ordered);
+            // ... or the clock jumped while it was on its way, which may be long.
+            let was_on_its_way = plan.jumps() && plan.faults.latency_percent > 0;
+            let came_too_late =
+                was_on_its_way || seen.arrived.is_some_and(|at| at + SETTLED >= record.ordered);
             return seen.was_refused
                 || is_cut_off
                 || went_by_itself
