@@ -78,8 +78,12 @@ impl Server {
         self.memory("VmHWM:").saturating_sub(self.resident_bytes)
     }
 
+    /// But for those through which it looks at its own descriptors for a moment, as each of its
+    /// loops does once: "Server started" may be said before that.
     pub(crate) fn open_descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.program.id())).unwrap().count()
+        let open = fs::read_dir(format!("/proc/{}/fd", self.program.id())).unwrap();
+        let targets = open.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        targets.filter(|target| !target.starts_with("/proc")).count()
     }
 
     /// The ids of the threads of its loops, the oldest first.
