@@ -9,8 +9,8 @@ use std::sync::Once;
 mod sim;
 #[path = "../../tests/it/checkers/mod.rs"]
 mod checkers;
-#[path = "../../tests/fuzz/cli/mod.rs"]
-mod cli;
+#[path = "../../tests/fuzz/command/mod.rs"]
+mod command;
 #[path = "../../tests/it/perfetto_rules.rs"]
 mod perfetto_rules;
 #[path = "../../tests/fuzz/properties/mod.rs"]

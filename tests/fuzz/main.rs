@@ -12,7 +12,7 @@ mod checkers;
 /// The readers of the command.
 #[cfg(feature = "cli")]
 #[allow(dead_code, reason = "they can more than read")]
-mod cli;
+mod command;
 /// What Perfetto asks of a trace.
 #[cfg(feature = "cli")]
 #[path = "../it/perfetto_rules.rs"]

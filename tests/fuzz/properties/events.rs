@@ -6,9 +6,9 @@ use helloop::observe::trace::Record;
 use helloop::observe::{Event, Narrator, Observer};
 
 use super::{BeginsWith, Property, choice, trace};
-use crate::cli::trace::convert::{convert, into_perfetto};
-use crate::cli::trace::input::Input;
-use crate::cli::trace::json;
+use crate::command::trace::convert::{convert, into_perfetto};
+use crate::command::trace::input::Input;
+use crate::command::trace::json;
 use crate::perfetto_rules;
 
 pub(super) const PROPERTY: Property =

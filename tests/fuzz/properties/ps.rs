@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{BeginsWith, Property, choice};
-use crate::cli::page::page;
+use crate::command::page::page;
 
 pub(super) const PROPERTY: Property =
     Property { name: "ps", hold, seed, begins_with: BeginsWith::Requests };

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 
 use super::file_id::FileId;
 use super::usage;
-use crate::run::complain;
+use crate::command::run::complain;
 use input::Input;
 
 pub(crate) mod json;

@@ -11,7 +11,7 @@ use helloop::observe::{Event, Kind, Timeout, Value};
 use helloop::world::Time;
 
 use super::trace::input::Input;
-use crate::run::complain;
+use crate::command::run::complain;
 
 /// Common records that are shown before the first difference.
 const BEFORE: usize = 8;

@@ -1,7 +1,7 @@
-//! The command line: one file for each subcommand.
+//! The command line as it is typed, and which subcommand that is.
 //!
 //! What was typed is one type (`Arguments`, which clap fills), what it means another (the plan that
-//! [`crate::run`] takes). Usage errors, clap's and ours, look alike and exit with 2.
+//! [`crate::command::run`] takes). Usage errors, clap's and ours, look alike and exit with 2.
 
 use std::process::ExitCode;
 
@@ -10,20 +10,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use helloop::PrintableLines;
 
-mod serve;
-mod fetch;
-mod lab;
-mod ps;
-mod limits;
-mod units;
-mod access_log;
-mod json;
-mod file_id;
-mod explain;
-mod compare;
-mod trace;
-mod tracing;
-mod logging;
+use super::{explain, fetch, lab, ps, serve, trace};
 
 /// An event loop that can be watched, and on it a greeting HTTP server and a fetcher of URLs.
 #[derive(Parser, Debug)]
@@ -77,7 +64,7 @@ fn unset_if_empty(argument: Arg) -> Arg {
 }
 
 /// A usage error of the subcommand `name` that clap could not see.
-fn usage(name: &str, text: impl std::fmt::Display) -> clap::Error {
+pub(super) fn usage(name: &str, text: impl std::fmt::Display) -> clap::Error {
     let mut cli = Cli::command();
     cli.build();
     let command = cli.find_subcommand_mut(name).expect("the caller names itself");

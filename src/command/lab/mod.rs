@@ -32,9 +32,9 @@ use helloop::limits::{DRAIN_TIMEOUT, Limits};
 use helloop::server::{Attached, Server};
 
 use super::{logging, usage};
-use crate::addresses;
-use crate::run::{Companion, Outcome, Plan, Turns, run_service};
-use crate::stderr::StandardError;
+use crate::command::addresses;
+use crate::command::run::{Companion, Outcome, Plan, Turns, run_service};
+use crate::command::stderr::StandardError;
 use lessons::Lessons;
 use link::Link;
 use server::{Facts, Running};

@@ -10,7 +10,7 @@ use helloop::event_loop::Handle;
 use serde_json::Value;
 
 use super::{logging, usage};
-use crate::run::complain;
+use crate::command::run::complain;
 use page::page;
 
 mod page;

@@ -17,8 +17,8 @@ use helloop::server::{Attached, BindError, Builder, Report, Server, Service};
 use helloop::signals::{SIGINT, on_signals};
 use helloop::watch::SlowCallbacks;
 
-use crate::addresses;
-use crate::loops::{Everybody, Others, divide, log_report};
+use crate::command::addresses;
+use crate::command::loops::{Everybody, Others, divide, log_report};
 
 #[cfg_attr(not(feature = "cli"), path = "run/no_inquiry.rs")]
 mod inquiry;

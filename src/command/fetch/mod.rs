@@ -36,7 +36,7 @@ use super::file_id::FileId;
 use super::tracing::Tracing;
 use super::units::{PositiveSpan, Size};
 use super::{explain, logging, usage};
-use crate::run::{complain, raise_descriptor_limit, signals_that_drain};
+use crate::command::run::{complain, raise_descriptor_limit, signals_that_drain};
 use batch::{Batch, End, Note, Why, put};
 use input::Input;
 use output::Output;

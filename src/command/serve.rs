@@ -18,11 +18,11 @@ use super::limits::LimitArguments;
 use super::tracing::Tracing;
 use super::units::{Size, Span};
 use super::{explain, logging, usage};
-use crate::addresses;
-use crate::line_writer::{LineWriter, Losses, standard_output};
-use crate::loops::LOOPS_MAX;
-use crate::run::{Outcome, Plan, run};
-use crate::stderr::StandardError;
+use crate::command::addresses;
+use crate::command::line_writer::{LineWriter, Losses, standard_output};
+use crate::command::loops::LOOPS_MAX;
+use crate::command::run::{Outcome, Plan, run};
+use crate::command::stderr::StandardError;
 
 const AFTER_HELP: &str = "\
 Each option but -v can be set by its environment variable, too; the command line wins. A variable

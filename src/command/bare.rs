@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use helloop::limits::{DRAIN_TIMEOUT, Limits};
 use helloop::server::Server;
 
-use crate::addresses;
-use crate::loops::LOOPS_MAX;
-use crate::run::{Plan, complain, run};
-use crate::stderr::StandardError;
+use crate::command::addresses;
+use crate::command::loops::LOOPS_MAX;
+use crate::command::run::{Plan, complain, run};
+use crate::command::stderr::StandardError;
 
 mod logger;
 

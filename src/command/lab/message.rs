@@ -12,7 +12,7 @@ use super::listings;
 use super::pages::{Kind, Message};
 use super::server::Facts;
 use super::snapshot::Snapshot;
-use crate::cli::trace::json;
+use crate::command::trace::json;
 
 fn message(name: &str, kind: Kind, events: u64, data: &str) -> Message {
     // JSON has no line feeds of its own.

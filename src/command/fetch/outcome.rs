@@ -8,7 +8,7 @@ use helloop::http::Status;
 
 use super::address::Address;
 use super::characters::Count;
-use crate::cli::json::Object;
+use crate::command::json::Object;
 
 /// What became of one URL.
 #[derive(Debug)]

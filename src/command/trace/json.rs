@@ -15,7 +15,7 @@ use helloop::observe::{Cause, Event, Excerpt, Flow, Kind, Operation, Timeout, Va
 use helloop::world::{Readiness, Time};
 use serde_json::{Map, Value as Json};
 
-use crate::cli::json::write_text;
+use crate::command::json::write_text;
 
 /// Appends the object of an event, without a line feed. With `text`, its sentence comes last.
 pub(crate) fn write(at: Time, event: &Event, text: bool, out: &mut String) {

@@ -8,7 +8,7 @@ use helloop::coroutine::Executor;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::report::{Line, Tally};
-use crate::line_writer::standard_output;
+use crate::command::line_writer::standard_output;
 
 /// What the bar shows: itself, and `12/100 done, 1 failed, 3s`.
 const TEMPLATE: &str = "{bar:32} {pos}/{len} done{msg}, {elapsed}";

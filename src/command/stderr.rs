@@ -11,7 +11,7 @@ use std::thread;
 
 use helloop::PrintableLines;
 
-use crate::line_writer::{LineWriter, Losses};
+use crate::command::line_writer::{LineWriter, Losses};
 
 /// Standard error. Dropping it writes what is left, also when the program panics.
 pub(crate) struct StandardError {

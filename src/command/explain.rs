@@ -14,7 +14,7 @@ use helloop::observe::{Narrator, Observer, Palette};
 use super::file_id::FileId;
 use super::trace::input::Input;
 use super::{compare, usage};
-use crate::run::complain;
+use crate::command::run::complain;
 
 const AFTER_HELP: &str = "\
 With two files it says where they first differ, and what led there. Times are ignored, and in which

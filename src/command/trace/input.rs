@@ -9,7 +9,7 @@ use helloop::observe::Event;
 use helloop::observe::trace::{MAGIC, Reader, Record};
 
 use super::json;
-use crate::cli::file_id::FileId;
+use crate::command::file_id::FileId;
 
 /// Bytes of a line of JSON. At the limit: an error. An event has a few hundred.
 const LINE_BYTES_MAX: u64 = 64 * 1024;

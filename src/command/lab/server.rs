@@ -27,7 +27,7 @@ use super::message;
 use super::page::PAGE;
 use super::pages::{Message, Open, Pages};
 use super::traffic::Traffic;
-use crate::run::signals_that_drain;
+use crate::command::run::signals_that_drain;
 
 /// Time between two batches of news for the pages.
 const NEWS_INTERVAL: Duration = Duration::from_millis(40);
@@ -379,8 +379,8 @@ fn no_store(response: &mut Response) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::lab::link::{Going, Held, Until};
-    use crate::cli::lab::snapshot::{Counts, Snapshot};
+    use crate::command::lab::link::{Going, Held, Until};
+    use crate::command::lab::snapshot::{Counts, Snapshot};
     use helloop::observe::Timeout;
     use helloop::world::sim::{Peer, Sim};
     use std::time::Instant;

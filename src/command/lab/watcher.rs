@@ -18,7 +18,7 @@ use helloop::world::Time;
 
 use super::link::{Going, Held, Link, Orders, Unit, Until};
 use super::snapshot::{Counts, Snapshot};
-use crate::run::Turns;
+use crate::command::run::Turns;
 
 /// Events that are handed over together while the loop is busy.
 const BATCH_EVENTS: usize = 64;

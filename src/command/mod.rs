@@ -1,0 +1,57 @@
+//! The command `helloop`: one file or folder for each subcommand, and what they share.
+//!
+//! Without the feature `cli` there is one subcommand, in [`bare`].
+
+// What serves, with the command line and without it.
+mod run;
+mod loops;
+mod addresses;
+mod stderr;
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "some of it is for the access log"))]
+mod line_writer;
+
+#[cfg(not(feature = "cli"))]
+mod bare;
+
+// What was typed.
+#[cfg(feature = "cli")]
+mod arguments;
+#[cfg(feature = "cli")]
+mod limits;
+#[cfg(feature = "cli")]
+mod units;
+
+// The subcommands.
+#[cfg(feature = "cli")]
+mod serve;
+#[cfg(feature = "cli")]
+mod fetch;
+#[cfg(feature = "cli")]
+mod lab;
+#[cfg(feature = "cli")]
+mod trace;
+#[cfg(feature = "cli")]
+mod explain;
+#[cfg(feature = "cli")]
+mod ps;
+
+// What several of them need.
+#[cfg(feature = "cli")]
+mod access_log;
+#[cfg(feature = "cli")]
+mod compare;
+#[cfg(feature = "cli")]
+mod file_id;
+#[cfg(feature = "cli")]
+mod json;
+#[cfg(feature = "cli")]
+mod logging;
+#[cfg(feature = "cli")]
+mod tracing;
+
+#[cfg(feature = "cli")]
+pub(crate) use arguments::main;
+#[cfg(feature = "cli")]
+use arguments::usage;
+#[cfg(not(feature = "cli"))]
+pub(crate) use bare::main;

@@ -1,0 +1,8 @@
+//! Traces in both forms.
+
+#[path = "../../../src/command/trace/convert.rs"]
+pub(crate) mod convert;
+#[path = "../../../src/command/trace/input.rs"]
+pub(crate) mod input;
+#[path = "../../../src/command/trace/json.rs"]
+pub(crate) mod json;
