@@ -95,8 +95,9 @@ impl<S> Source<S> {
     ) -> io::Result<SourceId> {
         let id = {
             let state = &mut *handle.shared.state.borrow_mut();
+            let interest = Readiness::empty();
             let slot =
-                SourceSlot { readiness, interest: Readiness::empty(), is_shared: false, owner };
+                SourceSlot { readiness, interest, is_reported: false, is_shared: false, owner };
             let id = state.sources.insert(slot);
             if let Err(error) = state.world.register(pollable, id) {
                 state.sources.remove(id);
@@ -129,7 +130,16 @@ impl<S> Source<S> {
     /// Forgets what is known: the next operation asks the kernel. For a last look before a
     /// deadline is enforced, when readiness may wait behind many other events.
     pub fn assume_ready(&self) {
-        self.with_slot(|slot| slot.readiness |= Readiness::READABLE | Readiness::WRITABLE);
+        self.with_slot(|slot| {
+            slot.readiness |= Readiness::READABLE | Readiness::WRITABLE;
+            slot.is_reported = false;
+        });
+    }
+
+    /// True once the world has reported the source. Before, a read is made on a guess, and one that
+    /// came back short may have ended at the mark of urgent data of which the report is yet to come.
+    pub fn was_reported(&self) -> bool {
+        self.with_slot(|slot| slot.is_reported).unwrap_or_default()
     }
 
     /// The name under which the loop knows it.

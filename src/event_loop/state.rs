@@ -62,9 +62,12 @@ pub(super) struct SourceSlot {
     /// report now and then that interests nobody: it sets its bit, queues nobody, and
     /// [`want`](super::Source::want) finds it later.
     pub(super) interest: Readiness,
-    /// Who is queued.
+    /// The world has spoken of it at least once, so what `readiness` says is no guess, and urgent data that had
+    /// come by then are known of.
+    pub(super) is_reported: bool,
     /// Another task than the owner waits for `WRITABLE`: the one in [`State::writers`].
     pub(super) is_shared: bool,
+    /// Who is queued.
     pub(super) owner: TaskId,
 }
 

@@ -79,6 +79,7 @@ impl EventLoop {
                 // One that was closed since it was reported: its id finds nobody.
                 let Some(slot) = state.sources.get_mut(source) else { continue };
                 slot.readiness |= readiness;
+                slot.is_reported = true;
                 (slot.owner, slot.cause(), slot.is_shared)
             };
             shared.watch.tell(|| Event::Ready { source, readiness });

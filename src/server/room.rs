@@ -247,10 +247,14 @@ impl Rings {
         self.link(seat, last, ring);
     }
 
+    /// As [`unlink`](Rings::unlink) and [`link_last`](Rings::link_last), but every request does it.
     fn move_last(&mut self, seat: u32, ring: u32) {
-        if self.at(ring).before != seat {
-            self.unlink(seat);
-            self.link_last(seat, ring);
+        let last = self.at(ring).before;
+        if last != seat {
+            let Entry { before, behind, .. } = *self.at(seat);
+            self.at(before).behind = behind;
+            self.at(behind).before = before;
+            self.link(seat, last, ring);
         }
     }
 }

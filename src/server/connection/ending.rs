@@ -3,11 +3,11 @@
 use std::io;
 
 use super::{Connection, Next, State};
-use crate::event_loop::{Context, Flow};
+use crate::event_loop::{Context, Flow, Source};
 use crate::http::Reason;
 use crate::observe::Event;
 use crate::server::Service;
-use crate::world::Readiness;
+use crate::world::{Readiness, Stream};
 
 impl<S: Service> Connection<S> {
     /// An orderly end: half-close, then read until the peer has closed too.
@@ -21,7 +21,7 @@ impl<S: Service> Connection<S> {
             // All of it is written: now the end says so.
             self.source.socket().abort_on_close(false);
         }
-        let lingers = must_linger(reason, self.eof, came_whole, self.source.readiness());
+        let lingers = must_linger(reason, self.eof, came_whole, &self.source);
         if !lingers || self.source.shut_write().is_err() {
             return self.end(reason, cx);
         }
@@ -71,17 +71,22 @@ impl<S: Service> Connection<S> {
     }
 }
 
-/// Whether unread input could turn into a reset. `came_whole`: see [`Behind`](super::Behind). Where a peer of which all was read said
-/// itself that this was its last request, nothing is left that could, and a close at once saves two
-/// system calls of seven, and a turn. Who sends more after such words, which RFC 9112 section 9.6
-/// forbids, is reset.
+/// Whether unread input could turn into a reset. `came_whole`: see [`Behind`](super::Behind).
+///
+/// Where a peer of which everything was read said itself that this was its last request, nothing is
+/// left that could, and a close at once saves two system calls of seven, and a turn. A peer that
+/// sends more after such words, which RFC 9112 section 9.6 forbids, is reset. Everything was read if
+/// the last read came back short, and the world had reported the source by then: before, nobody
+/// knows whether the read ended at urgent data with more after them. (A new connection's request is
+/// reported in the turn of its first read, as a rule; so this costs nothing.)
 pub(super) fn must_linger(
     reason: Reason,
     eof: bool,
     came_whole: bool,
-    readiness: Readiness,
+    source: &Source<Stream>,
 ) -> bool {
-    let has_all = came_whole && !readiness.contains(Readiness::READABLE);
+    let is_emptied = source.was_reported() && !source.readiness().contains(Readiness::READABLE);
+    let has_all = came_whole && is_emptied;
     reason.lingers() && !eof && !(has_all && reason.is_peers_wish())
 }
 

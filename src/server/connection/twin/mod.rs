@@ -249,8 +249,7 @@ impl<S: Service> Line<S> {
             // All of it is written: now the end says so.
             self.source.borrow().socket().abort_on_close(false);
         }
-        let readiness = self.source.borrow().readiness();
-        let lingers = must_linger(reason, self.eof.get(), came_whole, readiness);
+        let lingers = must_linger(reason, self.eof.get(), came_whole, &self.source.borrow());
         if !lingers || self.source.borrow_mut().shut_write().is_err() {
             return Err(self.end(reason));
         }
