@@ -31,8 +31,8 @@ use self::later::Later;
 use self::refusal::refuse_body;
 use super::chunked::{Decoder, Progress};
 use super::encode::CONTINUE;
-use super::framing::{Directives, Expectation, Framing};
-use super::head::LineCheck;
+use super::framing::{Expectation, Framing};
+use super::head::{Head, LineCheck};
 use super::{Error, Reason, Request, Response, Status};
 use crate::limits::Limits;
 use std::net::SocketAddr;
@@ -303,16 +303,10 @@ impl Exchange {
                 let reason = desk.refuse(None, check.is_head(), error);
                 self.close_answered(reason);
             }
-            Ok(Some(head)) => {
-                let check = std::mem::take(check);
+            Ok(Some(mut head)) => {
+                *check = LineCheck::default();
                 *input = &input[head.bytes.len()..];
-                head.with_request(|request| match request {
-                    Ok(request) => self.begin(request, check, head.bytes, input, eof, desk),
-                    Err(error) => {
-                        let reason = desk.refuse(None, check.is_head(), error);
-                        self.close_answered(reason);
-                    }
-                });
+                self.begin(&mut head, input, eof, desk);
             }
         }
         Step::Onward
@@ -321,15 +315,14 @@ impl Exchange {
     /// A head is complete: finds the body, and answers at once if that is whole.
     fn begin<H: Handler>(
         &mut self,
-        request: &mut Request<'_>,
-        check: LineCheck,
-        head: &[u8],
+        head: &mut Head<'_>,
         input: &mut &[u8],
         eof: bool,
         desk: &mut Desk<'_, H>,
     ) {
+        let Head { bytes: head, request, directives } = head;
         request.peer = desk.handler.peer();
-        let directives = match Directives::read(request) {
+        let directives = match *directives {
             Ok(directives) => directives,
             Err(error) => return self.refuse_request(request, error, desk),
         };
@@ -340,7 +333,7 @@ impl Exchange {
                 if is_expected_in_vain {
                     return self.decline(request, Error::Expectation, persistence, desk);
                 }
-                let asked = Asked { head, check, persistence, unread: None };
+                let asked = Asked { head, persistence, unread: None };
                 return self.respond(request, &asked, desk);
             }
             // The peer may now send its body or not: nobody knows what comes next.
@@ -358,7 +351,7 @@ impl Exchange {
             let body = if policy == BodyPolicy::Collect { content } else { b"" };
             let request = Request { body, ..*request };
             let persistence = directives.persistence;
-            let asked = Asked { head, check, persistence, unread: None };
+            let asked = Asked { head, persistence, unread: None };
             return self.respond(&request, &asked, desk);
         }
         let is_waiting = directives.expectation == Expectation::Continue;
@@ -367,7 +360,6 @@ impl Exchange {
         }
         self.state = State::Body(Box::new(Body {
             head: head.to_vec(),
-            check,
             persistence: directives.persistence,
             policy,
             is_answer_due: is_waiting && policy == BodyPolicy::Discard,
@@ -391,8 +383,8 @@ impl Exchange {
             }
             Ok(progress) => {
                 let unread = (progress == Progress::More).then_some(Reason::UnreadBody);
-                let Body { head, check, persistence, .. } = &*body;
-                let asked = Asked { head, check: *check, persistence: *persistence, unread };
+                let Body { head, persistence, .. } = &*body;
+                let asked = Asked { head, persistence: *persistence, unread };
                 body.with_request(desk.handler.peer(), |request| {
                     self.respond(request, &asked, desk);
                 });

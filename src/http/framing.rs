@@ -2,7 +2,7 @@
 
 use super::grammar::{elements, is_token, trim};
 use super::target::is_authority;
-use super::{Error, Request, Version};
+use super::{Error, Version};
 
 /// How the fields of a message delimit its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,33 +101,6 @@ fn framing(
     }
 }
 
-impl Directives {
-    /// Reads the directives of `request`, whose body is not looked at.
-    ///
-    /// # Errors
-    /// Those about `Host`, `Content-Length` and `Transfer-Encoding`; and [`Error::Connect`], whose
-    /// framing no server without tunnels can honour.
-    pub(super) fn read(request: &Request<'_>) -> Result<Directives, Error> {
-        let mut found = Found::default();
-        for (name, value) in request.headers().iter() {
-            found.field(name, value)?;
-        }
-        let version = request.version();
-        if version == Version::Http11 && !found.host {
-            return Err(Error::HostMissing);
-        }
-        if request.method() == "CONNECT" {
-            return Err(Error::Connect);
-        }
-        let framing = framing(found.codings()?, found.content_length, version)?;
-        let expectation = match version {
-            Version::Http10 => Expectation::None,
-            Version::Http11 => found.expectation(),
-        };
-        Ok(Directives { framing, persistence: found.persistence(version), expectation })
-    }
-}
-
 impl ReplyDirectives {
     /// Reads the directives of a reply with these fields. `status`: `None` for an interim reply;
     /// `is_head`: to a HEAD request.
@@ -140,7 +113,7 @@ impl ReplyDirectives {
         status: Option<u16>,
         is_head: bool,
     ) -> Result<ReplyDirectives, Error> {
-        let mut found = Found::default();
+        let mut found = Steering::default();
         for (name, value) in fields {
             found.message_field(name, value)?;
         }
@@ -165,9 +138,9 @@ fn reply_framing(is_bodiless: bool, announced: Framing) -> ReplyFraming {
     }
 }
 
-/// What has been found in the fields so far, all lines of one name taken together.
-#[derive(Default)]
-struct Found {
+/// What steers the connection in the fields so far, all lines of one name taken together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Steering {
     host: bool,
     content_length: Option<u64>,
     /// There is a `Transfer-Encoding`, perhaps an empty one.
@@ -181,15 +154,38 @@ struct Found {
     expects_other: bool,
 }
 
-impl Found {
-    /// A field of a request.
-    fn field(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
+impl Steering {
+    /// Takes a field of a request.
+    ///
+    /// # Errors
+    /// Those about `Host`, `Content-Length` and `Transfer-Encoding`.
+    pub(super) fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
         // The length first: it tells most names apart without looking at their bytes.
         match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => self.host(value),
-            6 if name.eq_ignore_ascii_case("expect") => self.expect(value),
-            _ => self.message_field(name.as_bytes(), value),
+            4 if name.eq_ignore_ascii_case(b"host") => self.host(value),
+            6 if name.eq_ignore_ascii_case(b"expect") => self.expect(value),
+            _ => self.message_field(name, value),
         }
+    }
+
+    /// What all fields of a request come to.
+    ///
+    /// # Errors
+    /// What is missing, or does not go together; and [`Error::Connect`], whose framing no server without tunnels
+    /// can honour.
+    pub(super) fn directives(&self, method: &str, version: Version) -> Result<Directives, Error> {
+        if version == Version::Http11 && !self.host {
+            return Err(Error::HostMissing);
+        }
+        if method == "CONNECT" {
+            return Err(Error::Connect);
+        }
+        let framing = framing(self.codings()?, self.content_length, version)?;
+        let expectation = match version {
+            Version::Http10 => Expectation::None,
+            Version::Http11 => self.expectation(),
+        };
+        Ok(Directives { framing, persistence: self.persistence(version), expectation })
     }
 
     /// A field of a request or a reply.
@@ -291,18 +287,16 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Headers;
     use super::*;
 
     /// The directives of a request with these field lines (`name: value`, one per line).
     fn read(version: Version, lines: &str) -> Result<Directives, Error> {
-        let fields: Vec<httparse::Header<'_>> = lines
-            .split_terminator('\n')
-            .map(|line| line.split_once(':').expect("a test field has a colon"))
-            .map(|(name, value)| httparse::Header { name, value: trim(value.as_bytes()) })
-            .collect();
-        let request = Request::new("POST", "/").expect("a good target");
-        Directives::read(&Request { version, headers: Headers { fields: &fields }, ..request })
+        let mut steering = Steering::default();
+        for line in lines.split_terminator('\n') {
+            let (name, value) = line.split_once(':').expect("a test field has a colon");
+            steering.field(name.as_bytes(), trim(value.as_bytes()))?;
+        }
+        steering.directives("POST", version)
     }
 
     /// The framing of an HTTP/1.1 request with a good `Host` and these lines.

@@ -34,6 +34,28 @@ pub(crate) const fn is_field_value_byte(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
 
+/// How many bytes at the beginning are visible, a space, or above ASCII: a field value up to its first tab, its end,
+/// or what it must not have.
+///
+/// Eight at a time. A byte below 0x20 borrows in the first subtraction, one that is 0x7f in the second; a borrow
+/// marks the bytes above it falsely, but never one below, and the lowest mark is what is asked for.
+pub(crate) fn text_bytes(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    let (words, rest) = bytes.as_chunks();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let delete = word ^ (0x7f * ONES);
+        let below = word.wrapping_sub(0x20 * ONES) & !word;
+        let marks = (below | (delete.wrapping_sub(ONES) & !delete)) & (0x80 * ONES);
+        if marks != 0 {
+            return 8 * index + marks.trailing_zeros() as usize / 8;
+        }
+    }
+    let is_other = |byte: &u8| matches!(byte, ..b' ' | 0x7f);
+    let tail = rest.iter().position(is_other).unwrap_or(rest.len());
+    bytes.len() - rest.len() + tail
+}
+
 /// `bytes` without spaces and tabs at either end (OWS, RFC 9110 section 5.6.3).
 ///
 /// Nothing else counts as white space: `trim` of the standard library would also take the vertical
@@ -97,6 +119,25 @@ mod tests {
         for bad in [&b""[..], b"a b", b"a:", b"a/b", b"(a)", b"\x16", b"\xff", b"a,", b"\"a\""] {
             assert!(!is_token(bad), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn text_ends_at_the_first_control_character_wherever_it_is() {
+        for length in 0..40 {
+            for at in 0..=length {
+                for byte in 0..=u8::MAX {
+                    let mut bytes = vec![b'a'; length];
+                    bytes.iter_mut().skip(at).for_each(|after| *after = 0xff);
+                    if let Some(place) = bytes.get_mut(at) {
+                        *place = byte;
+                    }
+                    let is_text = byte != b'\t' && is_field_value_byte(byte);
+                    let expected = if is_text { length } else { at };
+                    assert_eq!(text_bytes(&bytes), expected, "{byte:#x} at {at} of {length}");
+                }
+            }
+        }
+        assert_eq!(text_bytes(b"12345\r\0\0\x7f9"), 5);
     }
 
     #[test]

@@ -1,18 +1,20 @@
-//! The head of a request: our own check of its lines, in front of `httparse`. The field lines of a
-//! reply are checked by the same functions.
+//! The head of a request: when it is complete, what is wrong with it, and what it says. The field lines of a
+//! reply are read by the same functions.
 //!
-//! `httparse` takes a bare LF for a line end and skips any number of leading blank lines; who lets
-//! such things decide where a message ends can be smuggled through. So [`LineCheck`] walks over the
-//! lines first, remembers how far it came, and refuses at the first byte that cannot be. When the
-//! head is complete, `httparse` takes the field lines apart.
+//! Most heads come whole, and are read in one pass: [`read_fields`] takes the lines apart, checks every
+//! byte of them, and collects what steers the connection. A head that comes in parts, or is wrong, goes through
+//! [`LineCheck`] first, which remembers how far it came, looks for line ends only, and refuses at the first
+//! byte that cannot be; it is taken apart when it is complete.
 //!
 //! Every check fires at a position that the bytes before it determine, and no scan looks beyond the
 //! position of the limit: a head gets the same verdict whole or dripped.
 
-use super::grammar::is_token_byte;
+use super::framing::{Directives, Steering};
+use super::grammar::{is_token_byte, text_bytes, trim};
 use super::{Error, Headers, Request, Target, Version};
 use crate::limits::{FIELDS_MAX_CEILING, Limits};
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
+use std::iter;
 
 /// How far the lines of a head have been checked. Belongs to one head, which must begin at the same
 /// byte in every call, with its request line; `LineCheck::default()` has seen nothing.
@@ -46,16 +48,15 @@ enum Part {
     Fields,
 }
 
-/// A complete head, whose lines are checked.
-#[derive(Debug, PartialEq, Eq)]
+/// A complete head, every byte of which is checked.
+#[derive(Debug)]
 pub(super) struct Head<'a> {
     /// All of it, from the request line to the empty line.
     pub(super) bytes: &'a [u8],
-    line: RequestLine<'a>,
-    /// The field lines and the empty line.
-    lines: &'a [u8],
-    /// Field lines.
-    fields: u16,
+    /// With no body and no peer.
+    pub(super) request: Request<'a>,
+    /// What its fields say to the server itself, or what is wrong with that.
+    pub(super) directives: Result<Directives, Error>,
 }
 
 /// A request line taken apart.
@@ -109,12 +110,12 @@ impl LineCheck {
         Ok(())
     }
 
-    /// Checks what is new of `bytes`, which begin with the head. Gives the head when all of it is
+    /// Checks what is new of `bytes`, which begin with the head. Returns the head when all of it is
     /// there, its empty line included.
     ///
     /// # Errors
-    /// At the first byte that cannot be, or is one too many. Field lines are only looked at for
-    /// their ends and beginnings; the rest is left to [`Head::with_request`].
+    /// At the first byte that cannot be, or is one too many. Names and values of fields are looked at when the
+    /// head is complete.
     pub(super) fn scan<'a>(
         &mut self,
         bytes: &'a [u8],
@@ -124,35 +125,22 @@ impl LineCheck {
             self.scanned as usize <= bytes.len(),
             "what was left must be presented again"
         );
-        let line = match self.part {
-            Part::Fields => None,
-            _ => match self.scan_request_line(bytes, limits)? {
-                None => return Ok(None),
-                line => line,
-            },
-        };
-        let Some(end) = self.scan_fields(bytes, limits)? else { return Ok(None) };
-        let head = &bytes[..end];
-        // Most heads come whole, and their line has just been taken apart.
-        match line {
-            Some(line) => Ok(Some(self.head_of(head, line))),
-            None => self.head(head).map(Some),
+        if self.part < Part::Fields {
+            let is_new = self.scanned == 0;
+            let Some(line) = self.scan_request_line(bytes, limits)? else { return Ok(None) };
+            if is_new {
+                let window = window(bytes, limits.head_bytes_max);
+                let from = self.request_line_end as usize;
+                if let Some(lines) = window.get(from..)
+                    && let Ok(Some(fields)) = read_fields(lines, fields_max(limits))
+                {
+                    return Ok(Some(Head::new(&bytes[..from + fields.length], line, &fields)));
+                }
+                // Not all of it is here, or something is wrong. What, and at which byte, is found line by line.
+            }
         }
-    }
-
-    /// The head that was found complete, and kept: exactly its bytes.
-    ///
-    /// # Errors
-    /// None, if they are.
-    pub(super) fn head<'a>(&self, bytes: &'a [u8]) -> Result<Head<'a>, Error> {
-        let line = self.request_line(&bytes[..self.request_line_end as usize])?;
-        Ok(self.head_of(bytes, line))
-    }
-
-    fn head_of<'a>(&self, bytes: &'a [u8], line: RequestLine<'a>) -> Head<'a> {
-        debug_assert!(self.part == Part::Fields && bytes.ends_with(b"\r\n"), "a complete head");
-        let lines = &bytes[self.request_line_end as usize..];
-        Head { bytes, line, lines, fields: self.fields }
+        let Some(end) = self.scan_fields(bytes, limits)? else { return Ok(None) };
+        Head::parse(&bytes[..end]).map(Some)
     }
 
     /// Whether any byte of the request line has been seen.
@@ -182,7 +170,7 @@ impl LineCheck {
             match line_end(window, self.scanned as usize)? {
                 LineEnd::NotBefore(scanned) => self.scanned = position(scanned),
                 LineEnd::At(end) => {
-                    let line = self.request_line(&bytes[..end])?;
+                    let line = RequestLine::parse(&bytes[..end], self.method_end as usize)?;
                     self.request_line_end = position(end);
                     self.scanned = self.request_line_end;
                     self.part = Part::Fields;
@@ -220,7 +208,7 @@ impl LineCheck {
         let end = scan_field_lines(
             bytes,
             window.len(),
-            limits.fields_max,
+            fields_max(limits),
             Folding::Refused,
             &mut self.scanned,
             &mut self.fields,
@@ -228,46 +216,29 @@ impl LineCheck {
         let is_full = window.len() == limits.head_bytes_max;
         if end.is_none() && is_full { Err(Error::HeadTooLong) } else { Ok(end) }
     }
-
-    fn request_line<'a>(&self, line: &'a [u8]) -> Result<RequestLine<'a>, Error> {
-        RequestLine::parse(line, self.method_end as usize)
-    }
 }
 
-impl Head<'_> {
-    /// Takes the field lines apart and shows the request to `show`, with no body and no peer.
+impl<'a> Head<'a> {
+    /// Takes a head apart: exactly its bytes, whose lines are known to be ended and the first to be good.
     ///
-    /// Two sizes of field array, because a small head should not pay for clearing a large one.
-    pub(super) fn with_request<R>(
-        &self,
-        show: impl FnOnce(Result<&mut Request<'_>, Error>) -> R,
-    ) -> R {
-        if usize::from(self.fields) <= FIELDS_FEW {
-            let mut fields = [httparse::EMPTY_HEADER; FIELDS_FEW];
-            show(request(self.line, self.lines, &mut fields).as_mut().map_err(|error| *error))
-        } else {
-            self.with_request_of_many_fields(show)
-        }
+    /// # Errors
+    /// Those of names and values in the field lines.
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Head<'a>, Error> {
+        let line_end = memchr(b'\n', bytes).map_or(0, |at| at + 1);
+        let method_bytes = memchr(b' ', bytes).unwrap_or(0);
+        let line = RequestLine::parse(&bytes[..line_end], method_bytes)?;
+        let fields = read_fields(&bytes[line_end..], usize::MAX)?;
+        Ok(Head::new(bytes, line, &fields.expect("a head that is complete has an empty line")))
     }
 
-    #[inline(never)]
-    fn with_request_of_many_fields<R>(
-        &self,
-        show: impl FnOnce(Result<&mut Request<'_>, Error>) -> R,
-    ) -> R {
-        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX_CEILING];
-        show(request(self.line, self.lines, &mut fields).as_mut().map_err(|error| *error))
+    fn new(bytes: &'a [u8], line: RequestLine<'a>, fields: &Fields<'a>) -> Head<'a> {
+        let RequestLine { method, target_text, target, version } = line;
+        let headers = fields.headers;
+        let request =
+            Request { method, target_text, target, version, headers, body: b"", peer: None };
+        let directives = fields.steering.and_then(|steering| steering.directives(method, version));
+        Head { bytes, request, directives }
     }
-}
-
-fn request<'a>(
-    line: RequestLine<'a>,
-    lines: &'a [u8],
-    fields: &'a mut [httparse::Header<'a>],
-) -> Result<Request<'a>, Error> {
-    let RequestLine { method, target_text, target, version } = line;
-    let headers = Headers { fields: parse_fields(lines, fields)? };
-    Ok(Request { method, target_text, target, version, headers, body: b"", peer: None })
 }
 
 impl<'a> RequestLine<'a> {
@@ -309,12 +280,13 @@ fn method_text(method: &[u8]) -> Result<&str, Error> {
     }
 }
 
-/// Fields that the small array holds. Browsers send 10 to 15.
-const FIELDS_FEW: usize = 16;
-
 /// The bytes that a limit lets us look at.
 fn window(bytes: &[u8], bytes_max: usize) -> &[u8] {
     &bytes[..bytes.len().min(bytes_max).min(u32::MAX as usize)]
+}
+
+fn fields_max(limits: &Limits) -> usize {
+    limits.fields_max.min(FIELDS_MAX_CEILING)
 }
 
 /// A request line is part of its head, whatever `Limits::check` has been told.
@@ -355,7 +327,7 @@ pub(super) fn scan_field_lines(
                 return Ok(None);
             }
         }
-        if usize::from(*fields) >= fields_max.min(FIELDS_MAX_CEILING) {
+        if usize::from(*fields) >= fields_max {
             return Err(Error::TooManyFields);
         }
         *fields += 1;
@@ -376,18 +348,84 @@ pub(super) fn line_end(window: &[u8], from: usize) -> Result<LineEnd, Error> {
     }
 }
 
-/// `lines` are the field lines and the empty line.
-pub(super) fn parse_fields<'a>(
-    lines: &'a [u8],
-    fields: &'a mut [httparse::Header<'a>],
-) -> Result<&'a [httparse::Header<'a>], Error> {
-    match httparse::parse_headers(lines, fields) {
-        Ok(httparse::Status::Complete((consumed, fields))) if consumed == lines.len() => Ok(fields),
-        Ok(_) => Err(Error::FieldName),
-        Err(httparse::Error::HeaderValue | httparse::Error::NewLine) => Err(Error::FieldValue),
-        Err(httparse::Error::TooManyHeaders) => Err(Error::TooManyFields),
-        Err(_) => Err(Error::FieldName),
+/// The good field lines of a complete head.
+struct Fields<'a> {
+    headers: Headers<'a>,
+    steering: Result<Steering, Error>,
+    /// Bytes of the lines and the empty line.
+    length: usize,
+}
+
+/// Takes field lines apart up to the empty line. `None` if that is not there, or more than `fields_max` lines are.
+///
+/// # Errors
+/// Those of names and values. The ends of lines are not told apart: whatever else is wrong is one of these two.
+fn read_fields(bytes: &[u8], fields_max: usize) -> Result<Option<Fields<'_>>, Error> {
+    let (mut steering, mut count, mut rest) = (Ok(Steering::default()), 0, bytes);
+    loop {
+        if rest.starts_with(b"\r\n") {
+            let lines = &bytes[..bytes.len() - rest.len()];
+            let length = lines.len() + 2;
+            return Ok(Some(Fields { headers: Headers { lines, count }, steering, length }));
+        }
+        let Some((name, value, after)) = field_line(rest)? else { return Ok(None) };
+        if count == fields_max {
+            return Ok(None);
+        }
+        (count, rest) = (count + 1, after);
+        // The first field that says something impossible decides; the lines behind it must be lines all the same.
+        if let Ok(found) = &mut steering
+            && let Err(error) = found.field(name, value)
+        {
+            steering = Err(error);
+        }
     }
+}
+
+/// Whether these are good field lines, and the empty line behind them.
+pub(super) fn check_fields(mut lines: &[u8]) -> Result<(), Error> {
+    while !lines.starts_with(b"\r\n") {
+        let (_, _, after) = field_line(lines)?.ok_or(Error::FieldName)?;
+        lines = after;
+    }
+    Ok(())
+}
+
+/// Takes `name ":" OWS value OWS CRLF` apart; gives name, value and what is behind. `None`: it has no end.
+fn field_line(bytes: &[u8]) -> Result<Option<(&[u8], &[u8], &[u8])>, Error> {
+    let Some(name_bytes) = bytes.iter().position(|byte| !is_token_byte(*byte)) else {
+        return Ok(None);
+    };
+    let (name, rest) = bytes.split_at(name_bytes);
+    if name.is_empty() || rest[0] != b':' {
+        return Err(Error::FieldName);
+    }
+    let mut value_end = 1;
+    loop {
+        value_end += text_bytes(&rest[value_end..]);
+        match &rest[value_end..] {
+            [b'\r', b'\n', after @ ..] => {
+                return Ok(Some((name, trim(&rest[1..value_end]), after)));
+            }
+            [b'\t', ..] => value_end += 1,
+            [] | [b'\r'] => return Ok(None),
+            _ => return Err(Error::FieldValue),
+        }
+    }
+}
+
+/// The names and values in good field lines. Whoever looks at a field of a message does it here, so that all see
+/// the same.
+pub(super) fn fields<'a>(
+    mut lines: &'a [u8],
+) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+    iter::from_fn(move || {
+        let (line, rest) = lines.split_at(memchr(b'\n', lines)? + 1);
+        lines = rest;
+        let colon = memchr(b':', line).expect("a field line has a colon");
+        let value = line[colon + 1..].strip_suffix(b"\r\n").expect("a line ends with CRLF");
+        Some((&line[..colon], trim(value)))
+    })
 }
 
 /// A position in a window, which is kept within 32 bits ([`window`]).
@@ -410,20 +448,25 @@ mod tests {
         let mut check = beginning();
         let head = check.scan(bytes, &Limits::default())?.expect("complete");
         assert_eq!(head.bytes, bytes);
-        head.with_request(|request| {
-            let line = |(name, value): (&str, &[u8])| format!("{name}={}", value.escape_ascii());
-            Ok(request?.headers().iter().map(line).collect())
-        })
+        let line = |(name, value): (&str, &[u8])| format!("{name}={}", value.escape_ascii());
+        Ok(head.request.headers().iter().map(line).collect())
     }
 
     #[test]
     fn httparse_and_our_grammar_agree_about_every_byte() {
+        let theirs = |bytes: &[u8]| {
+            let lines = &bytes[b"GET / HTTP/1.1\r\n".len()..];
+            let mut fields = [httparse::EMPTY_HEADER; 4];
+            matches!(httparse::parse_headers(lines, &mut fields), Ok(found) if found.is_complete())
+        };
         for byte in 0..=u8::MAX {
             let name = [b"GET / HTTP/1.1\r\nA", &[byte][..], b"B: c\r\n\r\n"].concat();
             let is_name = is_token_byte(byte) || byte == b':';
             assert_eq!(fields(&name).is_ok(), is_name, "{byte:#x} in a name");
+            assert_eq!(theirs(&name), is_name, "{byte:#x} in a name");
             let value = [b"GET / HTTP/1.1\r\nA: b", &[byte][..], b"c\r\n\r\n"].concat();
             assert_eq!(fields(&value).is_ok(), is_field_value_byte(byte), "{byte:#x} in a value");
+            assert_eq!(theirs(&value), is_field_value_byte(byte), "{byte:#x} in a value");
         }
     }
 
@@ -438,12 +481,11 @@ mod tests {
         let head = b"GET /abc HTTP/1.1\r\nHost: a\r\nA: b\r\n\r\n";
         let mut check = beginning();
         for seen in 1..head.len() {
-            assert_eq!(check.scan(&head[..seen], &Limits::default()), Ok(None));
+            assert!(matches!(check.scan(&head[..seen], &Limits::default()), Ok(None)));
             let waits_for_lf = head[seen - 1] == b'\r';
             assert_eq!(check.scanned as usize, seen - usize::from(waits_for_lf));
         }
         let found = check.scan(head, &Limits::default()).expect("a good head");
-        assert_eq!(found, Some(check.head(head).expect("the same")));
         assert_eq!(found.map(|found| found.bytes), Some(&head[..]));
     }
 
@@ -461,7 +503,7 @@ mod tests {
         assert_eq!((input, check.is_touched()), (&b"GET"[..], true));
         let (mut check, mut second) = (LineCheck::default(), &b"\r\n\r\n"[..]);
         assert_eq!(check.skip_empty_line(&mut second), Ok(()));
-        assert_eq!(check.scan(second, &Limits::default()), Err(Error::EmptyLines));
+        assert_eq!(check.scan(second, &Limits::default()).err(), Some(Error::EmptyLines));
         let mut bare = &b"\rGET"[..];
         assert_eq!(LineCheck::default().skip_empty_line(&mut bare), Err(Error::BareCr));
     }
@@ -490,10 +532,10 @@ mod tests {
         let small = Limits { head_bytes_max: 3, ..Limits::default() };
         for seen in 1..head.len() {
             let mut check = beginning();
-            assert_eq!(check.scan(&head[..seen], &Limits::default()), Ok(None));
-            let after = check.scan(&head[..seen], &small);
+            assert!(matches!(check.scan(&head[..seen], &Limits::default()), Ok(None)));
+            let after = check.scan(&head[..seen], &small).map(|head| head.is_some());
             let error = if seen < 24 { Error::RequestLineTooLong } else { Error::HeadTooLong };
-            assert_eq!(after, if seen < 3 { Ok(None) } else { Err(error) }, "{seen}");
+            assert_eq!(after, if seen < 3 { Ok(false) } else { Err(error) }, "{seen}");
         }
     }
 

@@ -202,7 +202,7 @@ impl Reply {
     /// A head is complete: an interim one is done with; behind the final one comes the body.
     fn judge(&mut self, check: &StatusCheck, head: &[u8]) -> Result<Option<ReplyHead>, ReplyError> {
         let (line, lines) = check.parse(head)?;
-        let fields = head::fields(&lines);
+        let fields = super::head::fields(&lines);
         let directives = ReplyDirectives::read(fields, line.version, line.status, self.is_head)?;
         let Some(status) = line.status else {
             self.skip(directives)?;

@@ -1,6 +1,8 @@
 //! What a service sees of a request.
 
+use super::head::fields;
 use super::{Error, Target};
+use std::fmt;
 use std::net::SocketAddr;
 
 /// A complete request, borrowed from the input: nothing is copied.
@@ -28,9 +30,13 @@ pub enum Version {
 }
 
 /// The header fields of a request, in the order in which they came. Names compare without case.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Headers<'a> {
-    pub(super) fields: &'a [httparse::Header<'a>],
+    /// Good field lines, each with its CRLF. They are taken apart when somebody looks: most services read one field
+    /// or none.
+    pub(super) lines: &'a [u8],
+    /// How many.
+    pub(super) count: usize,
 }
 
 impl<'a> Request<'a> {
@@ -46,7 +52,7 @@ impl<'a> Request<'a> {
             target_text: target,
             target: Target::parse(method, target)?,
             version: Version::Http11,
-            headers: Headers { fields: &[] },
+            headers: Headers { lines: b"", count: 0 },
             body: b"",
             peer: None,
         })
@@ -128,17 +134,26 @@ impl<'a> Headers<'a> {
 
     /// Names (as sent) and values of all fields, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
-        self.fields.iter().map(|field| (field.name, field.value))
+        fields(self.lines).map(|(name, value)| {
+            (str::from_utf8(name).expect("a field name is a token, thus ASCII"), value)
+        })
     }
 
     /// How many field lines there are.
     pub fn len(&self) -> usize {
-        self.fields.len()
+        self.count
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.fields.is_empty()
+        self.count == 0
+    }
+}
+
+impl fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = self.iter().map(|(name, value)| (name, value.escape_ascii().to_string()));
+        f.debug_map().entries(fields).finish()
     }
 }
 
@@ -156,13 +171,12 @@ mod tests {
 
     #[test]
     fn names_compare_without_case_and_order_is_kept() {
-        let fields = [("A", &b"1"[..]), ("b", b"\xff"), ("a", b"2")]
-            .map(|(name, value)| httparse::Header { name, value });
-        let headers = Headers { fields: &fields };
+        let headers = Headers { lines: b"A: 1\r\nb:\xff \r\na:2\r\n", count: 3 };
         assert_eq!(headers.get("a"), Some(&b"1"[..]));
         assert_eq!(headers.all("A").collect::<Vec<_>>(), [b"1", b"2"]);
         assert_eq!(headers.text("B"), None);
         assert_eq!((headers.len(), headers.is_empty()), (3, false));
         assert_eq!(headers.iter().last(), Some(("a", &b"2"[..])));
+        assert_eq!(format!("{headers:?}"), r#"{"A": "1", "b": "\\xff", "a": "2"}"#);
     }
 }

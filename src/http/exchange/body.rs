@@ -2,7 +2,7 @@
 
 use super::super::chunked::{Decoder, Progress};
 use super::super::framing::Persistence;
-use super::super::head::LineCheck;
+use super::super::head::Head;
 use super::super::{Error, Request};
 use super::BodyPolicy;
 use crate::limits::Limits;
@@ -13,8 +13,6 @@ use std::net::SocketAddr;
 pub(super) struct Body {
     /// The complete head, kept because the input that it came in is reused.
     pub(super) head: Vec<u8>,
-    /// The finished check of `head`.
-    pub(super) check: LineCheck,
     pub(super) persistence: Persistence,
     pub(super) policy: BodyPolicy,
     /// The peer waits for a final answer and not for us to read: see `BodyPolicy::Discard`.
@@ -78,10 +76,7 @@ impl Body {
         peer: Option<SocketAddr>,
         show: impl FnOnce(&Request<'_>) -> R,
     ) -> R {
-        let head = self.check.head(&self.head).expect("this head was found good");
-        head.with_request(|request| {
-            let request = request.expect("this head was parsed before its body began");
-            show(&Request { body: &self.content, peer, ..*request })
-        })
+        let head = Head::parse(&self.head).expect("this head was found good");
+        show(&Request { body: &self.content, peer, ..head.request })
     }
 }

@@ -2,7 +2,6 @@
 
 use super::super::encode::{Connection, encode, encode_head_of_pieces};
 use super::super::framing::Persistence;
-use super::super::head::LineCheck;
 use super::super::{Error, Reason, Request, Response, Status, Version};
 use super::later::{PieceFraming, Pieces};
 use super::{Answer, Handled, Handler};
@@ -11,8 +10,6 @@ use super::{Answer, Handled, Handler};
 pub(super) struct Asked<'a> {
     /// The complete head.
     pub(super) head: &'a [u8],
-    /// The finished check of `head`.
-    pub(super) check: LineCheck,
     pub(super) persistence: Persistence,
     /// Set if the body was not waited for.
     pub(super) unread: Option<Reason>,

@@ -1,7 +1,7 @@
 //! A request whose answer comes later, whole or in pieces.
 
 use super::super::framing::Persistence;
-use super::super::head::LineCheck;
+use super::super::head::Head;
 use super::super::{Reason, Request, Response, Status};
 use super::desk::{Asked, Desk};
 use super::{Answer, Exchange, Handled, Handler, State, Unframed, Want};
@@ -124,7 +124,6 @@ impl Exchange {
 pub(super) struct Later {
     /// The complete head, for whoever is told of the answer.
     head: Vec<u8>,
-    check: LineCheck,
     pub(super) persistence: Persistence,
     pub(super) unread: Option<Reason>,
     /// Set once the head of an answer in pieces is out.
@@ -157,7 +156,6 @@ impl Later {
     pub(super) fn new(asked: &Asked<'_>) -> Later {
         Later {
             head: asked.head.to_vec(),
-            check: asked.check,
             persistence: asked.persistence,
             unread: asked.unread,
             pieces: None,
@@ -170,11 +168,8 @@ impl Later {
         peer: Option<SocketAddr>,
         show: impl FnOnce(&Request<'_>) -> R,
     ) -> R {
-        let head = self.check.head(&self.head).expect("this head was found good");
-        head.with_request(|request| {
-            let request = request.expect("this head was parsed before the service began");
-            show(&Request { peer, ..*request })
-        })
+        let head = Head::parse(&self.head).expect("this head was found good");
+        show(&Request { peer, ..head.request })
     }
 }
 

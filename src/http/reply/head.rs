@@ -4,12 +4,13 @@
 //! position of the limit: a head gets the same verdict whole or dripped.
 
 use std::borrow::Cow;
-use std::iter;
 
-use memchr::{memchr, memmem};
+use memchr::memmem;
 
-use super::super::grammar::{elements, is_field_value_byte, trim};
-use super::super::head::{Folding, LineEnd, line_end, parse_fields, position, scan_field_lines};
+use super::super::grammar::{elements, is_field_value_byte};
+use super::super::head::{
+    Folding, LineEnd, check_fields, fields, line_end, position, scan_field_lines,
+};
 use super::super::{Error, Version};
 use super::ReplyError;
 use crate::limits::{FIELDS_MAX_CEILING, ReplyLimits};
@@ -123,7 +124,8 @@ impl StatusCheck {
         let end = if is_line_good {
             let StatusCheck { scanned, fields, is_folded, .. } = self;
             let folding = Folding::Noted(is_folded);
-            scan_field_lines(bytes, window_bytes, limits.fields_max, folding, scanned, fields)?
+            let fields_max = limits.fields_max.min(FIELDS_MAX_CEILING);
+            scan_field_lines(bytes, window_bytes, fields_max, folding, scanned, fields)?
         } else {
             None
         };
@@ -140,7 +142,7 @@ impl StatusCheck {
         let line = self.line.expect("a head that is complete has a status line");
         let lines = &head[line.end as usize..];
         let mut lines = if self.is_folded { unfold(lines).into() } else { Cow::Borrowed(lines) };
-        parse_fields(&lines, &mut [httparse::EMPTY_HEADER; FIELDS_MAX_CEILING])?;
+        check_fields(&lines)?;
         // `scan` found the empty line.
         match &mut lines {
             Cow::Borrowed(lines) => *lines = &lines[..lines.len() - 2],
@@ -227,18 +229,6 @@ fn unfold(lines: &[u8]) -> Vec<u8> {
     unfolded
 }
 
-/// The fields of good field lines. What is read of a reply is read here, so that its framing and
-/// its receiver see the same.
-pub(super) fn fields(mut lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    iter::from_fn(move || {
-        let (line, rest) = lines.split_at(memchr(b'\n', lines)? + 1);
-        lines = rest;
-        let colon = memchr(b':', line).expect("a field line has a colon");
-        let value = line[colon + 1..].strip_suffix(b"\r\n").expect("a line ends with CRLF");
-        Some((&line[..colon], trim(value)))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,7 +245,8 @@ mod tests {
             (str::from_utf8(name).expect("ASCII").to_owned(), value.to_vec())
         };
         let mut theirs = [httparse::EMPTY_HEADER; FIELDS_MAX_CEILING];
-        let theirs = parse_fields(&bytes[line.end as usize..], &mut theirs)?;
+        let parsed = httparse::parse_headers(&bytes[line.end as usize..], &mut theirs);
+        let Ok(httparse::Status::Complete((_, theirs))) = parsed else { panic!("{parsed:?}") };
         let theirs = theirs.iter().map(|field| copy((field.name.as_bytes(), field.value)));
         Ok([fields(&lines).map(copy).collect(), theirs.collect()])
     }
