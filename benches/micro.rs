@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use helloop::event_loop::{Context, EventLoop, Flow, Task};
+use helloop::events::{Event, Observer};
 use helloop::greeting::Greeting;
 use helloop::http::{
     Answer, Ask, BodyPolicy, Error, Exchange, Handled, Handler, ReplyEvent, Request, Response,
     Stage, Want, decode_segment,
 };
 use helloop::limits::{Limits, ReplyLimits};
-use helloop::observe::{Event, Observer, Recorder};
 use helloop::server::Service;
+use helloop::watch::Recorder;
 use helloop::watch::SlowCallbacks;
 use helloop::world::Time;
 use helloop::world::sim::Sim;

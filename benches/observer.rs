@@ -12,9 +12,10 @@ use std::path::Path;
 use std::process::Command;
 
 use helloop::event_loop::{Context, EventLoop, Flow, Task};
+use helloop::events::{Event, Observer};
 use helloop::greeting::Greeting;
-use helloop::observe::{Event, Observer, Recorder};
 use helloop::server::Server;
+use helloop::watch::Recorder;
 use helloop::world::Time;
 use helloop::world::sim::Sim;
 use nix::sys::resource::{UsageWho, getrusage};

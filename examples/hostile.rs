@@ -10,7 +10,8 @@ use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use helloop::observe::{Narrator, Observer};
+use helloop::events::Observer;
+use helloop::watch::Narrator;
 
 #[path = "../tests/it/checkers/mod.rs"]
 #[allow(dead_code, reason = "shared with the tests")]

@@ -9,13 +9,13 @@
 //!    A [`Task`](event_loop::Task) is a state machine that says what it waits for.
 //! 2. [`world`]: what the loop needs from outside, as one trait. The operating system implements it,
 //!    and so does a simulation with a seed and a clock that jumps.
-//! 3. [`observe`]: everything that happens, as one vocabulary of events, and who listens.
+//! 3. [`events`]: everything that happens, as one vocabulary of events, and who listens.
 //! 4. [`server`]: acceptors, connections and a drainer, all of them tasks.
 //! 5. [`http`]: messages as bytes, without I/O.
 //! 6. [`coroutine`]: `async` on the same loop: spawn, sleep, gather, and asyncio's other words.
 //! 7. `client` (feature `client`): fetching over HTTP and HTTPS, written in coroutines.
 //! 8. [`greeting`]: the service that says hello.
-//! 9. [`watch`]: snapshots of a loop, and reports of what held it up.
+//! 9. [`watch`]: a narrator, a recorder, traces and snapshots of a loop, and reports of what held it up.
 //! 10. [`limits`]: every number that bounds something, with its reason.
 //!
 //! # A server in your program
@@ -56,7 +56,7 @@ compile_error!("helloop needs a Unix: it is built on file descriptors");
 
 pub mod event_loop;
 pub mod world;
-pub mod observe;
+pub mod events;
 pub mod server;
 pub mod http;
 pub mod coroutine;

@@ -13,12 +13,12 @@ use helloop::coroutine::{
     self, JoinError, JoinHandle, Promise, Queue, Resolver, ReturnWhen, Semaphore, TaskGroup,
 };
 use helloop::event_loop::{EventLoop, Handle};
+use helloop::events::Event;
 use helloop::greeting::Greeting;
 use helloop::http::{
     Answer, BodyPolicy, DateCache, Exchange, Handled, Handler, Request, Response, Want,
 };
 use helloop::limits::Limits;
-use helloop::observe::Event;
 use helloop::server::{Attached, Server, Service};
 use helloop::world::sim::Sim;
 

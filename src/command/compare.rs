@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use helloop::Printable;
-use helloop::observe::trace::Record;
-use helloop::observe::{Event, Kind, Timeout, Value};
+use helloop::events::{Event, Timeout};
+use helloop::watch::trace::Record;
+use helloop::watch::{Kind, Value};
 use helloop::world::Time;
 
 use super::trace::input::Input;
@@ -167,7 +168,7 @@ fn why(left: &Record, right: &Record) -> String {
 mod tests {
     use super::*;
     use helloop::TaskId;
-    use helloop::observe::Cause;
+    use helloop::event_loop::Cause;
 
     fn at(nanos: u64, event: Event) -> Result<Record, String> {
         Ok(Record::Event(Time::from_nanos(nanos), event))

@@ -8,8 +8,9 @@ use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::Args;
-use helloop::observe::trace::Record;
-use helloop::observe::{Narrator, Observer, Palette};
+use helloop::events::Observer;
+use helloop::watch::trace::Record;
+use helloop::watch::{Narrator, Palette};
 
 use super::file_id::FileId;
 use super::trace::input::Input;

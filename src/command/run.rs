@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use helloop::PrintableLines;
 use helloop::event_loop::{EventLoop, Handle};
+use helloop::events::Observer;
 use helloop::greeting::Greeting;
 use helloop::limits::Limits;
-use helloop::observe::Observer;
 use helloop::server::{Attached, BindError, Builder, Report, Server, Service};
 use helloop::signals::{SIGINT, on_signals};
 use helloop::watch::SlowCallbacks;

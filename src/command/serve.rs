@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, ValueEnum, value_parser};
+use helloop::events::Observer;
 use helloop::limits::{DRAIN_TIMEOUT, Limits, TRACE_BYTES_MAX};
-use helloop::observe::Observer;
 use helloop::server::{Access, Builder, Connections, Server};
 use jiff::Timestamp;
 

@@ -4,8 +4,8 @@ use std::io;
 use std::path::Path;
 
 use helloop::event_loop::EventLoop;
-use helloop::observe::Observer;
-use helloop::observe::trace::Recording;
+use helloop::events::Observer;
+use helloop::watch::trace::Recording;
 
 use super::units::Size;
 

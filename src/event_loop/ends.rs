@@ -6,9 +6,9 @@ use super::Handle;
 use super::handle::Shared;
 use super::state::Refused;
 use super::task::{Described, Task};
+use crate::events::Event;
 use crate::id::TaskId;
 use crate::limits::{DEADLOCK_TASKS_NAMED_MAX, REFUSED_TASKS_DROPPED_MAX};
-use crate::observe::Event;
 use crate::panics::caught;
 
 impl Handle {

@@ -17,9 +17,9 @@ use super::state::{SourceSlot, State, TaskSlot};
 use super::task::{Cause, Task};
 use super::timers::TimerId;
 use super::wake::{Remote, Wakes};
+use crate::events::{Event, Watch};
 use crate::id::{SourceId, TaskId};
 use crate::limits::BURST_KEPT;
-use crate::observe::{Event, Watch};
 use crate::panics::caught;
 use crate::world::{Listener, LoopClock, Readiness, Stream, Time, World};
 

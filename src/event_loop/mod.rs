@@ -17,9 +17,9 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::events::Observer;
 use crate::id::SourceId;
 use crate::limits::INPUT_BUFFER_BYTES;
-use crate::observe::Observer;
 use crate::world::os::Os;
 use crate::world::{Readiness, Time, World};
 

@@ -27,8 +27,8 @@ use std::net::{Shutdown, SocketAddr};
 
 use super::state::SourceSlot;
 use super::{Cause, Handle};
+use crate::events::{Event, Operation};
 use crate::id::{SourceId, TaskId};
-use crate::observe::{Event, Operation};
 use crate::world::{Listener, Pollable, Readiness, Stream};
 
 /// A socket that the loop watches for one task. Dropping it closes the socket.

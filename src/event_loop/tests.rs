@@ -1,7 +1,8 @@
 use super::task::Described;
 use super::*;
+use crate::events::Event;
 use crate::id::TaskId;
-use crate::observe::{Event, Recorder};
+use crate::watch::Recorder;
 use crate::world::Stream;
 use crate::world::sim::{Net, PIPE_BYTES, Sim};
 use std::cell::RefCell;

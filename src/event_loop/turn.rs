@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::task::{Cause, Context, Flow, Task};
 use super::{EventLoop, Handle};
+use crate::events::{Event, Timeout};
 use crate::id::TaskId;
-use crate::observe::{Event, Timeout};
 use crate::panics::caught;
 use crate::world::Time;
 

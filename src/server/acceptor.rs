@@ -14,9 +14,10 @@ use super::connection;
 use super::status::{Phase, Status};
 use super::{ACCEPTOR, Service, Shared, connections_of_descriptors};
 use crate::event_loop::{Context, Description, Flow, Source, Task, TimerId};
+use crate::events::Event;
 use crate::id::TaskId;
 use crate::limits::{ACCEPT_BACKOFF, ACCEPT_LOG_INTERVAL, LISTEN_BACKLOG};
-use crate::observe::{self, Event, Machine, machine};
+use crate::server::machine::{Machine, MachineState, machine};
 use crate::world::{Listener, Readiness, Stream, Time, concerns_one_connection};
 
 /// Where an acceptor is.
@@ -54,8 +55,8 @@ enum Place {
 impl Place {
     const ALL: [Place; 3] = [Place::Accepting, Place::BackingOff, Place::Full];
 
-    const fn state(self) -> observe::State {
-        use observe::State as Is;
+    const fn state(self) -> MachineState {
+        use MachineState as Is;
         match self {
             Place::Accepting => Is::here("accepting", "It takes connections as they come."),
             Place::BackingOff => {

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Pending, Service, Shared, Start};
+use crate::events::{Event, Excerpt};
 use crate::http::{Answer, BodyPolicy, DateCache, Handled, Handler, Request, Response, Status};
 use crate::id::TaskId;
 use crate::limits::Limits;
-use crate::observe::{Event, Excerpt};
 use crate::panics::caught;
 use crate::world::Time;
 

@@ -13,8 +13,9 @@ use std::time::Duration;
 use super::status::{Phase, Status};
 use super::{ACCEPTOR, CONNECTION};
 use crate::event_loop::{Context, Description, Flow, Handle, Remote, Task, TimerId};
+use crate::events::Event;
 use crate::id::TaskId;
-use crate::observe::{self, Event, Machine, machine};
+use crate::server::machine::{Machine, MachineState, machine};
 
 /// What a server was told from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,8 +158,8 @@ pub(super) fn wake_all(handle: &Handle, kind: &str) {
 impl Phase {
     const ALL: [Phase; 4] = [Phase::Serving, Phase::Draining, Phase::ClosingIdle, Phase::Cutting];
 
-    const fn state(self) -> observe::State {
-        use observe::State as Is;
+    const fn state(self) -> MachineState {
+        use MachineState as Is;
         match self {
             Phase::Serving => Is::here("serving", "The server accepts and answers."),
             Phase::Draining => Is::here(

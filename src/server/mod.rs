@@ -27,7 +27,6 @@ use std::thread::{self, JoinHandle};
 use crate::event_loop::{EventLoop, Handle};
 use crate::http::{BodyPolicy, DateCache, Request, Response};
 use crate::limits::{DESCRIPTORS_RESERVED, LimitError, Limits};
-use crate::observe::Machine;
 use crate::panics::caught;
 use crate::world::{Listener, os};
 
@@ -37,6 +36,7 @@ mod bridge;
 mod connection;
 mod coroutine;
 mod drain;
+mod machine;
 mod room;
 mod status;
 
@@ -47,6 +47,7 @@ pub use coroutine::{
     pieces,
 };
 pub use drain::ServerHandle;
+pub use machine::{Machine, MachineState};
 pub use status::Report;
 
 use acceptor::Acceptor;

@@ -7,9 +7,10 @@ use std::io;
 use std::time::Duration;
 
 use crate::event_loop::{Described, Description, EventLoop, Handle, Task};
+use crate::events::Event;
 use crate::id::TaskId;
 use crate::limits::SLOW_CALLBACK;
-use crate::observe::{Event, intern};
+use crate::watch::intern;
 use crate::world::Time;
 
 /// Turns a loop, and reports resumes, and turns, that take too long, at WARN and to the observer.
@@ -188,7 +189,7 @@ fn place_of(task: &dyn Task) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::Recorder;
+    use crate::watch::Recorder;
     use crate::world::sim::{Sim, SimClock};
     use crate::world::{Clock, World};
     use std::rc::Rc;

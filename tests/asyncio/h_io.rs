@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use helloop::coroutine::yield_now;
 use helloop::event_loop::{Cause, EventLoop, Flow, Source};
+use helloop::events::Event;
 use helloop::greeting::Greeting;
 use helloop::limits::READ_BYTES_PER_RESUME_MAX;
-use helloop::observe::{Event, Recorder};
 use helloop::server::Server;
+use helloop::watch::Recorder;
 use helloop::world::sim::{Net, Peer, Sim};
 use helloop::world::{Readiness, Stream, os};
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use helloop::TaskId;
 use helloop::coroutine::{self, JoinError};
 use helloop::event_loop::{Context, EventLoop, Flow, Handle, Source, Task};
-use helloop::observe::Event;
+use helloop::events::Event;
 use helloop::world::sim::Sim;
 use helloop::world::{Stream, Time, os};
 

@@ -10,11 +10,12 @@ use std::time::Duration;
 use helloop::client::{Client, ErrorKind, Phase, Timeouts};
 use helloop::coroutine::{Resolver, yield_now};
 use helloop::event_loop::{EventLoop, Handle};
+use helloop::events::Event;
 use helloop::greeting::Greeting;
 use helloop::http::{Request, Response, Status};
 use helloop::limits::{LATE_BODY_REST, READ_BYTES_PER_RESUME_MAX, WRITE_BYTES_PER_RESUME_MAX};
-use helloop::observe::{Event, Recorder};
 use helloop::server::{Attached, Builder};
+use helloop::watch::Recorder;
 use helloop::world::sim::{Faults, Net, Peer, Sim};
 
 fn address() -> SocketAddr {

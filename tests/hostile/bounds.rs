@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
+use helloop::events::Event;
 use helloop::limits::Limits;
-use helloop::observe::Event;
 use helloop::world::Time;
 use helloop::{SourceId, TaskId};
 

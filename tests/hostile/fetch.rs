@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use helloop::client::{Client, Error, ErrorKind};
 use helloop::event_loop::{EventLoop, Handle};
+use helloop::events::{Event, Observer};
 use helloop::limits::{FETCH_WHOLE_TIMEOUT, Limits};
-use helloop::observe::{Event, Observer};
 use helloop::server::Server;
 use helloop::world::Time;
 use helloop::world::sim::{LATENCY_MAX, Sim};

@@ -1,9 +1,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, UNIX_EPOCH};
 
+use helloop::events::Event;
 use helloop::http::Reason;
 use helloop::limits::MAKE_ROOM_IDLE_MIN;
-use helloop::observe::Event;
 use helloop::world::Time;
 use helloop::world::sim::{HELD_MAX, LATENCY_MAX};
 use helloop::{SourceId, TaskId};

@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use helloop::SourceId;
-use helloop::observe::{Event, Operation};
+use helloop::events::{Event, Operation};
 use helloop::world::sim::Net;
 
 use super::run::Failure;

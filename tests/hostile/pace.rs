@@ -1,7 +1,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use helloop::observe::Event;
+use helloop::events::Event;
 
 /// Turns that a run may take, whatever it does.
 const TURNS_MAX: u64 = 400_000;

@@ -1,9 +1,9 @@
 use std::collections::{HashMap, VecDeque};
 
 use helloop::TaskId;
+use helloop::events::{Event, Timeout};
 use helloop::http::Reason;
 use helloop::limits::MAKE_ROOM_IDLE_MIN;
-use helloop::observe::{Event, Timeout};
 use helloop::world::Time;
 
 use crate::checkers::{Checker, demand};

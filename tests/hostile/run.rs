@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use helloop::event_loop::EventLoop;
+use helloop::events::{Event, Observer};
 use helloop::limits::Limits;
-use helloop::observe::{Event, Observer};
 use helloop::server::{Builder, Report, Server};
 use helloop::world::Time;
 use helloop::world::sim::{LATENCY_MAX, Net, Sim};

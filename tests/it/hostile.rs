@@ -88,7 +88,7 @@ fn the_same_seed_gives_the_same_trace() {
 /// a connection that leaves the map panics, which no run survives.
 #[test]
 fn the_map_of_a_connection_has_the_ways_that_are_taken() {
-    use helloop::observe::Event;
+    use helloop::events::Event;
     use helloop::server::MACHINES;
 
     let connection = MACHINES.iter().find(|machine| machine.kind == "connection").unwrap();

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use helloop::coroutine;
 use helloop::event_loop::{EventLoop, Handle};
+use helloop::events::Event;
 use helloop::http::{BodyPolicy, HeaderError, Request, Response, Status};
 use helloop::limits::{Limits, OUTPUT_BYTES_MAX};
-use helloop::observe::Event;
 use helloop::server::{
     OwnedRequest, Reply, Server, ServerHandle, Service, Start, coroutines, pieces,
 };

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use helloop::events::Event;
 use helloop::limits::Limits;
-use helloop::observe::{Event, Perfetto};
+use helloop::watch::Perfetto;
 use helloop::world::Time;
 use helloop::world::sim::Faults;
 
@@ -93,7 +94,7 @@ fn eight_times_as_many_states_and_turns_are_at_most_twelve_times_the_picture() {
         let mut events = Vec::new();
         for number in 0..states {
             let task = number.to_string().parse().unwrap();
-            let to = helloop::observe::intern(&format!("made up {number}")).unwrap();
+            let to = helloop::watch::intern(&format!("made up {number}")).unwrap();
             events.push(Event::TurnBegan { turn: number + 1, ready: 0, timers: 0 });
             events.push(Event::Spawned { task, kind: "connection" });
             events.push(Event::State { task, from: "idle", to });

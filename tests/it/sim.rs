@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use helloop::event_loop::EventLoop;
+use helloop::events::Event;
 use helloop::limits::Limits;
-use helloop::observe::Event;
 use helloop::server::{Attached, Builder, Server, Service};
 use helloop::world::sim::{Faults, Net, Peer, Sim};
 use helloop::world::{Time, World};

@@ -1,7 +1,7 @@
 //! The two ways in which connections are written do the same: the same bytes, and the same events in
 //! the same order at the same moments, whatever the peers and the network do.
 
-use helloop::observe::Event;
+use helloop::events::Event;
 use helloop::server::{Builder, Connections, Server};
 use helloop::world::Time;
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use helloop::TaskId;
 use helloop::event_loop::Remote;
-use helloop::observe::Event;
+use helloop::events::Event;
 use helloop::world::Time;
 
 use super::snapshot::Snapshot;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use helloop::observe::Event;
+use helloop::events::Event;
 use helloop::server::MACHINES;
 use helloop::world::Time;
 use serde_json::{Value, json};
@@ -25,8 +25,8 @@ fn of_json(name: &str, kind: Kind, data: &Value) -> Message {
 
 /// What does not change while the lab lives.
 pub(super) fn hello(facts: &Facts) -> Message {
-    let machine = |machine: &helloop::observe::Machine| {
-        let state = |state: &helloop::observe::State| {
+    let machine = |machine: &helloop::server::Machine| {
+        let state = |state: &helloop::server::MachineState| {
             let (name, file, line, about) = (state.name, state.file, state.line, state.about);
             json!({"name": name, "file": file, "line": line, "about": about})
         };

@@ -223,7 +223,7 @@ impl Lab {
         self.tell_events(&mut events);
     }
 
-    fn tell_events(&self, events: &mut Vec<(helloop::world::Time, helloop::observe::Event)>) {
+    fn tell_events(&self, events: &mut Vec<(helloop::world::Time, helloop::events::Event)>) {
         if !events.is_empty() {
             self.tell(&message::batch(events));
             events.clear();
@@ -381,7 +381,7 @@ mod tests {
     use super::*;
     use crate::command::lab::link::{Going, Held, Until};
     use crate::command::lab::snapshot::{Counts, Snapshot};
-    use helloop::observe::Timeout;
+    use helloop::events::Timeout;
     use helloop::world::sim::{Peer, Sim};
     use std::time::Instant;
 

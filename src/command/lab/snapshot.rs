@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use helloop::TaskId;
 use helloop::event_loop::SourceView;
-use helloop::observe::Timeout;
+use helloop::events::Timeout;
 use helloop::watch::{self, Status, TaskView};
 use helloop::world::{Readiness, Time};
 use serde_json::{Value, json};

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use helloop::TaskId;
 use helloop::event_loop::{EventLoop, Handle};
-use helloop::observe::{Event, Observer, Timeout};
+use helloop::events::{Event, Observer, Timeout};
 use helloop::watch::SlowCallbacks;
 use helloop::world::Time;
 

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use std::rc::Rc;
 
 use helloop::event_loop::{EventLoop, Handle};
-use helloop::observe::{Narrator, Observer, Recorder};
+use helloop::events::Observer;
 use helloop::signals::{SIGUSR1, on_signal};
+use helloop::watch::{Narrator, Recorder};
 
 /// Events that are told.
 const LAST_EVENTS: usize = 50;

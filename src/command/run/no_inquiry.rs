@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use helloop::event_loop::EventLoop;
-use helloop::observe::Observer;
+use helloop::events::Observer;
 
 pub(super) struct Inquiry;
 

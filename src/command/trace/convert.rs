@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use helloop::observe::Perfetto;
-use helloop::observe::trace::{Encoder, Record};
+use helloop::watch::Perfetto;
+use helloop::watch::trace::{Encoder, Record};
 
 use super::input::Input;
 use super::json;

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use helloop::observe::Event;
-use helloop::observe::trace::{MAGIC, Reader, Record};
+use helloop::events::Event;
+use helloop::watch::trace::{MAGIC, Reader, Record};
 
 use super::json;
 use crate::command::file_id::FileId;

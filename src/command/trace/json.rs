@@ -10,8 +10,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use helloop::observe::trace::Record;
-use helloop::observe::{Cause, Event, Excerpt, Flow, Kind, Operation, Timeout, Value, intern};
+use helloop::event_loop::{Cause, Flow};
+use helloop::events::{Event, Excerpt, Operation, Timeout};
+use helloop::watch::trace::Record;
+use helloop::watch::{Kind, Value, intern};
 use helloop::world::{Readiness, Time};
 use serde_json::{Map, Value as Json};
 

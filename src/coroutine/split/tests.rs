@@ -1,8 +1,8 @@
 use super::*;
 use crate::coroutine::stream::tests::{address, connected, noted, simulated};
 use crate::coroutine::yield_now;
+use crate::events::Event;
 use crate::limits::READ_BYTES_PER_RESUME_MAX;
-use crate::observe::Event;
 use crate::watch::Status;
 use crate::world::sim::{Faults, PIPE_BYTES, Peer};
 use std::time::Duration;

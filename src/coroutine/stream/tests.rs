@@ -1,9 +1,11 @@
 use super::*;
 use crate::coroutine::{Promise, yield_now};
+use crate::event_loop::Cause;
 use crate::event_loop::EventLoop;
+use crate::events::Event;
 use crate::limits::OPERATIONS_PER_RESUME_MAX;
-use crate::observe::{Cause, Event, Narrator, Recorder};
 use crate::watch::Status;
+use crate::watch::{Narrator, Recorder};
 use crate::world::Time;
 use crate::world::sim::{Faults, Net, Peer, Sim};
 use std::cell::{Cell, RefCell};
@@ -158,7 +160,7 @@ fn whoever_watches_is_told_of_a_task_that_had_its_share() {
     let is_queued = |event: &Event| matches!(event, Event::Queued { cause, .. } if *cause == Cause::BUDGET_SPENT);
     assert_eq!(spent.iter().filter(|(_, event)| is_queued(event)).count(), 4);
     let mut story = Narrator::new(Vec::new());
-    spent.iter().for_each(|(at, event)| crate::observe::Observer::event(&mut story, *at, event));
+    spent.iter().for_each(|(at, event)| crate::events::Observer::event(&mut story, *at, event));
     let told = spent.iter().map(|(_, event)| format!("{event}\n")).collect::<String>();
     assert!(told.contains("(coroutine) is resumed: budget spent\n"), "{told}");
 

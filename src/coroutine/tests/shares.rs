@@ -1,8 +1,10 @@
 //! What need not wait leaves turns to others all the same.
 
 use super::*;
+use crate::event_loop::Cause;
+use crate::events::Event as Told;
 use crate::limits::OPERATIONS_PER_RESUME_MAX;
-use crate::observe::{Cause, Event as Told, Recorder};
+use crate::watch::Recorder;
 
 /// Turns that `count` operations take, of which none has to wait.
 fn turns_of<F: Future<Output = ()>>(

@@ -4,8 +4,8 @@ use std::io;
 
 use super::{Connection, Next, State};
 use crate::event_loop::{Context, Flow, Source};
+use crate::events::Event;
 use crate::http::Reason;
-use crate::observe::Event;
 use crate::server::Service;
 use crate::world::{Readiness, Stream};
 

@@ -30,10 +30,10 @@ use super::bridge::Who;
 use super::status::Phase;
 use super::{CONNECTION, Service, Shared};
 use crate::event_loop::{Cause, Context, Description, Flow, Scratch, Source, Task};
+use crate::events::Event;
 use crate::http::{Exchange, Reason, Stage, Want};
 use crate::id::TaskId;
 use crate::limits::BUFFER_BYTES_KEPT_MAX;
-use crate::observe::Event;
 use crate::world::{Readiness, Stream, Time};
 
 mod deadlines;

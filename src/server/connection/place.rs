@@ -1,7 +1,7 @@
 //! The states of a connection for people: their names, what they mean, and where they lead.
 
 use super::{CONNECTION, Connection, Stage, State};
-use crate::observe::{self, Machine, machine};
+use crate::server::machine::{Machine, MachineState, machine};
 
 /// A [`State`], with the two kinds of receiving told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +28,8 @@ impl Place {
         Place::Closed,
     ];
 
-    pub(super) const fn state(self) -> observe::State {
-        use observe::State as Is;
+    pub(super) const fn state(self) -> MachineState {
+        use MachineState as Is;
         match self {
             Place::Idle => Is::here("idle", "Between requests: nothing of the next one is here."),
             Place::ReceivingHead => {

@@ -2,8 +2,9 @@
 
 use std::io::Cursor;
 
-use helloop::observe::trace::Record;
-use helloop::observe::{Event, Narrator, Observer};
+use helloop::events::{Event, Observer};
+use helloop::watch::Narrator;
+use helloop::watch::trace::Record;
 
 use super::{BeginsWith, Property, choice, trace};
 use crate::command::trace::convert::{convert, into_perfetto};

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use helloop::events::Event;
 use helloop::greeting::Greeting;
 use helloop::http::{Reply, ReplyError, ReplyEvent, Request, Response};
 use helloop::limits::{Limits, ReplyLimits};
-use helloop::observe::Event;
 use helloop::server::{OwnedRequest, Reply as Answer, coroutines, pieces};
 use helloop::world::sim::{Faults, LATENCY_MAX, Net, Peer};
 

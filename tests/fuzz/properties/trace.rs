@@ -3,10 +3,10 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
-use helloop::observe::trace::{Encoder, MAGIC, Reader, Record, TraceError};
-use helloop::observe::{
-    Cause, Event, Excerpt, Flow, Kind, Narrator, Observer, Operation, Perfetto, Timeout, Value,
-};
+use helloop::event_loop::{Cause, Flow};
+use helloop::events::{Event, Excerpt, Observer, Operation, Timeout};
+use helloop::watch::trace::{Encoder, MAGIC, Reader, Record, TraceError};
+use helloop::watch::{Kind, Narrator, Perfetto, Value};
 use helloop::world::{Readiness, Time};
 
 use super::naive::trace::{End, crc32, trace};

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
-use helloop::observe::{Cause, Event, Flow, Timeout};
+use helloop::event_loop::{Cause, Flow};
+use helloop::events::{Event, Timeout};
 use helloop::world::Time;
 use helloop::{SourceId, TaskId};
 

@@ -1,7 +1,8 @@
 //! Plants, into the events of a run that is as it should be, the bug that each checker is for.
 
+use helloop::event_loop::{Cause, Flow};
+use helloop::events::{Event, Timeout};
 use helloop::limits::Limits;
-use helloop::observe::{Cause, Event, Flow, Timeout};
 use helloop::world::Time;
 use helloop::world::sim::Faults;
 

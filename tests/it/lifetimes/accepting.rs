@@ -1,7 +1,7 @@
 use std::time::Duration;
 
+use helloop::events::{Event, Operation};
 use helloop::limits::{ACCEPT_BACKOFF, Limits};
-use helloop::observe::{Event, Operation};
 use helloop::world::sim::Faults;
 use rustix::io::Errno;
 

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
+use helloop::events::Event;
 use helloop::http::{Request, Response};
 use helloop::limits::{
     ACCEPT_BACKOFF, DRAIN_IDLE_GRACE, DRAIN_TIMEOUT, LINGER_TIMEOUT, Limits, MAKE_ROOM_IDLE_MIN,
 };
-use helloop::observe::Event;
 use helloop::world::sim::Faults;
 use rustix::io::Errno;
 

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
+use helloop::events::Event;
 use helloop::http::{Request, Response};
 use helloop::limits::{INPUT_BUFFER_BYTES, LINGER_TIMEOUT, Limits};
-use helloop::observe::Event;
 use helloop::world::sim::Faults;
 
 use crate::sim::{House, echo, get, limits};

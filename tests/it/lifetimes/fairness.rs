@@ -3,9 +3,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use helloop::TaskId;
+use helloop::event_loop::Flow;
+use helloop::events::Event;
 use helloop::http::{Request, Response};
 use helloop::limits::{Limits, REQUESTS_PER_RESUME_MAX};
-use helloop::observe::{Event, Flow};
 use helloop::world::sim::{Faults, PIPE_BYTES};
 
 use crate::sim::{Client, House, Tape, echo, get, limits};

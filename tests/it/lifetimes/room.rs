@@ -2,9 +2,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use helloop::event_loop::EventLoop;
+use helloop::events::Event;
 use helloop::http::{Request, Response};
 use helloop::limits::{Limits, MAKE_ROOM_IDLE_MIN};
-use helloop::observe::Event;
 use helloop::server::Server;
 use helloop::world::sim::Sim;
 

@@ -2,11 +2,11 @@ use std::io::{self, Read, Write};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+use helloop::events::Event;
 use helloop::limits::{
     BODY_PROGRESS_TIMEOUT, HEAD_TIMEOUT, IDLE_TIMEOUT, Limits, PROGRESS_BYTES_MIN,
     WRITE_PROGRESS_TIMEOUT,
 };
-use helloop::observe::Event;
 use helloop::world::sim::{Faults, PIPE_BYTES};
 
 use crate::sim::{Client, House, address, echo, get, limits};

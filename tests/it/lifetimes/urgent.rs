@@ -1,7 +1,7 @@
 use std::time::Duration;
 
+use helloop::events::{Event, Operation};
 use helloop::limits::Limits;
-use helloop::observe::{Event, Operation};
 use helloop::server::{Builder, Server};
 use helloop::world::sim::{Faults, Sim};
 

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use helloop::events::Excerpt;
 use helloop::greeting::Greeting;
 use helloop::http::{
     Answer, BodyPolicy, DateCache, Error, Exchange, Handled, Handler, Request, Response, Stage,
     Want,
 };
 use helloop::limits::Limits;
-use helloop::observe::Excerpt;
 use helloop::server::Service;
 
 use super::page::{Answering, Case};

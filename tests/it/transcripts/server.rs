@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use helloop::events::Event;
 use helloop::http::{Request, Response};
-use helloop::observe::Event;
 use helloop::server::{Builder, Server, Service};
 use helloop::world::Time;
 use helloop::world::sim::{Faults, Sim};

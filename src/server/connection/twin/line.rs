@@ -9,10 +9,10 @@ use std::task::Poll;
 
 use super::{Heard, Over, Said};
 use crate::event_loop::{Flow, Scratch, Source};
+use crate::events::Event;
 use crate::http::{Error, Exchange, Reason, Stage};
 use crate::id::TaskId;
 use crate::limits::BUFFER_BYTES_KEPT_MAX;
-use crate::observe::Event;
 use crate::server::Service;
 use crate::server::connection::deadlines::Waiting;
 use crate::server::connection::ending::reason_of;

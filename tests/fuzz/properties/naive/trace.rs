@@ -3,8 +3,10 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use helloop::observe::trace::{MAGIC, Record};
-use helloop::observe::{Cause, Event, Excerpt, Flow, Kind, Operation, Timeout, Value, intern};
+use helloop::event_loop::{Cause, Flow};
+use helloop::events::{Event, Excerpt, Operation, Timeout};
+use helloop::watch::trace::{MAGIC, Record};
+use helloop::watch::{Kind, Value, intern};
 use helloop::world::{Readiness, Time};
 
 /// How a file ends.
@@ -91,7 +93,7 @@ fn block(mut payload: &[u8], records: &mut Vec<Record>) -> Result<(), Stop> {
                 last = last.wrapping_add(number(&mut payload)?);
                 let event = Event::build(*tag, |_, kind| field(&mut payload, kind, &words));
                 let event = event.map_err(|error| match error {
-                    helloop::observe::BuildError::Field(stop) => stop,
+                    helloop::watch::BuildError::Field(stop) => stop,
                     _ => Stop::Wrong,
                 })?;
                 records.push(Record::Event(Time::from_nanos(last), event));

@@ -9,27 +9,10 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-pub use crate::event_loop::{Cause, Flow};
+use crate::event_loop::{Cause, Flow};
 use crate::id::{SourceId, TaskId};
 use crate::panics::caught;
 use crate::world::{LoopClock, Readiness, Time};
-
-mod machine;
-mod narrate;
-mod recorder;
-mod text;
-mod fields;
-mod words;
-pub mod trace;
-mod perfetto;
-
-pub use fields::{BuildError, Kind, Value};
-pub(crate) use machine::machine;
-pub use machine::{Machine, State};
-pub use narrate::{Narrator, Palette};
-pub use perfetto::Perfetto;
-pub use recorder::Recorder;
-pub use words::{WORD_BYTES_MAX, WORDS_MAX, intern};
 
 /// Something that happened on the loop. Flat, `Copy`, and a sentence when displayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,7 +230,7 @@ impl Watch {
         let installed = self.installed.get();
         let at = self.clock.now();
         if let Err(words) = caught(|| observer.event(at, event)) {
-            log::error!("the observer panicked at \"{event}\", and was removed: {words}");
+            log::error!("the observer panicked at {event:?}, and was removed: {words}");
             // Its drop may panic as well.
             let _ = caught(|| drop(observer));
             return;

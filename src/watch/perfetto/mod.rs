@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::io;
 
-use super::Event;
+use crate::events::Event;
 use crate::id::{SourceId, TaskId};
 use crate::world::Time;
 

@@ -19,7 +19,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use super::text::{Count, Millis};
-use super::{Event, Observer, Timeout};
+use crate::events::{Event, Observer, Timeout};
 use crate::world::Time;
 
 /// Tells the story of a loop to `out`, a line an event.
@@ -244,8 +244,9 @@ impl<W: io::Write> Observer for Narrator<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event_loop::{Cause, Flow};
+    use crate::events::Operation;
     use crate::id::{SourceId, TaskId};
-    use crate::observe::{Cause, Flow, Operation};
     use crate::world::Readiness;
     use std::time::Duration;
 

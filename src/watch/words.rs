@@ -1,6 +1,6 @@
 //! Words of events that come from outside: from a trace of another run, or of another program.
 //!
-//! The words of an [`Event`](super::Event) live as long as the process (kinds, states and reasons
+//! The words of an [`Event`](crate::events::Event) live as long as the process (kinds, states and reasons
 //! are written in its source). A word that is read from a file is therefore kept for good, once for
 //! the process, and how many of them there can be is limited.
 

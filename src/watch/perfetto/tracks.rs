@@ -3,8 +3,8 @@
 use std::io;
 
 use super::{Micros, NEW, Perfetto, Slice, Text, Track, slot};
+use crate::events::Event;
 use crate::id::TaskId;
-use crate::observe::Event;
 
 impl<W: io::Write> Perfetto<W> {
     pub(super) fn track(&mut self, task: TaskId) -> Option<&mut Track> {

@@ -2,14 +2,14 @@
 
 use std::panic::Location;
 
-/// A state machine of the program: the states that [`Event::State`](super::Event) names, and the
+/// A state machine of the program: the states that [`Event::State`](crate::events::Event::State) names, and the
 /// ways between them.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
     /// See [`Task::kind`](crate::event_loop::Task::kind).
     pub kind: &'static str,
     /// The first one is where it begins.
-    pub states: &'static [State],
+    pub states: &'static [MachineState],
     /// From one state to another, by name. Every transition that is told is one of these.
     pub edges: &'static [(&'static str, &'static str)],
 }
@@ -23,7 +23,7 @@ impl Machine {
 
 /// A state of a [`Machine`].
 #[derive(Clone, Copy, Debug)]
-pub struct State {
+pub struct MachineState {
     /// As events say it.
     pub name: &'static str,
     /// What it means: one sentence.
@@ -34,12 +34,12 @@ pub struct State {
     pub line: u32,
 }
 
-impl State {
+impl MachineState {
     /// A state that is described where this is called.
     #[track_caller]
-    pub(crate) const fn here(name: &'static str, about: &'static str) -> State {
+    pub(crate) const fn here(name: &'static str, about: &'static str) -> MachineState {
         let site = Location::caller();
-        State { name, about, file: site.file(), line: site.line() }
+        MachineState { name, about, file: site.file(), line: site.line() }
     }
 }
 
@@ -48,7 +48,7 @@ impl State {
 macro_rules! machine {
     ($kind:expr, $place:ty) => {{
         const ALL: &[$place] = &<$place>::ALL;
-        const STATES: [$crate::observe::State; ALL.len()] = {
+        const STATES: [$crate::server::MachineState; ALL.len()] = {
             let mut states = [ALL[0].state(); ALL.len()];
             let mut at = 0;
             while at < ALL.len() {
@@ -77,7 +77,7 @@ macro_rules! machine {
             }
             edges
         };
-        $crate::observe::Machine { kind: $kind, states: &STATES, edges: &EDGES }
+        $crate::server::Machine { kind: $kind, states: &STATES, edges: &EDGES }
     }};
 }
 

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::io;
 
 use super::{Micros, Perfetto, Slice, Text};
+use crate::events::{Event, Timeout};
 use crate::id::TaskId;
-use crate::observe::{Event, Timeout};
 
 impl<W: io::Write> Perfetto<W> {
     /// What belongs to the loop itself.

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::io;
 
 use super::{BLOCK_BYTES, GAP, WORD, crc32, header};
-use crate::observe::{Event, Excerpt, Flow, Operation, Timeout, Value, WORD_BYTES_MAX};
+use crate::event_loop::Flow;
+use crate::events::{Event, Excerpt, Operation, Timeout};
+use crate::watch::{Value, WORD_BYTES_MAX};
 use crate::world::Time;
 
 /// A block that is being filled. Each stands for itself: its words and its times begin anew, so any

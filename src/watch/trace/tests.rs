@@ -1,7 +1,9 @@
 use super::file::{self, Output};
 use super::*;
+use crate::event_loop::{Cause, Flow};
+use crate::events::{Excerpt, Observer, Operation, Timeout};
 use crate::id::{SourceId, TaskId};
-use crate::observe::{Cause, Excerpt, Flow, Kind, Observer, Operation, Timeout, Value};
+use crate::watch::{Kind, Value};
 use crate::world::Readiness;
 use std::fs::File;
 use std::io::Write;

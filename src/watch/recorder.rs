@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::{Event, Observer};
+use crate::events::{Event, Observer};
 use crate::world::Time;
 
 /// Keeps the last events, and counts those that it had to let go.

@@ -7,7 +7,7 @@
 //!
 //! ```no_run
 //! use helloop::event_loop::EventLoop;
-//! use helloop::observe::trace::{Reader, Record, Recording};
+//! use helloop::watch::trace::{Reader, Record, Recording};
 //!
 //! let mut event_loop = EventLoop::new()?;
 //! let recording = Recording::create("loop.trace", 1024 * 1024)?;
@@ -31,7 +31,7 @@
 use std::fmt;
 use std::io;
 
-use super::Event;
+use crate::events::Event;
 use crate::world::Time;
 
 mod decode;

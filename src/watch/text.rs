@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Display};
 
-use super::{Cause, Event, Flow, Operation, Timeout};
+use crate::event_loop::{Cause, Flow};
+use crate::events::{Event, Operation, Timeout};
 use crate::id::TaskId;
 use crate::printable::Printable;
 use crate::world::{Readiness, Time};

@@ -4,9 +4,11 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use super::{BLOCK_BYTES_MAX, GAP, HEADER_BYTES, MAGIC, Record, TraceError, VERSION, WORD, crc32};
+use crate::event_loop::{Cause, Flow};
+use crate::events::{Event, Excerpt, Operation, Timeout};
 use crate::id::{SourceId, TaskId};
-use crate::observe::{BuildError, Cause, Event, Excerpt, Flow, Kind, Operation, Timeout, Value};
-use crate::observe::{WORD_BYTES_MAX, intern};
+use crate::watch::{BuildError, Kind, Value};
+use crate::watch::{WORD_BYTES_MAX, intern};
 use crate::world::{Readiness, Time};
 
 /// Reads a trace, record by record. After an error there is nothing more.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::encode::Block;
 use super::file::{self, Output};
-use crate::observe::{Event, Observer, Timeout};
+use crate::events::{Event, Observer, Timeout};
 use crate::world::Time;
 
 /// Events that the loop keeps before it hands them over, while it is busy.

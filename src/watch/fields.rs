@@ -6,7 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Cause, Event, Excerpt, Flow, Operation, Timeout};
+use crate::event_loop::{Cause, Flow};
+use crate::events::{Event, Excerpt, Operation, Timeout};
 use crate::id::{SourceId, TaskId};
 use crate::world::{Readiness, Time};
 
