@@ -14,7 +14,7 @@ use mio::net::{TcpListener, TcpStream};
 mod event_loop;
 mod http;
 
-use event_loop::{EventLoop, Flow, Lookout, NOTHING, READ, Source, Task, WRITE};
+use event_loop::{EventLoop, Flow, LOOKOUT, NOTHING, READ, Source, Task, WRITE};
 
 /// How long a client may take to send a request, or to take the answers to what it has sent.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,8 +30,8 @@ fn main() -> io::Result<()> {
     let listener = TcpListener::bind(address.parse().map_err(io::Error::other)?)?;
     println!("Server started at http://localhost:{}/", listener.local_addr()?.port());
     let mut event_loop = EventLoop::new()?;
-    event_loop.spawn_on(listener, |listener, _| Acceptor { listener, is_resting: false })?;
-    let lookout = event_loop.spawn(Lookout);
+    event_loop.spawn(listener, |listener, _| Acceptor { listener, is_resting: false })?;
+    let lookout = event_loop.waker(LOOKOUT);
     thread::spawn(move || io::stdin().lines().for_each(|_| lookout.wake_by_ref()));
     event_loop.run()
 }
@@ -49,7 +49,7 @@ impl Task for Acceptor {
                 // If the kernel will not watch it, it is dropped, and so closed.
                 Ok(stream) => {
                     let now = event_loop.now;
-                    let _ = event_loop.spawn_on(stream, |source, _| Connection::new(source, now));
+                    let _ = event_loop.spawn(stream, |source, _| Connection::new(source, now));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     return Flow::Wait { want: READ, until: None };

@@ -20,7 +20,7 @@ use mio::net::{TcpListener, TcpStream};
 mod event_loop;
 mod http;
 
-use event_loop::{EventLoop, Flow, Lookout, NOTHING, READ, Ready, Source, Task, WRITE};
+use event_loop::{EventLoop, Flow, LOOKOUT, NOTHING, READ, Ready, Source, Task, WRITE};
 
 /// How long a client may take to send a request, or to take the answers to what it has sent.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ fn main() -> Result<()> {
     println!("Server started at http://localhost:{}/", listener.local_addr()?.port());
     let mut event_loop = EventLoop::new()?;
     spawn(&mut event_loop, listener, serve)?;
-    let lookout = event_loop.spawn(Lookout);
+    let lookout = event_loop.waker(LOOKOUT);
     std::thread::spawn(move || std::io::stdin().lines().for_each(|_| lookout.wake_by_ref()));
     event_loop.run()
 }
@@ -159,7 +159,7 @@ fn spawn<S: Socket, F: Future<Output = Result<()>> + 'static>(
     coroutine: impl FnOnce(Source<S>, Rc<Desk>) -> F,
 ) -> Result<()> {
     let now = Cell::new(event_loop.now);
-    event_loop.spawn_on(socket, |source, waker| {
+    event_loop.spawn(socket, |source, waker| {
         let (flow, operations) = (Cell::new(Flow::Again), Cell::new(0));
         let desk = Rc::new(Desk { now, flow, operations, accepted: RefCell::default() });
         let future = Box::pin(coroutine(source, Rc::clone(&desk)));

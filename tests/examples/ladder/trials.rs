@@ -203,9 +203,9 @@ pub(super) fn where_everybody_is(rung: &Rung) {
     client.greet();
     input.write_all(b"\n").unwrap();
     match rung.name {
-        _ if rung.can(row) => drop(server.wait_for("task 3: reading")),
+        _ if rung.can(row) => drop(server.wait_for("task 2: reading")),
         // It says that there is somebody.
-        "6_coroutines" => drop(server.wait_for("task 3: suspended")),
+        "6_coroutines" => drop(server.wait_for("task 2: suspended")),
         _ => client.greet(),
     }
     let says = server.said.iter().any(|line| line.contains("reading"));
