@@ -56,26 +56,37 @@ fn threads(server: &Program) -> Vec<fs::DirEntry> {
 
 /// 1,000 of them, each after its first request.
 pub(super) fn idle_clients(rung: &Rung) {
-    const CLIENTS: usize = 1000;
+    const ATTEMPTS: usize = 10;
     let row = "threads for 1,000 idle clients";
     if rung.cell(row) == "–" {
         return;
     }
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
-    let server = rung.start();
-    Client::of(&server).greet();
-    let before = resident_bytes(&server);
-    let mut clients: Vec<_> = (0..CLIENTS).map(|_| Client::of(&server)).collect();
-    clients.iter_mut().for_each(Client::greet);
-    let bytes = (resident_bytes(&server) - before) / CLIENTS;
-    let threads = threads(&server).len();
-    // Those that the server ends by time are still there.
-    assert!(clients.iter().all(Client::is_open), "{}: this took too long", rung.name);
+    // On a busy machine some clients' time is over before the last one has come.
+    let costs = (0..ATTEMPTS).find_map(|_| threads_and_bytes(rung));
+    let (threads, bytes) = costs.unwrap_or_else(|| panic!("{}: this took too long", rung.name));
     assert_eq!(threads, number(rung.cell(row)), "{}", rung.name);
     // Allocators differ, and pages are coarse.
     let about = number(rung.cell("bytes of memory for each of them"));
     let is_near = (about / 2..about * 2).contains(&bytes);
     assert!(is_near, "{}: {bytes} bytes, not about {about}", rung.name);
+}
+
+/// Threads with 1,000 clients, and bytes for each of them; `None` if some were ended by time.
+fn threads_and_bytes(rung: &Rung) -> Option<(usize, usize)> {
+    const CLIENTS: usize = 1000;
+    let server = rung.start();
+    Client::of(&server).greet();
+    let before = resident_bytes(&server);
+    let greeted = |_| {
+        let mut client = Client::of(&server);
+        client.greet();
+        client
+    };
+    let clients: Vec<_> = (0..CLIENTS).map(greeted).collect();
+    let bytes = resident_bytes(&server).saturating_sub(before) / CLIENTS;
+    let threads = threads(&server).len();
+    clients.iter().all(Client::is_open).then_some((threads, bytes))
 }
 
 /// `1,001`.
