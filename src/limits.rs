@@ -98,8 +98,9 @@ pub const SLOW_CALLBACK: Duration = Duration::from_millis(100);
 pub const BURST_KEPT: usize = 4096;
 
 /// Tasks that are dropped because they were given to a loop that is gone, for one call. A destructor that
-/// gives the loop another such task could go on for ever; what is left after so many is leaked, and told.
-pub const REFUSED_TASKS_DROPPED_MAX: usize = 1024;
+/// gives the loop another such task could go on for ever, one drop within the other; what comes after so many
+/// is leaked, and logged. They are on the stack together, at about a kilobyte each.
+pub const REFUSED_TASKS_DROPPED_MAX: usize = 128;
 
 /// Tasks that a report of a loop on which nothing can happen names.
 pub const DEADLOCK_TASKS_NAMED_MAX: usize = 10;

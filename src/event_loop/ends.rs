@@ -1,34 +1,25 @@
-//! How tasks and loops end, whatever their destructors do.
+//! How a loop ends: dropped with tasks on it, or waiting for nothing.
+//!
+//! Neither is on the way of a turn. Both are here because they need to know everything that the loop knows:
+//! the one empties it, the other has to be certain that nothing in it can ever happen.
 
 use std::fmt::Write as _;
 
 use super::Handle;
-use super::handle::Shared;
-use super::state::Refused;
-use super::task::{Described, Task};
-use crate::events::Event;
+use super::state::Shared;
+use super::task::Described;
 use crate::id::TaskId;
-use crate::limits::{DEADLOCK_TASKS_NAMED_MAX, REFUSED_TASKS_DROPPED_MAX};
+use crate::limits::DEADLOCK_TASKS_NAMED_MAX;
 use crate::panics::caught;
 
 impl Handle {
-    /// Drops a task that is on the loop no more. Not under a borrow: its destructor may ask for things.
-    /// If it panics, that is no fault of whoever drops it.
-    pub(super) fn drop_task(&self, task: TaskId, boxed: Box<dyn Task>) {
-        let kind = boxed.kind();
-        if let Err(words) = caught(|| drop(boxed)) {
-            log::error!("task {task} ({kind}) panicked while it was dropped: {words}");
-        }
-        self.tell(|| Event::Finished { task, kind });
-    }
-
     /// Ends the loop: drops all that is on it, and refuses what comes after that. Tasks hold handles, and the
     /// loop behind the handles holds the tasks: without this, neither would ever be dropped.
     pub(super) fn close_loop(&self) {
         self.shared.wakes.close();
         let tasks: Vec<TaskId> = {
             let state = &mut *self.shared.state.borrow_mut();
-            state.refused = Some(Refused::default());
+            state.refused = Some(0);
             // All of them at once, because none can be added any more: looking for the next one from the
             // beginning each time would be quadratic.
             state.tasks.keys().collect()
@@ -36,46 +27,12 @@ impl Handle {
         for task in tasks {
             self.discard(task);
         }
+        // After the tasks: a coroutine that is dropped still looks at what coroutines share on this loop.
         let locals = std::mem::take(&mut self.shared.state.borrow_mut().locals);
         for local in locals {
             if let Err(words) = caught(|| drop(local)) {
                 log::error!("a value of the loop panicked while it was dropped: {words}");
             }
-        }
-    }
-
-    /// Drops a task that was given to a loop that is gone. Its destructor may give the loop another one,
-    /// which is dropped when this one is done (and not further down the stack), and so on.
-    pub(super) fn refuse(&self, task: TaskId, boxed: Box<dyn Task>) {
-        let next = || {
-            let state = &mut *self.shared.state.borrow_mut();
-            let refused = state.refused.as_mut()?;
-            let next = refused.tasks.pop_front();
-            refused.is_being_emptied = next.is_some();
-            next
-        };
-        {
-            let state = &mut *self.shared.state.borrow_mut();
-            let Some(refused) = &mut state.refused else { return };
-            refused.tasks.push_back((task, boxed));
-            if refused.is_being_emptied {
-                return;
-            }
-        }
-        for _ in 0..REFUSED_TASKS_DROPPED_MAX {
-            let Some((task, boxed)) = next() else { return };
-            self.drop_task(task, boxed);
-        }
-        let mut leaked = 0;
-        while let Some((_, boxed)) = next() {
-            leaked += 1;
-            std::mem::forget(boxed);
-        }
-        if leaked > 0 {
-            log::error!(
-                "destructors of tasks go on giving tasks to a loop that is gone: after \
-                 {REFUSED_TASKS_DROPPED_MAX}, {leaked} are leaked"
-            );
         }
     }
 
@@ -96,6 +53,7 @@ impl Handle {
     #[cold]
     pub(super) fn report_deadlock(&self) {
         let tasks = self.tasks();
+        // Named are as many as a reader of a log can use; a deadlock of ten thousand tasks is one line, too.
         let mut who = String::new();
         for (task, _) in tasks.iter().take(DEADLOCK_TASKS_NAMED_MAX) {
             let _ =

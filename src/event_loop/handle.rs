@@ -1,7 +1,7 @@
 //! How tasks ask the loop for things.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
@@ -13,15 +13,14 @@ use std::time::SystemTime;
 
 use slotmap::Key;
 
-use super::state::{SourceSlot, State, TaskSlot};
+use super::state::{Shared, SourceSlot, State, TaskSlot};
 use super::task::{Cause, Task};
 use super::timers::TimerId;
-use super::wake::{Remote, Wakes};
-use crate::events::{Event, Watch};
+use super::wake::Remote;
+use crate::events::Event;
 use crate::id::{SourceId, TaskId};
-use crate::limits::BURST_KEPT;
 use crate::panics::caught;
-use crate::world::{Listener, LoopClock, Readiness, Stream, Time, World};
+use crate::world::{Listener, Readiness, Stream, Time, World};
 
 /// A loop, as seen by what runs on it. Cheap to clone; stays on the loop's thread.
 ///
@@ -32,18 +31,8 @@ pub struct Handle {
     pub(super) shared: Rc<Shared>,
 }
 
-pub(super) struct Shared {
-    pub(super) state: RefCell<State>,
-    pub(super) watch: Watch,
-    pub(super) clock: Rc<LoopClock>,
-    pub(super) wakes: Arc<Wakes>,
-    /// Empty: memory for the next list of woken tasks.
-    pub(super) spare_list: Cell<Vec<TaskId>>,
-    /// See [`Handle::spare_remotes`].
-    pub(super) spare_remotes: Cell<usize>,
-}
-
-/// A slot that is given back unless its task is made: the maker may fail, or panic.
+/// A slot that is given back unless its task is made: the maker may fail, or panic. The slot comes first and the
+/// task second, because a task is made with the sources and timers that it begins with, and those need its id.
 struct Reserved<'a> {
     handle: &'a Handle,
     task: TaskId,
@@ -58,16 +47,7 @@ impl Drop for Reserved<'_> {
 /// For everybody on the loop's thread.
 impl Handle {
     pub(super) fn new(world: Box<dyn World>) -> Handle {
-        let (clock, alarm) = (Rc::new(LoopClock::new(world.clock())), world.alarm());
-        let shared = Shared {
-            state: RefCell::new(State::new(world)),
-            watch: Watch::new(Rc::clone(&clock)),
-            clock,
-            wakes: Wakes::new(alarm),
-            spare_list: Cell::default(),
-            spare_remotes: Cell::default(),
-        };
-        Handle { shared: Rc::new(shared) }
+        Handle { shared: Rc::new(Shared::new(world)) }
     }
 
     /// The moment at which the present turn's wait ended.
@@ -115,7 +95,7 @@ impl Handle {
         make: impl FnOnce(TaskId) -> Result<Box<dyn Task>, E>,
     ) -> Result<TaskId, E> {
         let task = self.place(make)?;
-        self.queue(task, Cause::SPAWNED);
+        self.shared.queue(task, Cause::SPAWNED);
         Ok(task)
     }
 
@@ -139,7 +119,7 @@ impl Handle {
             boxed.inspect(|_| drop(state.tasks.remove(task)))
         };
         if let Some(boxed) = boxed {
-            self.drop_task(task, boxed);
+            self.shared.drop_task(task, boxed);
         }
     }
 
@@ -150,9 +130,10 @@ impl Handle {
         let (task, kind) = (reserved.task, boxed.kind());
         if self.shared.state.borrow().refused.is_some() {
             drop(reserved);
-            self.refuse(task, boxed);
+            self.shared.refuse(task, boxed);
             return Ok(task);
         }
+        // It has its task now, and is not to be given back.
         std::mem::forget(reserved);
         if let Some(slot) = self.shared.state.borrow_mut().tasks.get_mut(task) {
             slot.boxed = Some(boxed);
@@ -169,7 +150,7 @@ impl Handle {
 
     /// Resumes a task in the next turn, with `Cause::WOKEN`. Does nothing if it is gone.
     pub fn wake(&self, task: TaskId) {
-        self.queue(task, Cause::WOKEN);
+        self.shared.queue(task, Cause::WOKEN);
     }
 
     /// Resumes the task that is being resumed once more in the next turn, with `Cause::BUDGET_SPENT`: it
@@ -177,7 +158,7 @@ impl Handle {
     /// [`Flow::Again`](super::Flow::Again).
     pub(crate) fn give_way(&self) {
         if let Some(task) = self.current_task() {
-            self.queue(task, Cause::BUDGET_SPENT);
+            self.shared.queue(task, Cause::BUDGET_SPENT);
         }
     }
 
@@ -356,60 +337,8 @@ pub struct SourceView {
     pub writer: Option<TaskId>,
 }
 
-/// The queue.
-impl Handle {
-    /// Queues a task behind everything that was queued or woken before.
-    ///
-    /// A wake must be possible from every thread, so it goes through a list behind a mutex and not straight into
-    /// the queue. If that list were emptied in phase 3 only, a task that was woken would run after one that
-    /// was queued a moment later, and who comes first would depend on which of two ways somebody happened to
-    /// choose. So whoever queues empties the list first; one load says that it is empty, which it almost
-    /// always is.
-    pub(super) fn queue(&self, task: TaskId, cause: Cause) {
-        self.queue_wakes();
-        self.queue_one(task, cause);
-    }
-
-    pub(super) fn queue_wakes(&self) {
-        if self.shared.wakes.pending() {
-            self.queue_woken();
-        }
-    }
-
-    fn queue_woken(&self) {
-        let mut woken = self.shared.spare_list.take();
-        self.shared.wakes.take(&mut woken);
-        // All are queued before the observer hears of the first: it may queue tasks itself, and those
-        // come after what was woken before.
-        {
-            let state = &mut *self.shared.state.borrow_mut();
-            woken.retain(|task| state.queue(*task, Cause::WOKEN));
-        }
-        for task in woken.drain(..) {
-            self.tell(|| Event::Queued { task, cause: Cause::WOKEN });
-        }
-        if woken.capacity() <= BURST_KEPT {
-            self.shared.spare_list.set(woken);
-        }
-    }
-
-    pub(super) fn queue_one(&self, task: TaskId, cause: Cause) {
-        let queued = self.shared.state.borrow_mut().queue(task, cause);
-        if queued {
-            self.tell(|| Event::Queued { task, cause });
-        }
-    }
-}
-
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ok(state) = self.shared.state.try_borrow() else { return f.write_str("Handle") };
-        f.debug_struct("Handle")
-            .field("turn", &state.turn)
-            .field("now", &state.now)
-            .field("tasks", &state.tasks.len())
-            .field("ready", &state.ready.len())
-            .field("timers", &state.timers.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Handle").field("state", &self.shared.state).finish_non_exhaustive()
     }
 }

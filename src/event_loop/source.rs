@@ -33,6 +33,10 @@ use crate::world::{Listener, Pollable, Readiness, Stream};
 
 /// A socket that the loop watches for one task. Dropping it closes the socket.
 ///
+/// It belongs to the task and not to the loop, which knows it by its id alone. So a task that ends, for whatever
+/// reason, closes its sockets by being dropped, and there is no list of sockets to be kept in step with the
+/// list of tasks.
+///
 /// Operations return `WouldBlock` without asking the kernel while the sticky bit is clear, and
 /// never `Interrupted`.
 #[derive(Debug)]
@@ -78,7 +82,7 @@ impl<S> Source<S> {
         };
         // What is there already is reported to nobody again: no readiness is lost, whenever it came.
         if !cause.is_empty() {
-            self.handle.queue(owner, cause);
+            self.handle.shared.queue(owner, cause);
         }
     }
 
@@ -181,7 +185,7 @@ impl Source<Stream> {
     }
 
     /// As [`stream`](Source::stream), for one that is not connected yet: it counts as ready for
-    /// nothing until the world reports something.
+    /// nothing until the world reports something. To write to it now would fail, and not block.
     ///
     /// # Errors
     /// When the kernel refuses, or the socket belongs to another world.
@@ -202,6 +206,8 @@ impl Source<Stream> {
         }
         let source = self.id;
         match retry(|| self.socket.read(buffer)) {
+            // The end, and the bit stays: whoever asks again hears the same, without a wait for an edge that
+            // will not come.
             Ok(0) => {
                 self.handle.tell(|| Event::ReadEnd { source });
                 Ok(0)
@@ -232,6 +238,7 @@ impl Source<Stream> {
         let source = self.id;
         match retry(|| self.socket.write(bytes)) {
             Ok(written) => {
+                // The send buffer is full, and that it empties is a change, which will be reported.
                 if written < bytes.len() {
                     self.with_slot(|slot| slot.readiness.remove(Readiness::WRITABLE));
                 }
@@ -316,7 +323,7 @@ impl Handle {
             slot.cause() & cause_of(direction)
         };
         if !cause.is_empty() {
-            self.queue(task, cause);
+            self.shared.queue(task, cause);
         }
     }
 
@@ -329,18 +336,6 @@ impl Handle {
             slot.interest.remove(direction);
             state.wanted_sources += usize::from(!slot.interest.is_empty());
         }
-    }
-
-    /// Queues the task that writes to a shared source, if that is what happened; gives what is left for
-    /// the one that reads.
-    #[cold]
-    pub(super) fn queue_writer(&self, source: SourceId, cause: Cause) -> Cause {
-        let writer = self.shared.state.borrow().writers.get(&source).copied();
-        let of_writer = cause & Cause::WRITABLE;
-        if let Some(writer) = writer.filter(|_| !of_writer.is_empty()) {
-            self.queue_one(writer, of_writer);
-        }
-        cause - Cause::WRITABLE
     }
 }
 
@@ -363,7 +358,8 @@ impl<S> Drop for Source<S> {
     }
 }
 
-/// Repeats what a signal interrupted.
+/// Repeats what a signal interrupted (EINTR, signal(7)). Without a handler this happens as well: a process
+/// that is stopped and goes on has its calls interrupted.
 fn retry<T>(mut operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match operation() {

@@ -1,8 +1,13 @@
-//! Timers: who is woken when.
+//! Timers: which task is resumed when.
 //!
-//! Ordered by (deadline, sequence): equal deadlines fire in the order in which they were set (in
-//! asyncio, whose heap compares deadlines only, their order is arbitrary). "Exactly now" is due. A
-//! cancelled timer is gone at once; there are no tombstones.
+//! **A tree, and no tombstones.** asyncio has a heap. A heap cannot give up an entry in its middle, so a
+//! timer that was cancelled stays in it, marked, until its time comes, or until more than 100 are set and over
+//! half of them are dead, when all of it is built anew. A server sets a timer for every connection and takes
+//! most of them back, so here to cancel is as common as to set. A tree does both in logarithmic time, is never
+//! larger than what is really awaited, and iterates in the order of firing, which a snapshot shows.
+//!
+//! **"Exactly now" is due.** Otherwise a turn that woke at a deadline to the nanosecond would do nothing, and
+//! wait again, for zero.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +15,12 @@ use crate::id::TaskId;
 use crate::world::Time;
 
 /// Names a timer that was set, for cancelling it. Of no use once the timer has fired.
+///
+/// It is the key of the tree as well: timers fire by deadline, and equal deadlines in the order in which they
+/// were set. In a simulated world time stands still during a turn, so two timers of equal length that are set
+/// in one turn have the same deadline. Equality is the rule there, and if the order were an accident of the
+/// structure, a seed would not repeat a run. (asyncio compares deadlines only and promises no order, so no
+/// program that was ported from it can have relied on one.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimerId {
     deadline: Time,
@@ -18,7 +29,7 @@ pub struct TimerId {
 }
 
 impl TimerId {
-    /// A timer that has fired before the loop began: for who has not set one yet.
+    /// Already fired: the initial value where no timer has been set.
     pub(crate) const FIRED: TimerId = TimerId { deadline: Time::ZERO, sequence: 0 };
 
     /// The moment for which the timer was set.
@@ -29,8 +40,9 @@ impl TimerId {
 
 #[derive(Debug, Default)]
 pub(super) struct Timers {
+    /// A task may have several. One that is gone may still have some: they fire for nobody.
     timers: BTreeMap<TimerId, TaskId>,
-    /// Timers ever set.
+    /// Timers ever set. With 64 bits it does not come round again.
     sequence: u64,
 }
 
@@ -47,12 +59,13 @@ impl Timers {
         self.timers.remove(&id)
     }
 
-    /// The first deadline.
+    /// The first deadline: how long phase 1 may let the loop wait.
     pub(super) fn first(&self) -> Option<Time> {
         self.timers.first_key_value().map(|(id, _)| id.deadline)
     }
 
-    /// Takes the first timer out, if its deadline is `now` or earlier.
+    /// Takes the first timer out, if its deadline is `now` or earlier. One at a time, so that no borrow of the
+    /// timers lasts while the observer hears of one.
     pub(super) fn pop_due(&mut self, now: Time) -> Option<(Time, TaskId)> {
         let first = self.timers.first_entry()?;
         if first.key().deadline > now {

@@ -3,14 +3,20 @@
 //! [`EventLoop::turn`] is three steps, and a host that wants to pause, to step or to look takes them itself:
 //! [`begin_turn`](EventLoop::begin_turn) is phases 1 to 3, [`resume_next`](EventLoop::resume_next) one task of
 //! phase 4, [`end_turn`](EventLoop::end_turn) the rest. Nothing else anywhere resumes a task.
+//!
+//! **Why four phases and no shortcuts.** Readiness, a timer and a wake never call anybody: they put a task into
+//! the queue, and phase 4 takes tasks out of it. So a task always runs on an empty stack, in a turn that can be
+//! named, for causes that can be listed; no task runs inside of another one's call; and the order in which
+//! tasks run is the order in which things happened, which a reader of a trace can check.
 
 use std::io;
 use std::time::Duration;
 
+use super::EventLoop;
 use super::task::{Cause, Context, Flow, Task};
-use super::{EventLoop, Handle};
 use crate::events::{Event, Timeout};
 use crate::id::TaskId;
+use crate::limits::BURST_KEPT;
 use crate::panics::caught;
 use crate::world::Time;
 
@@ -33,8 +39,8 @@ impl EventLoop {
     /// Phases 1 to 3 of a turn. Returns how many tasks phase 4 is going to resume, one by each
     /// [`resume_next`](EventLoop::resume_next); [`end_turn`](EventLoop::end_turn) follows.
     ///
-    /// A host that left the turn before in the middle has lost nothing: who was not resumed then is still
-    /// in the queue.
+    /// A host that left the turn before in the middle has lost nothing: a task that was not resumed then is
+    /// still in the queue, before all that were queued later.
     ///
     /// # Errors
     /// See [`turn`](EventLoop::turn).
@@ -44,6 +50,8 @@ impl EventLoop {
         shared.wakes.set_resuming(false);
 
         // Phase 1: work out the timeout: zero if anything is ready, else until the next timer, else for ever.
+        // A list of wakes that is not empty counts as ready. Whoever adds to it from now on rings the alarm,
+        // which ends the wait; that is what `set_resuming(false)` above has promised other threads.
         let (turn, ready, timers, next_timer) = {
             let state = &mut *shared.state.borrow_mut();
             state.turn += 1;
@@ -55,7 +63,8 @@ impl EventLoop {
             Some(Duration::ZERO)
         } else {
             // Not `state.now`: the batch before took a while, and a host may have been elsewhere for an
-            // hour. With that moment, every timer would be late by as much.
+            // hour. With that moment, every timer would be late by as much. A busy loop does without this
+            // reading, and so reads the clock once a turn.
             next_timer.map(|deadline| deadline.since(shared.clock.now()))
         };
         let timeout = Timeout::of(wish.into_iter().chain(limit).min());
@@ -72,11 +81,13 @@ impl EventLoop {
         }
         shared.watch.tell(|| Event::Waited { sources: self.arrived.len() });
 
-        // Phase 3: queue what happened. First readiness, to the owners of the sources.
+        // Phase 3: queue what happened. The three kinds come in a fixed order, so that one seed, or one trace,
+        // always gives one order of resumes; a task for which two of them have happened is queued once, with
+        // both causes. First readiness, to the owners of the sources.
         for (source, readiness) in self.arrived.drain(..) {
             let (owner, mut cause, is_shared) = {
                 let state = &mut *shared.state.borrow_mut();
-                // One that was closed since it was reported: its id finds nobody.
+                // A source may have been closed since the world reported it: then its id finds nobody.
                 let Some(slot) = state.sources.get_mut(source) else { continue };
                 slot.readiness |= readiness;
                 slot.is_reported = true;
@@ -84,22 +95,23 @@ impl EventLoop {
             };
             shared.watch.tell(|| Event::Ready { source, readiness });
             if is_shared {
-                cause = self.handle.queue_writer(source, cause);
+                cause = shared.queue_writer(source, cause);
             }
             if !cause.is_empty() {
-                self.handle.queue_one(owner, cause);
+                shared.queue_one(owner, cause);
             }
         }
-        // Then timers that are due; exactly now is due.
+        // Then timers that are due; exactly now is due. A timer that is set from now on, even for a moment in
+        // the past, fires in the next turn at the earliest: phase 4 sets timers, and this loop has to end.
         let now = shared.state.borrow().now;
         loop {
             let due = shared.state.borrow_mut().timers.pop_due(now);
             let Some((deadline, task)) = due else { break };
             shared.watch.tell(|| Event::TimerFired { task, deadline });
-            self.handle.queue_one(task, Cause::TIMER);
+            shared.queue_one(task, Cause::TIMER);
         }
-        // Last, wakes from other threads.
-        self.handle.queue_wakes();
+        // Last, wakes from other threads. One that comes after this look is the next turn's.
+        shared.queue_wakes();
 
         // The batch is fixed now: the tasks that are in the queue at this moment, and no others. A task that
         // asks to go on at once, or two that wake each other, would otherwise keep the loop in phase 4 for
@@ -116,27 +128,30 @@ impl EventLoop {
         self.resume_next_then(|_, _| {})
     }
 
-    /// As [`resume_next`](EventLoop::resume_next), and shows `look` the task that has just run, also one that
-    /// has ended, before it is dropped. A `look` that panics is logged, and costs nobody anything.
+    /// As [`resume_next`](EventLoop::resume_next), and shows `look` the task that has just run, before it is
+    /// dropped if it has ended: afterwards there would be nobody left to say what ran. A `look` that panics is
+    /// logged, and costs nobody anything.
     pub fn resume_next_then(&mut self, look: impl FnOnce(TaskId, &dyn Task)) -> bool {
         let Some(Next { task, mut boxed, cause, now }) = self.take_next() else { return false };
         let handle = &self.handle;
         handle.tell(|| Event::Resumed { task, kind: boxed.kind(), cause });
         let mut cx = Context { handle, now, task, cause, scratch: &mut self.scratch };
         let flow = caught(|| boxed.resume(&mut cx));
-        // What a task left in the output buffer is not the next task's to send.
+        // What a task left in the output buffer, because it panicked, is not the next task's to send.
         self.scratch.output.clear();
         if let Err(words) = caught(|| look(task, &*boxed)) {
-            log::error!("who looked at task {task} after its resume panicked: {words}");
+            log::error!("the look at task {task} after its resume panicked: {words}");
         }
         match flow {
-            Ok(Flow::Done) => handle.finish(task, boxed),
-            Ok(flow) => handle.put_back(task, boxed, flow),
+            Ok(Flow::Done) => self.finish(task, boxed),
+            Ok(flow) => self.put_back(task, boxed, flow),
+            // A panic costs the task that panicked, and nobody else: one handler with a bug must not take a
+            // thousand other connections with it. What was half changed is dropped with the task.
             Err(words) => {
                 let kind = boxed.kind();
                 log::error!("task {task} ({kind}) panicked and was removed: {words}");
                 handle.tell(|| Event::Panicked { task, kind });
-                handle.finish(task, boxed);
+                self.finish(task, boxed);
             }
         }
         true
@@ -157,12 +172,18 @@ impl EventLoop {
         let shared = &*self.handle.shared;
         shared.wakes.set_resuming(false);
         // Those of the last resume rang no alarm.
-        self.handle.queue_wakes();
-        shared.state.borrow_mut().give_back();
+        shared.queue_wakes();
+        // What a burst took is given back, when the queue is as short as it gets. Not as soon as it is below its
+        // capacity: a loop whose load goes up and down around a limit would allocate in every turn.
+        let ready = &mut shared.state.borrow_mut().ready;
+        if ready.capacity() > BURST_KEPT && ready.len() <= BURST_KEPT / 2 {
+            ready.shrink_to(BURST_KEPT);
+        }
     }
 
     /// Takes the next task of the batch out of the queue, and out of its slot: it is going to ask its handle
-    /// for things, which borrows the state again.
+    /// for things, which borrows the state again. Its causes are taken away before it runs, not after: what
+    /// happens while it runs has to queue it anew, or a wake at the wrong moment would be lost.
     fn take_next(&mut self) -> Option<Next> {
         let state = &mut *self.handle.shared.state.borrow_mut();
         while self.left > 0 {
@@ -178,41 +199,43 @@ impl EventLoop {
         }
         None
     }
-}
 
-/// All that is needed to resume a task.
-struct Next {
-    task: TaskId,
-    boxed: Box<dyn Task>,
-    cause: Cause,
-    now: Time,
-}
-
-impl Handle {
-    /// Puts a task back into its slot after a resume.
+    /// Puts a task back into its slot after a resume. It is not in the queue now, unless somebody has queued it
+    /// while it ran, itself included: then it has a cause already, and is resumed in the next turn.
     fn put_back(&self, task: TaskId, boxed: Box<dyn Task>, flow: Flow) {
+        let shared = &*self.handle.shared;
         {
-            let state = &mut *self.shared.state.borrow_mut();
+            let state = &mut *shared.state.borrow_mut();
             state.current = TaskId::default();
             if let Some(slot) = state.tasks.get_mut(task) {
                 slot.boxed = Some(boxed);
             }
         }
-        self.tell(|| Event::Suspended { task, flow });
-        self.queue_wakes();
+        shared.watch.tell(|| Event::Suspended { task, flow });
+        // What this resume woke came before its wish to go on.
+        shared.queue_wakes();
         if flow == Flow::Again {
-            self.queue_one(task, Cause::AGAIN);
+            shared.queue_one(task, Cause::AGAIN);
         }
     }
 
     /// Removes a task that is out of its slot: its id finds nobody from now on. Its drop closes its sources.
-    pub(super) fn finish(&self, task: TaskId, boxed: Box<dyn Task>) {
+    fn finish(&self, task: TaskId, boxed: Box<dyn Task>) {
+        let shared = &*self.handle.shared;
         {
-            let state = &mut *self.shared.state.borrow_mut();
+            let state = &mut *shared.state.borrow_mut();
             state.current = TaskId::default();
             state.tasks.remove(task);
         }
-        self.drop_task(task, boxed);
-        self.queue_wakes();
+        shared.drop_task(task, boxed);
+        shared.queue_wakes();
     }
+}
+
+/// All that is needed to resume a task, out of the state and free of its borrow.
+struct Next {
+    task: TaskId,
+    boxed: Box<dyn Task>,
+    cause: Cause,
+    now: Time,
 }

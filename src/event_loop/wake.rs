@@ -17,18 +17,22 @@ use crate::limits::BURST_KEPT;
 /// The list of woken tasks.
 ///
 /// Invariant: while the loop may be waiting (that is, outside phase 4), a list that is not empty
-/// has rung the alarm.
+/// has rung the alarm. A waker adds to the list first and looks at `resuming` then; the loop sets `resuming`
+/// to false first and looks at the list then. Whichever comes first, one of the two sees the other, so no wake
+/// is left lying while the loop waits for ever.
 pub(super) struct Wakes {
     list: Mutex<List>,
-    /// True if the list may have something in it; lets the loop look without locking.
+    /// True if the list may have something in it; lets the loop look without locking. It looks whenever a task
+    /// is queued and whenever a resume ends, and hardly ever finds anything.
     pending: AtomicBool,
-    /// The loop is asked to stop.
+    /// The loop is asked to stop. Not a task to be resumed: stopping must work on a loop that has none.
     stop: AtomicBool,
-    /// True during phase 4, when the loop's thread need not be woken by itself.
+    /// True during phase 4, when the loop's thread need not be woken by itself. Most wakes come from there (a
+    /// promise that is set, a queue that is filled), and the alarm is a system call.
     resuming: AtomicBool,
-    /// The loop's thread.
+    /// The loop's thread. Another thread rings even during phase 4, which may be over before its list is seen.
     thread: ThreadId,
-    /// Ends the loop's wait.
+    /// Ends the loop's wait, or the next one if the loop does not wait: a write to an eventfd, which counts.
     alarm: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -133,7 +137,8 @@ impl Wakes {
     }
 }
 
-/// Wakes one task of one loop. Waking a task that is gone does nothing.
+/// Wakes one task of one loop. Waking a task that is gone does nothing. It keeps the list alive, and not the
+/// loop: a waker that somebody forgot in another thread must not keep sockets open.
 struct TaskWaker {
     task: TaskId,
     wakes: Arc<Wakes>,
