@@ -73,7 +73,8 @@ mod panics;
 pub use id::{NotAnId, SourceId, TaskId};
 pub use printable::{Printable, PrintableLines};
 
-/// The README's programs compile.
+/// The programs of the pages compile.
 #[cfg(all(doctest, feature = "client"))]
 #[doc = include_str!("../README.md")]
-struct Readme;
+#[doc = include_str!("../docs/embed.md")]
+struct Pages;

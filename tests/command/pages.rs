@@ -8,6 +8,8 @@ use std::process::Stdio;
 use crate::program::{Program, command, run};
 
 const README: &str = include_str!("../../README.md");
+const LEARN: &str = include_str!("../../docs/learn.md");
+const OPERATE: &str = include_str!("../../docs/operate.md");
 const TRACE: &str = include_str!("../../docs/trace.md");
 
 /// The block of a page, without its fences, that has this in it.
@@ -52,8 +54,8 @@ fn canonical(lines: &[&str]) -> String {
 }
 
 #[test]
-fn the_story_of_a_request_is_told_as_the_readme_has_it() {
-    let expected: Vec<&str> = block(README, "is resumed: readable").lines().collect();
+fn the_story_of_a_request_is_told_as_the_page_has_it() {
+    let expected: Vec<&str> = block(LEARN, "is resumed: readable").lines().collect();
     let mut program =
         Program::start(&mut command(&["serve", "--listen", "localhost:0", "--explain"]));
     program.wait_for("nothing is ready, no timer is set");
@@ -71,7 +73,7 @@ fn the_story_of_a_request_is_told_as_the_readme_has_it() {
     let said: Vec<&str> = program.said.iter().map(String::as_str).collect();
     let is_told =
         said.windows(expected.len()).any(|lines| canonical(lines) == canonical(&expected));
-    assert!(is_told, "README.md tells another story than this:\n{}", said.join("\n"));
+    assert!(is_told, "docs/learn.md tells another story than this:\n{}", said.join("\n"));
 }
 
 #[test]
@@ -92,10 +94,10 @@ fn an_answer_is_as_the_readme_has_it() {
 }
 
 #[test]
-fn a_fetch_says_what_the_readme_has() {
+fn a_fetch_says_what_the_page_has() {
     let program = Program::start(&mut command(&["serve", "--listen", "localhost:0"]));
     let here = format!("localhost:{}", program.port);
-    let text = block(README, "$ helloop fetch").replace("localhost:8080", &here);
+    let text = block(OPERATE, "$ helloop fetch").replace("localhost:8080", &here);
     let (typed, expected) = text.split_once('\n').unwrap();
     let arguments: Vec<&str> = typed.split_whitespace().skip(2).collect();
     let (code, output, errors) = run(&mut command(&arguments));
@@ -103,8 +105,8 @@ fn a_fetch_says_what_the_readme_has() {
 }
 
 #[test]
-fn a_lab_says_what_the_readme_has() {
-    let shown = block(README, "$ helloop lab");
+fn a_lab_says_what_the_page_has() {
+    let shown = block(LEARN, "$ helloop lab");
     let mut lab = Program::start(&mut command(&["lab", "--listen", "localhost:0"]));
     lab.wait_for("Lab at ");
     let shape = |line: &str| {

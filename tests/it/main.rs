@@ -13,6 +13,8 @@ mod transcripts;
 mod catalogue;
 /// What would be published.
 mod package;
+/// Links, excerpts of sources, and the learner's path.
+mod pages;
 /// The page that says which clauses of the RFCs are kept.
 mod conformance;
 /// Every row of the table of what the greeting server answers.
