@@ -62,7 +62,7 @@ impl LoopClock {
         Time::from_nanos(time.as_nanos().saturating_add(self.held_nanos.get()))
     }
 
-    /// The wall clock, which nobody can stop.
+    /// The wall clock, which cannot be stopped.
     pub(crate) fn wall(&self) -> SystemTime {
         self.world.wall()
     }

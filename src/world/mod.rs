@@ -1,4 +1,4 @@
-//! The world outside the loop: readiness, sockets and clocks, behind one small trait.
+//! The world outside the loop: readiness, sockets and clocks, as one small trait.
 //!
 //! [`World`] is the waist of the program. [`os`] implements it with the operating system (it is the
 //! only file that names `mio`), [`sim`] with memory, one seed, and a clock that jumps. Sockets are
@@ -82,18 +82,18 @@ bitflags! {
         /// Writing is over, or the source failed: writes return an error.
         const WRITE_CLOSED = 8;
         /// The peer has sent urgent data. A read ends at their mark, although there may be more
-        /// behind it: from now on a read that came back short does not mean that nothing is left.
+        /// after it: from now on a read that came back short does not mean that nothing is left.
         const PRIORITY = 16;
     }
 }
 
 impl Readiness {
-    /// True if a read would return at once, be it with the end or an error.
+    /// True if a read would return at once, even if only with the end or an error.
     pub fn is_readable(self) -> bool {
         self.intersects(Readiness::READABLE | Readiness::READ_CLOSED)
     }
 
-    /// True if a write would return at once, be it with an error.
+    /// True if a write would return at once, even if only with an error.
     pub fn is_writable(self) -> bool {
         self.intersects(Readiness::WRITABLE | Readiness::WRITE_CLOSED)
     }
@@ -133,7 +133,7 @@ pub trait World {
     fn listen(&mut self, address: SocketAddr) -> io::Result<Listener>;
 
     /// Begins to connect. The stream becomes writable when it is connected, or has failed:
-    /// [`Stream::take_error`] tells which.
+    /// [`Stream::take_error`] says which.
     ///
     /// # Errors
     /// What socket(2) and connect(2) say at once.
@@ -183,8 +183,8 @@ impl Stream {
         }
     }
 
-    /// Whether the coming close is a reset, which frees the kernel's buffers at once (SO_LINGER of
-    /// zero). It is that of the process, too, when that ends before.
+    /// Says whether the coming close is a reset, which frees the kernel's buffers at once (SO_LINGER
+    /// of zero). So it is if the process ends first.
     pub fn abort_on_close(&self, aborts: bool) {
         match self {
             Stream::Tcp(stream) => os::abort_on_close(stream, aborts),
@@ -196,7 +196,7 @@ impl Stream {
     /// The peer's address; an error as long as the stream is not connected.
     ///
     /// # Errors
-    /// `NotConnected`: not yet, or no more.
+    /// `NotConnected`: not yet, or not any more.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         match self {
             Stream::Tcp(stream) => stream.peer_addr(),
@@ -281,7 +281,7 @@ impl Listener {
 }
 
 /// accept(2): the connection was dead before it was taken, or the firewall forbids it. The next one
-/// may be well.
+/// may be fine.
 pub(crate) fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

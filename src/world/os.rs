@@ -75,7 +75,7 @@ impl World for Os {
 
     fn alarm(&self) -> Arc<dyn Fn() + Send + Sync> {
         let alarm = Arc::clone(&self.alarm);
-        // It fails only when the poller is gone, and then nobody waits.
+        // It fails only if the poller is gone, and then nothing waits.
         Arc::new(move || drop(alarm.wake()))
     }
 
@@ -109,9 +109,9 @@ impl World for Os {
     }
 }
 
-/// What is reported of a stream. Urgent data wakes who waits for ordinary data, too, so asking for it
-/// as well (EPOLLPRI) makes the kernel report nothing more often: it adds a bit to the reports of
-/// those sources that have some.
+/// What is reported of a stream. Urgent data also wakes a task that waits for ordinary data, so asking
+/// for it as well (EPOLLPRI) does not make the kernel report anything more often: it adds a bit to the
+/// reports of those sources that have some.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const OF_STREAMS: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -152,7 +152,7 @@ pub fn listen(address: SocketAddr, only_v6: OnlyV6) -> io::Result<TcpListener> {
 }
 
 /// Opens another listener at the address of `first` (SO_REUSEPORT, socket(7)): from now on the
-/// kernel gives each new connection to one of the two. What waits in the queue of `first` stays.
+/// kernel gives each new connection to one of the two. Connections in the queue of `first` stay there.
 ///
 /// Linux spreads connections evenly; other kernels may give all of them to one listener.
 ///
@@ -160,7 +160,7 @@ pub fn listen(address: SocketAddr, only_v6: OnlyV6) -> io::Result<TcpListener> {
 /// What setsockopt(2), socket(2), bind(2) and listen(2) say.
 pub fn listen_beside(first: &TcpListener) -> io::Result<TcpListener> {
     let socket = SockRef::from(first);
-    // Not earlier: so `first` was refused its port if another program had it, and nobody is ever
+    // Not earlier: `first` was refused its port if another program had it, so no other program is ever
     // joined by mistake.
     socket.set_reuse_port(true)?;
     let address = first.local_addr()?;

@@ -47,8 +47,8 @@ pub struct Faults {
     /// A read, write or accept is interrupted by a signal (EINTR).
     pub interrupted_percent: u8,
 
-    /// A source is reported for which nothing happened. Struck for each source, whenever something
-    /// is reported.
+    /// A source is reported for which nothing happened. It is drawn for each source, whenever
+    /// something is reported.
     pub spurious_percent: u8,
     /// A source is reported that was closed a while ago, whose slot may have a new owner.
     pub stale_percent: u8,
@@ -80,7 +80,7 @@ pub struct Faults {
     pub wall_jump_percent: u8,
 
     /// There is an urgent byte somewhere among bytes that arrive: the read that comes to it stops
-    /// there, and what is behind it was reported before.
+    /// there, and what comes after it was reported before.
     pub urgent_percent: u8,
 }
 
@@ -127,7 +127,7 @@ impl Faults {
         urgent_percent: 0,
     };
 
-    /// A rough network: whatever does not lose anything and takes no time happens often.
+    /// A rough network: all that loses nothing and takes no time happens often.
     pub const ROUGH: Faults = Faults {
         short_percent: 40,
         would_block_percent: 20,
@@ -139,9 +139,9 @@ impl Faults {
         ..Faults::NONE
     };
 
-    /// Faults that follow from `seed`: each is absent in every other world, and else as frequent as
-    /// chance has it. That some are absent matters as much as that others are there: one fault can
-    /// hide what another would show.
+    /// Faults that follow from `seed`: each of them is absent in half of the worlds, and as frequent as
+    /// chance has it in the others. It matters that some are absent: one fault can hide what another
+    /// would show.
     pub fn drawn(seed: u64) -> Faults {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut up_to = |most: u8| if random.bool() { random.u8(1..=most) } else { 0 };
@@ -169,7 +169,7 @@ impl Faults {
         }
     }
 
-    /// The faults by name, for reports and for whoever takes them away one by one.
+    /// The faults by name, for reports, and for a campaign that takes them away one by one.
     pub fn by_name(&mut self) -> [(&'static str, &mut u8); 17] {
         [
             ("short", &mut self.short_percent),

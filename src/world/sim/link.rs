@@ -14,7 +14,7 @@ use crate::world::{Readiness, Time};
 pub(super) struct End {
     /// Bytes that have arrived at this end, in order.
     pub(super) inbox: VecDeque<u8>,
-    /// The mark of urgent data, behind so many bytes of `inbox`: at most all of them. There is only
+    /// The mark of urgent data, after so many bytes of `inbox`: at most all of them. There is only
     /// one; as in TCP, a later one takes its place.
     pub(super) mark: Option<usize>,
     /// Bytes on their way to this end.
@@ -47,21 +47,21 @@ pub(super) struct End {
     pub(super) wants_room: bool,
     /// The other end.
     pub(super) other: EndId,
-    /// Who is told about readiness: set for ends that a loop has registered, while they are open.
+    /// Where readiness is reported: set for ends that a loop has registered, while they are open.
     pub(super) source: Option<SourceId>,
     /// As which source a loop knows, or has known, the other end.
     pub(super) other_source: Option<SourceId>,
     pub(super) address: SocketAddr,
-    /// Told when something has happened at this end: of the outside's ends.
+    /// Called when something has happened at this end: set for the outside's ends only.
     pub(super) watcher: Option<Watcher>,
-    /// It was told, and has not looked yet.
+    /// It is going to be called, and has not looked yet.
     is_told: bool,
 }
 
 /// What is reported when something has arrived that is not the end.
 const ARRIVAL: Readiness = Readiness::READABLE.union(Readiness::PRIORITY);
 
-/// Somebody outside who looks after an end.
+/// What is run outside when something has happened at an end.
 pub(super) type Watcher = Rc<dyn Fn(&Net)>;
 
 /// What travels.
@@ -112,7 +112,7 @@ impl End {
         self.latency
     }
 
-    /// What this end is ready for, as a kernel would tell somebody who begins to watch it.
+    /// What this end is ready for, as a kernel would report it to a poller that begins to watch it.
     pub(super) fn readiness(&self) -> Readiness {
         let mut readiness = Readiness::empty();
         readiness.set(Readiness::WRITABLE, !self.connecting);
@@ -167,7 +167,7 @@ impl State {
         self.ends[end].arrives = time;
     }
 
-    /// Sends a packet to `end`. It arrives behind those that were sent before.
+    /// Sends a packet to `end`. It arrives after those that were sent before.
     pub(super) fn transmit(&mut self, to: EndId, packet: Packet) {
         let now = self.clock.now();
         let Some(end) = self.ends.get_mut(to) else { return };
@@ -280,7 +280,7 @@ impl State {
         self.report(source, readiness);
     }
 
-    /// Nobody listens there, or nobody any more.
+    /// Nobody listens there, or not any more.
     pub(super) fn refuse(&mut self, end: EndId) {
         let other = self.ends[end].other;
         if let Some(other) = self.ends.get_mut(other) {

@@ -1,6 +1,6 @@
 //! A simulated world: sockets in memory, one seed, and a clock that jumps.
 //!
-//! Same seed, same program: same trace. When everybody waits, the clock jumps to the next deadline;
+//! Same seed, same program: same trace. When every task waits, the clock jumps to the next deadline;
 //! when nothing can ever happen, [`World::wait`] says so as an error instead of hanging. [`Sim`]
 //! is the loop's side; [`Net`] is the outside, where tests connect and serve as [`Peer`]s, act at
 //! given moments ([`Net::at`]), and choose how rough the network is ([`Faults`]).
@@ -43,7 +43,7 @@ pub const BUSY_WAIT: Duration = Duration::from_micros(1);
 #[derive(Debug)]
 pub struct SimClock {
     now: Cell<Time>,
-    /// The wall clock at `Time::ZERO`. Tests set it, also backwards.
+    /// The wall clock at `Time::ZERO`. Tests set it, forward and back.
     wall_at_zero: Cell<SystemTime>,
 }
 
@@ -76,7 +76,7 @@ new_key_type! {
 
 #[derive(Default)]
 struct Backlog {
-    /// Connections that nobody has accepted yet, oldest first.
+    /// Connections that have not been accepted yet, oldest first.
     waiting: VecDeque<EndId>,
     source: Option<SourceId>,
     /// Numbers of the errors that the next accepts return, before anything else.
@@ -118,7 +118,7 @@ const RETIRED_MAX: usize = 8;
 #[derive(Debug)]
 pub struct Sim {
     net: Net,
-    /// Somebody rang: the present or the next wait ends.
+    /// The alarm was rung: the present or the next wait ends.
     alarm: Arc<AtomicBool>,
 }
 
@@ -203,7 +203,7 @@ impl World for Sim {
                 self.end_wait(BUSY_WAIT);
                 return Ok(());
             }
-            // What the outside does meanwhile, if it does something before the time is over.
+            // What the outside does meanwhile, if it does anything before the time is over.
             if let Some((at, action)) = self.net.next_action(end) {
                 self.net.clock.jump_to(at.max(self.net.clock.now()));
                 action(&self.net);

@@ -28,7 +28,7 @@ impl Net {
         self.try_connect(address).unwrap_or_else(|| panic!("nobody listens at {address}"))
     }
 
-    /// As [`connect`](Net::connect); `None` if nobody listens there, any more.
+    /// As [`connect`](Net::connect); `None` if nobody listens there, or not any more.
     pub fn try_connect(&self, address: SocketAddr) -> Option<Peer> {
         let mut state = self.state.borrow_mut();
         if !state.backlogs.contains_key(&address) {
@@ -62,7 +62,7 @@ impl Net {
         self.clock.now()
     }
 
-    /// Sets the wall clock, also backwards; the monotonic clock goes on.
+    /// Sets the wall clock, forward or back; the monotonic clock goes on.
     pub fn set_wall(&self, wall: SystemTime) {
         self.clock.set_wall(wall);
     }
@@ -123,7 +123,7 @@ impl Net {
         Some((at, action))
     }
 
-    /// After how long a wait ends early that has `left` to go, if it does.
+    /// How long a wait lasts that has `left` to go, if a fault ends it early.
     pub(super) fn early(&self, left: Duration) -> Option<Duration> {
         let State { random, faults, .. } = &mut *self.state.borrow_mut();
         strikes(random, faults.early_percent).then(|| duration(random, left))
@@ -143,7 +143,7 @@ impl Net {
         Ok(SimListener { net: self.clone(), address })
     }
 
-    /// The program begins to connect to `address`; gives its end.
+    /// The program begins to connect to `address`. Returns its end.
     pub(super) fn dial(&self, address: SocketAddr) -> EndId {
         let mut state = self.state.borrow_mut();
         let (client, server) = state.open(address);
@@ -164,7 +164,7 @@ impl Net {
         client
     }
 
-    /// A connection reaches whoever listens at `address`, if somebody does, when it has had the time.
+    /// A connection reaches the listener at `address`, if there is one, after the time that this takes.
     fn arrive_at(&self, address: SocketAddr, client: EndId, server: EndId) {
         let arrives = {
             let state = self.state.borrow();

@@ -78,7 +78,7 @@ impl SimStream {
         }
         // The outside knows no urgent data.
         let is_watched = end.source.is_some();
-        // A read that begins at the mark goes on behind it; any other one ends there.
+        // A read that begins at the mark goes on after it; any other one ends there.
         end.mark.take_if(|mark| *mark == 0);
         if end.inbox.is_empty() && !end.finished {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -173,7 +173,7 @@ fn allowed(
 }
 
 impl Drop for SimStream {
-    /// As a kernel closes: with unread input, or when told to abort, the connection is reset; else
+    /// As a kernel closes: with unread input, or after an order to abort, the connection is reset; else
     /// the other end reads the end.
     fn drop(&mut self) {
         let mut state = self.net.state.borrow_mut();
@@ -196,7 +196,7 @@ impl Drop for SimStream {
     }
 }
 
-/// A listener in a simulated world. Dropping it resets the connections that nobody accepted.
+/// A listener in a simulated world. Dropping it resets the connections that were not accepted.
 #[derive(Debug)]
 pub struct SimListener {
     pub(super) net: Net,
@@ -245,7 +245,7 @@ impl SimListener {
     }
 }
 
-/// Fails, perhaps, for a while.
+/// Perhaps begins to fail, for a while.
 fn accept_fault(
     backlog: &mut Backlog,
     now: Time,
@@ -327,8 +327,8 @@ impl Peer {
         bytes
     }
 
-    /// From now on this end holds so many bytes before a write of the program would block: as if it read
-    /// at once whatever comes.
+    /// From now on this end holds so many bytes before a write of the program would block, as if it read
+    /// everything at once.
     pub fn widen(&self, bytes: usize) {
         let mut state = self.stream.net.state.borrow_mut();
         state.ends[self.stream.end].pipe_bytes = bytes;
