@@ -25,7 +25,7 @@ pub(super) struct Opener {
     pub(super) connector: Connector,
 }
 
-/// The clock of a fetch, and who is resumed when it rings.
+/// The clock of a fetch, and the task that is resumed when it rings.
 #[derive(Debug)]
 pub(super) struct Patience {
     pub(super) watch: Watch,
@@ -112,7 +112,7 @@ impl Opener {
         }
         let asked = self.resolver.ask(host);
         if !asked.has_begun() {
-            // What others' names take is none of the time for ours.
+            // Waiting for other names' look-ups does not count as time for this one.
             patience.watch.enter(Phase::Queue);
             let begun = patience.limit(asked.begun()).await;
             begun.map_err(|timed_out| timed_out.waiting_for(host))?;

@@ -17,15 +17,15 @@ pub(super) struct Connection {
     peer: SocketAddr,
 }
 
-/// What a read gave.
+/// What a read returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Got {
     /// So many bytes, at least one.
     Bytes(usize),
     /// The peer has said that it sends no more.
     End,
-    /// The input ended without the `close_notify` that tells an end from a cut (RFC 8446 section
-    /// 6.1). Only over TLS: without it nobody can tell.
+    /// The input ended without the `close_notify` that distinguishes an end from a cut (RFC 8446
+    /// section 6.1). Only over TLS: without it, they cannot be distinguished.
     #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "over TLS only"))]
     Cut,
 }
@@ -56,11 +56,11 @@ impl Connection {
         }
     }
 
-    /// Resumes whoever polls with `cx` when there is something to read, or, if there is something to
-    /// write as well, when that is possible.
+    /// Resumes the task that polls with `cx` when there is something to read, or, if there is something
+    /// to write as well, when that is possible.
     ///
     /// # Errors
-    /// When another task does.
+    /// When another task waits for it.
     pub(super) fn wait(&mut self, cx: &Context<'_>, has_output: bool) -> io::Result<()> {
         let has_output = has_output || self.session.as_ref().is_some_and(Session::wants_write);
         let writable = if has_output { Readiness::WRITABLE } else { Readiness::empty() };
@@ -73,8 +73,8 @@ impl Connection {
     }
 
     /// Whether an idle connection cannot be used any more: it has ended, or the peer has sent what
-    /// nobody asked for. Asks the kernel only if something was reported: what comes after the loop's
-    /// last wait is not seen, as little as what comes right after the request has been written.
+    /// was not asked for. Asks the kernel only if something was reported: what comes after the loop's
+    /// last wait is not seen, nor is what comes right after the request has been written.
     pub(super) fn is_stale(&mut self) -> bool {
         if self.session.as_mut().is_some_and(Session::is_over) {
             return true;
@@ -82,9 +82,9 @@ impl Connection {
         if !self.stream.source().readiness().is_readable() {
             return false;
         }
-        // Whatever was read before in this turn: not to ask would be to guess.
+        // Even if the turn's share of reading is used up: not to ask would be to guess.
         let budgets = self.stream.replace_budgets(Budgets::default());
-        // TLS may have something to say that is not for us, such as a session ticket.
+        // TLS may have sent something that is no reply, such as a session ticket.
         let outcome = self.try_read(&mut [0]);
         self.stream.replace_budgets(budgets);
         !matches!(outcome, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
@@ -111,7 +111,7 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         if let Some(session) = &mut self.session {
-            // The last words are few, and there is no next turn for them.
+            // `close_notify` is short, and there is no next turn for it.
             self.stream.replace_budgets(Budgets::default());
             session.close(&mut self.stream);
         }

@@ -1,13 +1,12 @@
-//! Taking codings off the content of a reply (RFC 9110 section 8.4), piece by piece.
+//! Decoding the content of a reply (RFC 9110 section 8.4), chunk by chunk.
 //!
-//! `Content-Encoding` names the codings in the order in which they were put on, so the last one comes
-//! off first. Each has a layer here. What a layer decodes waits in front of the next one, and only the
-//! innermost layer that has something to do works. So however much a body comes to, and however many
-//! codings it has, a few pieces of it are in memory, and no more.
+//! `Content-Encoding` names the codings in the order in which they were applied, so the last one is
+//! decoded first. Each has a layer here. The output of a layer waits in front of the next one, and only
+//! the innermost layer that has something to do works. So however large a body becomes, and however
+//! many codings it has, only a few chunks of it are in memory.
 //!
-//! Nothing is guessed: a coding that is not known here is an error as soon as the first byte comes,
-//! and so is a body that ends within its coding, or goes on after it. An undecoded body would look
-//! like a success.
+//! Nothing is guessed: an unknown coding is an error as soon as the first byte comes, and so is a body
+//! that ends within its coding, or goes on after it. An undecoded body would look like a success.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -26,7 +25,7 @@ mod tests;
 #[cfg(feature = "zstd")]
 mod zstd;
 
-/// Bytes that one step of a layer decodes at most, give or take what its coding can only decode as a
+/// Bytes that one step of a layer decodes at most, apart from what its coding can only decode as a
 /// whole: a block of zstd (128 KiB), or 1 KiB of gzip (at most about a megabyte).
 #[cfg(any(feature = "gzip", feature = "brotli", feature = "zstd"))]
 const PIECE_BYTES: usize = 64 * 1024;
@@ -34,7 +33,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// Bytes of an unknown coding's name that are shown.
 const SHOWN_BYTES_MAX: usize = 40;
 
-/// What is known here, in the order of preference.
+/// The codings that are known here, in the order of preference.
 const NAMES: &[&str] = &[
     #[cfg(feature = "gzip")]
     "gzip",
@@ -52,26 +51,26 @@ pub(super) fn accept_encoding() -> String {
     if NAMES.is_empty() { "identity".to_owned() } else { NAMES.join(", ") }
 }
 
-/// The codings that `head` says are on its content, in the order in which they were put on.
+/// The codings that `head` names for its content, in the order in which they were applied.
 pub(super) fn codings(head: &ReplyHead) -> impl Iterator<Item = &[u8]> {
     head.list("Content-Encoding").filter(|coding| !coding.eq_ignore_ascii_case(b"identity"))
 }
 
-/// One coding that comes off.
+/// One coding that is decoded.
 trait Coding {
     /// Decodes some of `coded`, which begins where the last call stopped, and appends it to `plain`.
     fn decode(&mut self, coded: &[u8], plain: &mut Vec<u8>) -> Result<Step, Flaw>;
 
-    /// The input is over, and [`decode`](Coding::decode) can do no more: appends what was held back.
+    /// The input has ended, and [`decode`](Coding::decode) can do no more: appends what was held back.
     ///
     /// # Errors
-    /// When the coding is not over.
+    /// When the coding has not ended.
     fn finish(&mut self, plain: &mut Vec<u8>) -> Result<(), Flaw>;
 }
 
 /// How far [`Coding::decode`] has come.
 struct Step {
-    /// Bytes of the input that are done with.
+    /// Bytes of the input that are used up.
     taken: usize,
     /// Nothing more comes without more input.
     is_starved: bool,
@@ -102,15 +101,15 @@ fn coding(name: &[u8]) -> Option<(&'static str, Box<dyn Coding>)> {
 /// The content of one reply on its way through its codings.
 pub(super) struct Decoder {
     peer: SocketAddr,
-    /// Bytes that any layer may come to.
+    /// Bytes that the output of any layer may have.
     bytes_max: u64,
     /// From the outside in. Empty only if it is to be `refused`.
     layers: Vec<Layer>,
     /// No more input will come.
     is_over: bool,
-    /// Bytes that were decoded, and what they came to, since somebody asked last.
+    /// Bytes that were decoded, and bytes that came out, since this was last asked for.
     work_bytes: usize,
-    /// Why it fails with the first byte: there is nothing wrong with no content.
+    /// Why it fails at the first byte: a reply without content has nothing wrong.
     refused: Option<Error>,
     failed: Option<Error>,
 }
@@ -118,11 +117,11 @@ pub(super) struct Decoder {
 /// What [`Decoder::advance`] has achieved.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// A piece of the content; never empty.
+    /// A chunk of the content; never empty.
     Plain(Vec<u8>),
-    /// Something, but nothing that could be shown.
+    /// Some progress, and no output yet.
     Busy,
-    /// Nothing without more input: [`Decoder::push`], or [`Decoder::end`].
+    /// Nothing: it needs more input, by [`Decoder::push`], or [`Decoder::end`].
     Read,
     /// The content was complete.
     End,
@@ -147,8 +146,8 @@ struct Waiting {
 }
 
 impl Decoder {
-    /// For a reply from `peer`. `None`: no coding is on its content. What is decoded may come to
-    /// `bytes_max`, before and after each coding.
+    /// For a reply from `peer`. `None`: its content has no coding. Before and after each coding, the
+    /// content may have `bytes_max` bytes.
     pub(super) fn new(head: &ReplyHead, peer: SocketAddr, bytes_max: u64) -> Option<Decoder> {
         let names: Vec<_> = codings(head).collect();
         if names.is_empty() {
@@ -174,7 +173,7 @@ impl Decoder {
         }
     }
 
-    /// The body is over.
+    /// The body has ended.
     pub(super) fn end(&mut self) {
         self.is_over = true;
     }
@@ -182,9 +181,9 @@ impl Decoder {
     /// Decodes a little.
     ///
     /// # Errors
-    /// When a coding is not known, or the body is not what it claims to be, or comes to too much; from
-    /// then on always. Never before there is a first byte: a reply to HEAD, or one without content,
-    /// has the field but nothing to take off.
+    /// When a coding is not known, or the body is not what it claims to be, or becomes too large; from
+    /// then on always. Never before the first byte: a reply to HEAD, or one without content, has the
+    /// field but nothing to decode.
     pub(super) fn advance(&mut self) -> Result<Progress, Error> {
         let progress = match &self.failed {
             Some(error) => Err(error.clone()),
@@ -196,7 +195,7 @@ impl Decoder {
         progress
     }
 
-    /// Bytes that went into layers and came out of them since this was asked last.
+    /// Bytes that went into layers and came out of them since the last call.
     pub(super) fn take_work(&mut self) -> usize {
         std::mem::take(&mut self.work_bytes)
     }
@@ -280,7 +279,7 @@ impl Layer {
         (self.has_begun, self.is_starved) = (true, false);
     }
 
-    /// How much was taken of the input, and what it came to.
+    /// How much of the input was taken, and how much came out.
     fn step(&mut self) -> Result<(usize, Vec<u8>), Error> {
         let mut plain = Vec::new();
         let coded = &self.waiting.bytes[self.waiting.at..];

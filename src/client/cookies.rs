@@ -1,5 +1,5 @@
-//! The cookies of one fetch (RFC 6265): what a server sets with a redirect goes along to where the
-//! redirect leads, if it is meant for that. With the fetch they are forgotten.
+//! The cookies of one fetch (RFC 6265): a cookie that comes with a redirect is sent to where the redirect
+//! leads, if it is meant for that server. The cookies are forgotten with the fetch.
 //!
 //! Many a page sets a cookie, redirects to itself, and does so for ever if the cookie does not come
 //! back.
@@ -14,7 +14,7 @@ use crate::limits::{COOKIE_BYTES_MAX, COOKIES_MAX};
 /// The field that they are sent in.
 pub(super) const COOKIE: &str = "Cookie";
 
-/// What was set so far, in that order.
+/// What has been set so far, in that order.
 #[derive(Debug, Default)]
 pub(super) struct Cookies(Vec<Cookie>);
 
@@ -33,8 +33,8 @@ pub(super) struct Cookie {
 }
 
 impl Cookies {
-    /// Takes what the reply to a request for `url` sets. What is not UTF-8, is too long, or is for
-    /// others, is left out.
+    /// Takes the cookies that the reply to a request for `url` sets. One that is not UTF-8, is too long, or
+    /// is for other servers is left out.
     pub(super) fn take(&mut self, head: &ReplyHead, url: &Url, now: SystemTime) {
         for field in head.all("Set-Cookie") {
             let Ok(text) = str::from_utf8(field) else { continue };
@@ -73,9 +73,9 @@ impl Cookies {
 }
 
 impl Cookie {
-    /// Reads a `Set-Cookie` from the server of `url` (section 5.2): the cookie, and whether it is over
-    /// already, which is how a server takes one back. `None`: it is none, or not for this server to
-    /// set.
+    /// Reads a `Set-Cookie` from the server of `url` (section 5.2): the cookie, and whether it has expired
+    /// already, which is how a server deletes one. `None`: it is no cookie, or this server may not set
+    /// it.
     fn parse(text: &str, url: &Url, now: SystemTime) -> Option<(Cookie, bool)> {
         if text.len() > COOKIE_BYTES_MAX {
             return None;
@@ -171,7 +171,7 @@ fn is_age(seconds: &str) -> Option<bool> {
     is_number.then(|| !is_negative && digits.bytes().any(|byte| byte != b'0'))
 }
 
-/// A date, also with the hyphens that Netscape put into it: `Wed, 21-Oct-2015 07:28:00 GMT`.
+/// A date, with or without the hyphens that Netscape put into it: `Wed, 21-Oct-2015 07:28:00 GMT`.
 fn date(text: &str) -> Option<SystemTime> {
     let with_spaces = || httpdate::parse_http_date(&text.replace('-', " "));
     httpdate::parse_http_date(text).or_else(|_| with_spaces()).ok()
@@ -201,7 +201,7 @@ mod tests {
         cookies.take(&head, &url(from), now);
     }
 
-    /// What goes to `to` of what `from` has set.
+    /// Those of the cookies that `from` has set that are sent to `to`.
     fn goes(fields: &[&str], from: &str, to: &str) -> String {
         let mut cookies = Cookies::default();
         set(&mut cookies, from, fields);

@@ -26,10 +26,10 @@ pub(super) fn take_from(url: &mut Url) -> Option<String> {
 }
 
 /// The text of a URL without the user name and the password that may be in it: for messages, logs,
-/// and whatever else others may read.
+/// and everything else that others may read.
 ///
-/// It need not be a URL. From what is none, everything up to the last `@` is taken out, because nobody
-/// can know where in it a password would end.
+/// It need not be a URL. If it is none, everything up to the last `@` is taken out, because there is no
+/// telling where in it a password would end.
 ///
 /// ```
 /// use helloop::client::without_credentials;

@@ -27,7 +27,7 @@ pub struct Timeouts {
     /// From the first byte of the request to the end of the reply's head; see
     /// [`FETCH_HEAD_TIMEOUT`].
     pub head: Duration,
-    /// Between two pieces of the body; see [`FETCH_BODY_PROGRESS_TIMEOUT`].
+    /// Between two chunks of the body; see [`FETCH_BODY_PROGRESS_TIMEOUT`].
     pub body_progress: Duration,
     /// From `send` to the last byte of the body, redirects and waiting for a free connection or
     /// look-up included; see [`FETCH_WHOLE_TIMEOUT`]. `None`: no limit.
@@ -114,7 +114,7 @@ pub(super) struct Watch {
     phase_end: Time,
     /// When everything is over.
     whole_end: Time,
-    /// For whom it was set, and never later than it should be.
+    /// For which task it was set, and when it fires: never later than it should.
     timer: Option<(TimerId, TaskId)>,
     spent: Spent,
     /// The end of the body was read.
@@ -162,7 +162,7 @@ impl Watch {
         self.extend(now);
     }
 
-    /// Something was achieved: the limit of the phase begins anew.
+    /// There was progress: the limit of the phase begins anew.
     pub(super) fn progress(&mut self) {
         self.extend(self.handle.now());
     }
@@ -175,8 +175,7 @@ impl Watch {
         self.take_timer_back();
     }
 
-    /// Asked by who has nothing to do but wait: looks whether the time is over, and sees to being
-    /// resumed when it will be.
+    /// Call before waiting: fails if the limit has passed, otherwise arms a timer for it.
     pub(super) fn check(&mut self, cx: &Context<'_>, relay: &mut Relay) -> Result<(), TimedOut> {
         let (end, now) = (self.phase_end.min(self.whole_end), self.handle.now());
         if now >= end {
@@ -197,7 +196,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Asked by who is busy for long, and does not wait: looks whether the limit of the whole is over.
+    /// Call while busy for long without waiting: fails if the limit of the whole has passed.
     pub(super) fn check_whole(&self) -> Result<(), TimedOut> {
         match self.timeouts.whole {
             Some(limit) if self.handle.now() >= self.whole_end => {
@@ -207,8 +206,8 @@ impl Watch {
         }
     }
 
-    /// Who waits in a queue will, as a rule, need an earlier timer when its turn has come. One that
-    /// is early from the beginning need not be taken back then.
+    /// A fetch that waits in a queue will, as a rule, need an earlier timer when its turn has come. A
+    /// timer that is early from the beginning need not be cancelled then.
     fn no_later_than_the_next_phase(&self, now: Time) -> Time {
         match self.phase {
             Phase::Queue => now + self.timeouts.connect.min(self.timeouts.head),

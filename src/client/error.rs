@@ -24,13 +24,13 @@ struct Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The URL cannot be fetched: it is none, or neither http nor https.
+    /// The URL cannot be fetched: it is not a URL, or neither http nor https.
     Url,
     /// The request cannot be sent as it was built: the method, or a header field.
     Request,
-    /// The name has no address, or nobody could be asked.
+    /// The name has no address, or no name server answered.
     Resolve,
-    /// No address took the connection.
+    /// No address accepted the connection.
     Connect,
     /// The TLS handshake failed, for example because of the certificate; or there is no TLS here.
     Tls,
@@ -38,8 +38,8 @@ pub enum ErrorKind {
     Timeout,
     /// What came is not HTTP/1.x as RFC 9112 has it, or the body is not what its coding says.
     Protocol,
-    /// The connection ended in an orderly way before the reply did, or without `close_notify` where
-    /// only that tells the end from a cut.
+    /// The reply is truncated: the connection ended in an orderly way before the reply did, or without
+    /// `close_notify` where only that distinguishes the end from a cut.
     Truncated,
     /// The body is longer than the client takes.
     TooLong,
@@ -70,7 +70,7 @@ pub enum Phase {
 
 impl Error {
     pub(super) fn new(kind: ErrorKind, phase: Phase, message: impl Into<String>) -> Error {
-        // A server, a name server or a certificate may have a word in it.
+        // It may contain the words of a server, a name server or a certificate.
         let message = Printable(message.into()).to_string();
         Error(Box::new(Inner { kind, phase, message }))
     }

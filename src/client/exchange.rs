@@ -46,9 +46,9 @@ pub(super) struct Exchange {
     body_bytes_max: u64,
     /// A partial head.
     left: Vec<u8>,
-    /// Bytes of the body that nobody has taken yet.
+    /// Bytes of the body that have not been taken yet.
     arrived: Vec<u8>,
-    /// How it ended, as far as reading went: the end may still be behind `arrived`.
+    /// How it ended, as far as it was read: the end may still come after `arrived`.
     outcome: Option<Result<(), Error>>,
     /// A byte of the reply has come.
     pub(super) is_answered: bool,
@@ -61,7 +61,7 @@ impl Message {
         self.head.len() + self.body().len()
     }
 
-    /// What follows the first `written` bytes, in one piece as far as it goes.
+    /// What follows the first `written` bytes, as far as it is contiguous.
     fn rest(&self, written: usize) -> &[u8] {
         match written.checked_sub(self.head.len()) {
             None => &self.head[written..],
@@ -100,14 +100,14 @@ impl Exchange {
         }
     }
 
-    /// Sends the request and reads the head of the reply; whatever has come of the body as well.
+    /// Sends the request and reads the head of the reply, with as much of the body as has come.
     ///
-    /// The reply is read also while the request is being sent: a server may refuse a body before it
+    /// The reply is read even while the request is being sent: a server may refuse a body before it
     /// has come, and not read the rest of it.
     pub(super) fn poll_head(&mut self, cx: &Context<'_>) -> Poll<Result<ReplyHead, Error>> {
         let broken = self.send().err();
         if self.is_untouched() {
-            // What comes now is not the reply to a request of which the server has no byte.
+            // The server has no byte of the request yet, so what comes now is not its reply.
             return match broken {
                 Some(error) => Poll::Ready(Err(Error::io(Phase::Head, &self.peer, &error))),
                 None => self.wait(Phase::Head, cx),
@@ -125,7 +125,7 @@ impl Exchange {
                         return Poll::Ready(Err(error));
                     }
                 }
-                // Nothing was said before it broke.
+                // Nothing was answered before it broke.
                 (Poll::Pending, Some(error)) if !self.is_spent() => {
                     return Poll::Ready(Err(Error::io(Phase::Head, &self.peer, error)));
                 }
@@ -136,8 +136,8 @@ impl Exchange {
 
     /// Moves some of the body into `arrived`. False at its end.
     pub(super) fn poll_body(&mut self, cx: &Context<'_>) -> Poll<Result<bool, Error>> {
-        // A server may begin to answer before it has everything. If it does not want the rest, the
-        // reply will say all there is to say.
+        // A server may begin to answer before it has everything. If it does not want the rest, that is
+        // its business: the reply counts.
         let _ = self.send();
         while self.arrived.is_empty() {
             match &self.outcome {
@@ -152,7 +152,7 @@ impl Exchange {
         Poll::Ready(Ok(true))
     }
 
-    /// What has come of the body since this was asked last.
+    /// What has come of the body since the last call.
     pub(super) fn take_arrived(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.arrived)
     }
@@ -186,7 +186,7 @@ impl Exchange {
     }
 
     /// Sends as much as fits. A kept connection is looked at before the first byte, at every attempt:
-    /// what is there now is nobody's, and would be taken for the reply.
+    /// what is there now was not asked for, and would be taken for the reply.
     fn send(&mut self) -> io::Result<()> {
         let is_untouched = self.is_untouched();
         let Some(connection) = self.lease.as_mut().and_then(|lease| lease.connection.as_mut())
@@ -237,7 +237,8 @@ impl Exchange {
         Poll::Ready(self.digest(phase, &buffer[..filled], is_end))
     }
 
-    /// Reads behind what is `left`, which is kept if nothing comes. `None`: it failed, see `outcome`.
+    /// Appends what it reads to what is `left`, which is kept if nothing comes. `None`: it failed, see
+    /// `outcome`.
     fn receive(&mut self, phase: Phase, left: Vec<u8>, buffer: &mut [u8]) -> Poll<Option<Got>> {
         let Some(connection) = self.lease.as_mut().and_then(|lease| lease.connection.as_mut())
         else {
@@ -256,7 +257,7 @@ impl Exchange {
         }
     }
 
-    /// Feeds the machine. What is wrong behind the head is told behind the head.
+    /// Feeds the machine. An error after the head is reported after the head.
     fn digest(&mut self, phase: Phase, mut input: &[u8], is_end: bool) -> Option<ReplyHead> {
         let mut found = None;
         loop {
@@ -286,7 +287,7 @@ impl Exchange {
         }
     }
 
-    /// The reply is complete: the connection goes to whoever is next.
+    /// The reply is complete: the connection goes to the next fetch.
     fn finish(&mut self, is_reusable: bool) {
         self.outcome = Some(Ok(()));
         let is_sent = self.written == self.message.len();

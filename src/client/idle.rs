@@ -1,4 +1,4 @@
-//! Connections that nobody uses, and that may be used again.
+//! Connections that no fetch uses, and that may be used again.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -63,7 +63,7 @@ impl IdleConnections {
         self.take(newest)
     }
 
-    /// What has rested long enough may be used. Each is looked at once more than it rests.
+    /// Those that have rested long enough may be used.
     fn end_rests(&self, host: &Host, now: Time) {
         let mut resting = host.resting.borrow_mut();
         while let Some(oldest) = resting.first().copied() {

@@ -28,8 +28,8 @@ impl Keeper {
 
 impl Task for Keeper {
     fn resume(&mut self, cx: &mut Context<'_>) -> Flow {
-        // A source does not say which connection it is of, so the first news makes us look at all, a
-        // share at a time; all that comes meanwhile makes for one more look, not for one each.
+        // A source does not say which connection it belongs to, so the first report makes us look at all of
+        // them, a share at a time; all that is reported meanwhile makes one more look, not one each.
         if !(Cause::TIMER | Cause::AGAIN).contains(cx.cause()) {
             self.is_outdated = true;
         }
@@ -52,7 +52,7 @@ impl Task for Keeper {
 }
 
 impl Drop for Keeper {
-    /// Also when the client is dropped before its connections are too old.
+    /// Even if the client is dropped before its connections are too old.
     fn drop(&mut self) {
         if let Some(timer) = self.timer {
             self.handle.cancel(timer);

@@ -13,9 +13,9 @@
 //! ```
 //!
 //! Reading order: `request` is the way of a fetch from the URL to the reply, and uses all others:
-//! `pool` (who has a connection, who waits for one), `connect` and `race` (opening one), `exchange`
-//! (bytes between the connection and the sans-IO machine of [`http::Reply`](crate::http::Reply)),
-//! `redirect`, `reply`. `deadline` is the clock of one fetch.
+//! `pool` (which fetches have a connection, and which wait for one), `connect` and `race` (opening one),
+//! `exchange` (bytes between the connection and the sans-IO machine of
+//! [`http::Reply`](crate::http::Reply)), `redirect`, `reply`. `deadline` is the clock of one fetch.
 //!
 //! A user name and a password in a URL are sent as Basic authentication, and shown nowhere. Cookies
 //! that come with a redirect go along with it, and are forgotten with the fetch.
@@ -43,7 +43,7 @@ mod connection;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
 #[cfg(feature = "tls")]
-mod gullible;
+mod any_cert;
 #[cfg(feature = "tls")]
 mod pinned;
 mod pool;
@@ -94,7 +94,7 @@ struct Shared {
     headers: Vec<(String, String)>,
     /// The same as bytes, for requests without headers of their own.
     fields: AskFields,
-    /// The codings of bodies come off: the client itself says which it accepts.
+    /// Bodies are decoded: the client itself says which codings it accepts.
     takes_codings_off: bool,
     redirects_max: u32,
     body_bytes_max: u64,
@@ -114,7 +114,7 @@ impl Client {
         Client::builder(handle).build().expect("the defaults are good")
     }
 
-    /// A client that is to be different.
+    /// A client with other settings.
     pub fn builder(handle: &Handle) -> ClientBuilder {
         ClientBuilder {
             handle: handle.clone(),
@@ -179,8 +179,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Who knows the addresses of names. The default is a resolver of the client's own, which asks the
-    /// system for as many names at a time as there may be connections, but at most [`LOOK_UPS_MAX`].
+    /// What looks names up. The default is a resolver of the client's own, which asks the system for as
+    /// many names at a time as there may be connections, but at most [`LOOK_UPS_MAX`].
     pub fn resolver(mut self, resolver: Resolver) -> ClientBuilder {
         self.resolver = Some(resolver);
         self
@@ -224,7 +224,7 @@ impl ClientBuilder {
     }
 
     /// Bytes of a body, before and after each of its codings is taken off; see [`REPLY_BODY_BYTES_MAX`]. At the
-    /// limit: the fetch fails, also where the body is taken piece by piece.
+    /// limit: the fetch fails, even if the body is taken chunk by chunk.
     pub fn body_bytes_max(mut self, bytes: u64) -> ClientBuilder {
         self.body_bytes_max = bytes;
         self
@@ -240,7 +240,7 @@ impl ClientBuilder {
     /// The client.
     ///
     /// # Errors
-    /// When the user agent cannot be sent, or a limit is zero, so that nothing could ever be.
+    /// When the user agent cannot be sent, or a limit is zero, so that nothing could ever be fetched.
     pub fn build(self) -> Result<Client, Error> {
         if self.connections_max == 0 || self.connections_per_host_max == Some(0) {
             return Err(Error::request("a limit of connections is 0: no fetch could ever begin"));
@@ -292,7 +292,7 @@ impl ClientBuilder {
     }
 }
 
-/// What a request says about the codings that its sender can take off.
+/// What a request says about the codings that its sender can decode.
 const ACCEPT_ENCODING: &str = "Accept-Encoding";
 
 fn has_field(headers: &[(String, String)], name: &str) -> bool {

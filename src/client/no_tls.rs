@@ -1,4 +1,4 @@
-//! What stands in for TLS in a program that was built without the feature `tls`: nothing.
+//! The place of TLS in a program that was built without the feature `tls`: every session is refused.
 
 use std::convert::Infallible;
 use std::io;

@@ -46,7 +46,7 @@ fn simple_origin(text: &str) -> Option<&str> {
     (bytes > 0 && authority.iter().all(is_simple)).then(|| &text[..scheme.len() + bytes])
 }
 
-/// Whether this means the same behind an origin and as a reference to that origin: it is a path,
+/// Whether this means the same after an origin and as a reference to that origin: it is a path,
 /// and not another authority.
 fn is_simple_path(path: &str) -> bool {
     let bytes = path.as_bytes();

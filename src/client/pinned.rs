@@ -8,7 +8,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-/// Believes authorities, as everybody does; and a server whose own certificate is one of those that were
+/// Trusts authorities, as every verifier does; and a server whose own certificate is one of those that were
 /// given, if it is valid now and for its name. curl does the same.
 #[derive(Debug)]
 pub(super) struct Pinned {
@@ -75,7 +75,7 @@ impl ServerCertVerifier for Pinned {
     }
 }
 
-/// What is wrong, for people. Where rustls has only a name for it, it is said what can be done.
+/// What is wrong, for people. Where rustls only has a name for it, the text says what can be done.
 pub(super) fn sentence(error: &Error) -> String {
     let remedy = "if you know the server, trust that certificate or its authority: --cacert FILE \
                   (in a program, TlsConfig::add_roots_pem)";

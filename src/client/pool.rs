@@ -1,4 +1,4 @@
-//! Connections that are open: who has one, who waits for one, and which are idle.
+//! Connections that are open: which are busy, which are idle, and which fetches wait for one.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -18,11 +18,11 @@ use crate::world::Time;
 
 /// The connections of one client.
 ///
-/// Invariants: `busy` and the idle connections together are at most `connections_max`; while somebody
-/// waits who could be served, nobody does: every release serves as many as it can, oldest first.
+/// Invariants: `busy` and the idle connections together are at most `connections_max`; no fetch waits that
+/// could be served, because every release serves as many as it can, oldest first.
 ///
-/// No operation looks at all who wait, at all hosts, or at all idle connections: each of these is found
-/// in an order that is kept.
+/// No operation looks at all waiting fetches, at all hosts, or at all idle connections: each of these is
+/// found in an order that is kept.
 pub(super) struct Pool {
     handle: Handle,
     connections_max: usize,
@@ -31,7 +31,7 @@ pub(super) struct Pool {
 }
 
 struct State {
-    /// By origin: `http://localhost:8080`. Those that nobody uses any more are taken out when there
+    /// By origin: `http://localhost:8080`. Those that are not used any more are taken out when there
     /// are `hosts_max` of them.
     hosts: HashMap<Box<str>, Rc<Host>>,
     /// Twice what was used at the last look, so that looking costs little for each host.
@@ -39,19 +39,19 @@ struct State {
     /// Leases.
     busy: usize,
     idle: IdleConnections,
-    /// Who waits, in the lines of their hosts.
+    /// Those that wait, in the lines of their hosts.
     waiting: usize,
-    /// The places of those who wait, over all hosts.
+    /// The places of those that wait, over all hosts.
     places: Places,
-    /// The hosts with someone who waits and with room for one more lease, by the place of the first.
+    /// The hosts for which a fetch waits and that have room for one more lease, by the place of the first.
     callable: BTreeMap<Place, Rc<Host>>,
-    /// What those get who had these places, and have not looked yet.
+    /// What was granted to these places, and has not been taken yet.
     granted: BTreeMap<Place, Lease>,
     /// The task that watches the idle connections; `None` if there is none to watch.
     keeper: Option<TaskId>,
 }
 
-/// What leases, and those who wait for one, have in common if their origin is the same.
+/// What leases, and fetches that wait for one, have in common if their origin is the same.
 #[derive(Default)]
 pub(super) struct Host {
     busy: Cell<usize>,
@@ -59,7 +59,7 @@ pub(super) struct Host {
     pub(super) idle: RefCell<BTreeSet<Place>>,
     /// Its places there whose connections are not to be used at once.
     pub(super) resting: RefCell<BTreeSet<Place>>,
-    /// Who waits, by order of arrival: who is resumed when there is a lease.
+    /// In order of arrival, the tasks that are resumed when there is a lease.
     waiting: RefCell<BTreeMap<Place, TaskId>>,
     /// Its place in [`State::callable`].
     callable: Cell<Option<Place>>,
@@ -82,7 +82,7 @@ pub(super) struct Lease {
 pub(super) enum Then {
     /// It is closed.
     Close,
-    /// It goes to whoever is next.
+    /// It goes to the next fetch.
     Reuse,
     /// The same, but not at once: see [`LATE_BODY_REST`].
     Rest,
@@ -111,7 +111,7 @@ impl Pool {
         entered.then(|| self.lease(Rc::clone(host), None))
     }
 
-    /// A lease for whoever has entered, with this connection or an idle one.
+    /// A lease for a fetch that has entered, with this connection or an idle one.
     fn lease(self: &Rc<Self>, host: Rc<Host>, connection: Option<Connection>) -> Lease {
         let connection = connection.or_else(|| self.take_idle(&host));
         if connection.is_none() {
@@ -140,10 +140,10 @@ impl Pool {
         drop(evicted);
     }
 
-    /// A lease ends. Its place goes to who has waited longest, with the connection if it fits.
+    /// A lease ends. Its place goes to the fetch that has waited longest, with the connection if it fits.
     fn release(self: &Rc<Self>, host: &Rc<Host>, connection: Option<Connection>, then: Then) {
         self.state.borrow_mut().leave(host, self);
-        // What has come behind the reply must not be taken for the next one.
+        // What has come after the reply must not be taken for the next one.
         let mut connection = connection.and_then(|mut c| (!c.is_stale()).then_some(c));
         loop {
             let next = self.state.borrow_mut().call_next(self);
@@ -187,7 +187,7 @@ impl Pool {
     pub(super) fn sweep(&self, now: Time, from: Option<Place>) -> Sweep {
         let mut gone = Vec::new();
         let sweep = self.state.borrow_mut().sweep(now, from, &mut gone);
-        // Not under the borrow: a connection says its good-bye.
+        // Not under the borrow: a connection sends its `close_notify`.
         drop(gone);
         sweep
     }
@@ -245,8 +245,8 @@ impl State {
         self.review(host, pool);
     }
 
-    /// Keeps `callable` right, after anything has happened to the leases of `host` or to who waits for
-    /// it.
+    /// Keeps `callable` right, after anything has happened to the leases of `host` or to the fetches that
+    /// wait for it.
     fn review(&mut self, host: &Rc<Host>, pool: &Pool) {
         let has_room = host.busy.get() < pool.per_host_max;
         let first = host.waiting.borrow().first_key_value().map(|(place, _)| *place);
@@ -305,7 +305,7 @@ impl State {
     }
 }
 
-/// Whether the pool must know a host of its table still: leases, idle connections and those who wait hold
+/// Whether the pool must still know a host of its table: leases, idle connections and waiting fetches hold
 /// it, too.
 fn is_used(host: &Rc<Host>) -> bool {
     Rc::strong_count(host) > 1
@@ -317,7 +317,7 @@ impl Lease {
         self.then = Then::Reuse;
     }
 
-    /// The same, but whoever is next does not get the connection at once.
+    /// The same, but the next fetch does not get the connection at once.
     pub(super) fn let_rest(mut self) {
         self.then = Then::Rest;
     }
@@ -330,7 +330,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // What is not kept is closed before whoever is next opens another.
+        // A connection that is not kept is closed before the next fetch opens another.
         let kept = self.connection.take().filter(|_| self.then != Then::Close);
         self.pool.release(&self.host, kept, self.then);
     }
@@ -345,7 +345,7 @@ pub(super) struct Acquire {
 }
 
 impl Acquire {
-    /// `task` is resumed when it is worth to ask again.
+    /// `task` is resumed when it is worth asking again.
     pub(super) fn poll(&mut self, task: TaskId) -> Poll<Lease> {
         if let Some(place) = self.place {
             let state = &mut *self.pool.state.borrow_mut();
@@ -375,7 +375,7 @@ impl Drop for Acquire {
             state.stop_waiting(&self.host, place, &self.pool);
             state.granted.remove(&place)
         };
-        // Granted, and not taken: whoever is next has it.
+        // Granted, and not taken: it goes to the next.
         if let Some(lease) = granted {
             lease.give_back();
         }

@@ -20,10 +20,10 @@ pub(super) struct Race {
     relay: Relay,
     /// Addresses to come.
     waiting: VecDeque<SocketAddr>,
-    /// Who runs.
+    /// Attempts under way.
     running: Vec<(SocketAddr, Stream)>,
     failures: Vec<(SocketAddr, io::Error)>,
-    /// When the next starts, even if nobody has failed.
+    /// When the next starts, even if none has failed.
     next_start: Time,
     timer: Option<TimerId>,
 }
@@ -41,7 +41,7 @@ impl Race {
         }
     }
 
-    /// The winner; or, when all have failed, nobody: see [`failures`](Race::failures).
+    /// The winner; or, when all have failed, none: see [`failures`](Race::failures).
     pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<(SocketAddr, Stream)>> {
         loop {
             if let Some(winner) = self.poll_running(cx) {
@@ -61,8 +61,8 @@ impl Race {
         }
     }
 
-    /// Who was tried, and what happened: `127.0.0.1:80: Connection refused (os error 111)`. Of those
-    /// that were still trying, that they did not answer.
+    /// Which addresses were tried, and what happened: `127.0.0.1:80: Connection refused (os error 111)`.
+    /// Of those that were still being tried, that they did not answer.
     pub(super) fn failures(&self) -> String {
         let failed = self.failures.iter().map(|(address, error)| format!("{address}: {error}"));
         let silent = self.running.iter().map(|(address, _)| format!("{address}: no answer"));
@@ -70,7 +70,7 @@ impl Race {
         failed.chain(silent).chain(untried).collect::<Vec<_>>().join("; ")
     }
 
-    /// Looks at all who run; takes out who has failed, or has won.
+    /// Looks at all attempts; takes out those that have failed, and the one that has won.
     fn poll_running(&mut self, cx: &Context<'_>) -> Option<(SocketAddr, Stream)> {
         let mut index = 0;
         while let Some((_, stream)) = self.running.get_mut(index) {

@@ -18,7 +18,7 @@ const SECRETS: [&str; 3] = ["Authorization", "Cookie", "Proxy-Authorization"];
 const OF_BODY: [&str; 4] =
     ["Content-Encoding", "Content-Language", "Content-Location", "Content-Type"];
 
-/// Where `head` sends us; `None` if it does not. A redirect status without `Location` is an answer
+/// Where `head` redirects to; `None` if it does not. A redirect status without `Location` is an answer
 /// like others.
 pub(super) fn target(head: &ReplyHead, url: &Url) -> Option<Result<Url, Error>> {
     if !matches!(head.status(), 301 | 302 | 303 | 307 | 308) {
@@ -69,7 +69,7 @@ impl Job {
     ///
     /// A POST becomes a GET after 301 and 302, and everything but GET and HEAD after 303; 307 and 308
     /// keep the method and the body. Secrets go to the origin for which they were given, and to no
-    /// other, be it only the same host without TLS.
+    /// other, not even the same host without TLS.
     pub(super) fn redirect(&mut self, status: u16, next: Url) {
         let becomes_get = match status {
             301 | 302 => self.method == "POST",
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(next(b"/caf\xe9?\xfc=1#\xe4").unwrap(), "http://a/caf%E9?%FC=1#%E4");
         assert_eq!(next("/café".as_bytes()).unwrap(), "http://a/caf%C3%A9");
         assert_eq!(next(b"/%e9\xe9").unwrap(), "http://a/%e9%E9");
-        // No name is written so.
+        // No host name looks like this.
         assert!(next(b"http://caf\xe9.example/").is_err());
         assert_eq!(next("http://café.example/".as_bytes()).unwrap(), "http://xn--caf-dma.example/");
     }

@@ -18,8 +18,8 @@ use crate::limits::DECODED_BYTES_PER_RESUME_MAX;
 
 /// A reply whose head is here, and whose body comes when it is asked for.
 ///
-/// Dropped before the end of its body, it closes the connection. A body that came in one piece with
-/// the head is here already, and its connection serves others.
+/// Dropped before the end of its body, it closes the connection. A body that came together with the
+/// head is here already, and its connection serves other fetches.
 pub struct Reply(Box<Inner>);
 
 struct Inner {
@@ -27,9 +27,9 @@ struct Inner {
     head: ReplyHead,
     exchange: Exchange,
     patience: Patience,
-    /// `None`: the body is given as it comes.
+    /// `None`: the body needs no decoding.
     decoder: Option<Box<Decoder>>,
-    /// The turn in which was decoded last, and how much in that turn.
+    /// The last turn in which anything was decoded, and how much in that turn.
     work: (u64, usize),
     /// The end of the body was read.
     is_over: bool,
@@ -93,8 +93,8 @@ impl Reply {
         text::encoding(self.0.head.get("Content-Type")).name()
     }
 
-    /// The codings that are on the body still, in the order in which they were put on: `gzip`. Only where
-    /// the request said by itself what it accepts (a header `Accept-Encoding`); all others come off.
+    /// The codings that the body still has, in the order in which they were applied: `gzip`. Only where
+    /// the request had an `Accept-Encoding` of its own; otherwise all of them are decoded.
     pub fn codings(&self) -> Vec<String> {
         match self.0.decoder {
             Some(_) => Vec::new(),
@@ -112,13 +112,13 @@ impl Reply {
         self.0.patience.watch.timings()
     }
 
-    /// The next piece of the body, its codings taken off (chunked, and those of `Content-Encoding`);
-    /// never empty. `None`: the body was complete.
+    /// The next chunk of the body, decoded (chunked, and the codings of `Content-Encoding`); never
+    /// empty. `None`: the body was complete.
     ///
     /// # Errors
-    /// When the connection breaks or ends early, makes no progress, or says what is wrong; when the
-    /// body has a coding that is not known, is not what its coding says, or is longer than the client
-    /// takes. The pieces before it are what they are.
+    /// When the connection breaks, ends early, or makes no progress; when the bytes are not HTTP; when the
+    /// body has an unknown coding, is not what its coding says, or is longer than the client takes.
+    /// The chunks before the error stay valid.
     pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
         let piece = match self.0.decoder {
             None => self.0.raw_chunk().await?,
@@ -145,7 +145,7 @@ impl Reply {
         Ok(text::decode(self.0.head.get("Content-Type"), bytes))
     }
 
-    /// As [`bytes`](Reply::bytes), for who wants to look at the timings afterwards.
+    /// As [`bytes`](Reply::bytes), without consuming the reply: its timings can be read afterwards.
     ///
     /// # Errors
     /// As [`chunk`](Reply::chunk).
@@ -163,7 +163,7 @@ impl Reply {
 }
 
 impl Inner {
-    /// The next piece as it is on the wire, without chunks. `None`: that was all.
+    /// The next bytes as they are on the wire, without the framing of chunks. `None`: that was all.
     async fn raw_chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
         if self.is_over {
             return Ok(None);
@@ -187,7 +187,7 @@ impl Inner {
         }
     }
 
-    /// The next piece behind the codings. `None`: that was all.
+    /// The next decoded bytes. `None`: that was all.
     async fn decoded_chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
         loop {
             let decoder = self.decoder.as_mut().expect("there is something to take off");
@@ -210,8 +210,8 @@ impl Inner {
         }
     }
 
-    /// So that a body that comes to much has neither the loop to itself nor all the time in the world:
-    /// what is here already needs no wait in which others run, and in which limits are looked at.
+    /// Gives way to others, and checks the limits, while a large body is decoded: bytes that are here already
+    /// need no wait, in which both would happen.
     async fn breathe(&mut self) -> Result<(), Error> {
         let turn = self.exchange.handle.turns();
         let before = if self.work.0 == turn { self.work.1 } else { 0 };
@@ -233,7 +233,7 @@ impl Inner {
         Err(Error::too_long(&self.exchange.peer, self.body_bytes_max))
     }
 
-    /// The watch stops when the last byte was read, not when somebody asks for it.
+    /// The watch stops when the last byte was read, not when the caller takes it.
     fn note_end(&mut self) {
         if self.exchange.is_complete() && !self.patience.watch.is_finished() {
             self.patience.watch.finish();

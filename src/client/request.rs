@@ -48,8 +48,8 @@ impl RequestBuilder {
         RequestBuilder(url.map(job).map(Box::new))
     }
 
-    /// Appends a header field. It takes the place of the client's own fields with this name. One that
-    /// cannot be sent (not a token; a line break in the value; one that belongs to the connection,
+    /// Appends a header field. It replaces the client's own fields with this name. One that cannot be
+    /// sent (not a token; a line break in the value; one that belongs to the connection,
     /// such as `Host` or `Content-Length`) makes [`send`](RequestBuilder::send) fail.
     pub fn header(mut self, name: &str, value: &str) -> RequestBuilder {
         if let Ok(job) = &mut self.0 {
@@ -68,7 +68,7 @@ impl RequestBuilder {
     }
 
     /// Sends the request, follows redirects, and waits for the head of the reply. Every status that
-    /// is not a redirect is a reply, also 404 and 500.
+    /// is not a redirect is a reply, even 404 and 500.
     ///
     /// A GET, or another idempotent request (RFC 9110 section 9.2.2), whose kept connection turns out
     /// to be closed is sent once more, on a new connection. Any other is, too, as long as nothing of
@@ -87,7 +87,7 @@ pub(super) struct Job {
     pub(super) method: Cow<'static, str>,
     /// Without user name and password.
     pub(super) url: Url,
-    /// The field that these become, unless the caller gives that field.
+    /// The field that these become, unless the caller sets that field.
     credentials: Option<String>,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Option<Rc<[u8]>>,
@@ -236,7 +236,7 @@ impl Job {
     }
 
     fn reply(self, head: ReplyHead, exchange: Exchange, patience: Patience) -> Reply {
-        // Who asks for a coding by hand wants it as it is.
+        // A caller that asks for a coding itself wants the body as it is sent.
         let Shared { takes_codings_off, body_bytes_max, .. } = *self.client.shared;
         let is_decoded = takes_codings_off && !self.has_header(ACCEPT_ENCODING);
         Reply::new(self.url, head, exchange, patience, is_decoded, body_bytes_max)

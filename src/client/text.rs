@@ -19,7 +19,7 @@ pub(super) fn decode(content_type: Option<&[u8]>, bytes: Vec<u8>) -> String {
 pub(super) fn encoding(content_type: Option<&[u8]>) -> &'static Encoding {
     match content_type.and_then(charset) {
         None => UTF_8,
-        // What almost everybody says needs no look into the table of labels.
+        // The usual names need no look into the table of labels.
         Some(label) if label.eq_ignore_ascii_case(b"utf-8") => UTF_8,
         Some(label) => Encoding::for_label(label).unwrap_or(UTF_8),
     }

@@ -11,19 +11,19 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
+use super::any_cert::AnyCert;
 use super::connection::Got;
 use super::error::{Error, ErrorKind, Phase};
-use super::gullible::Gullible;
 use super::pinned::{Pinned, sentence};
 use crate::coroutine::{Promise, Stream};
 use crate::event_loop::Handle;
 use crate::world::Readiness;
 
-/// How a client does TLS 1.2 and 1.3: whose word it takes for who a server is. By default, the
-/// certificate authorities of the system.
+/// How a client does TLS 1.2 and 1.3: which certificate authorities it trusts. By default, those of the
+/// system.
 ///
 /// A server must have a certificate for the name (or address) in the URL, valid now and signed by one
-/// of them, unless [somebody insists](TlsConfig::dangerously_believe_anybody).
+/// of them, unless the program asks for [the opposite](TlsConfig::danger_accept_invalid_certs).
 #[derive(Clone)]
 pub struct TlsConfig {
     believes_anybody: bool,
@@ -51,19 +51,19 @@ impl TlsConfig {
         self
     }
 
-    /// Takes every server for who it says it is, whatever its certificate: expired, for another name,
-    /// signed by nobody. What is sent can be read and changed by anyone between here and there. For
-    /// a test server whose authority cannot be had; where it can, [`add_roots_pem`] is better.
+    /// Accepts every certificate: expired, for another name, signed by nobody. Anyone between here and
+    /// the server can then read and change what is sent. For a test server whose authority is not
+    /// available; where it is, [`add_roots_pem`] is better.
     ///
     /// [`add_roots_pem`]: TlsConfig::add_roots_pem
     #[must_use]
-    pub fn dangerously_believe_anybody(mut self) -> TlsConfig {
+    pub fn danger_accept_invalid_certs(mut self) -> TlsConfig {
         self.believes_anybody = true;
         self
     }
 
     /// Adds the authorities in the text of a PEM file; what is not a certificate is skipped. A server
-    /// whose own certificate is among them is believed as well, if it is valid now and for its name: a
+    /// whose own certificate is among them is trusted as well, if it is valid now and for its name: a
     /// self-signed one has no other authority.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ impl TlsConfig {
         let before = self.more_roots.len();
         for certificate in CertificateDer::pem_slice_iter(pem) {
             let certificate = certificate.map_err(|error| bad(&format!("bad PEM: {error}")))?;
-            // Looked at now: at the first fetch nobody would know which file it was.
+            // Checked now: at the first fetch, the error could not name the file.
             let added = RootCertStore::empty().add(certificate.clone());
             added.map_err(|error| bad(&format!("not a certificate of an authority: {error}")))?;
             self.more_roots.push(certificate);
@@ -90,8 +90,8 @@ impl TlsConfig {
             .with_safe_default_protocol_versions()
             .map_err(|error| bad(&error))?;
         let believing = if self.believes_anybody {
-            let believer = Arc::new(Gullible::new(provider));
-            versions.dangerous().with_custom_certificate_verifier(believer)
+            let verifier = Arc::new(AnyCert::new(provider));
+            versions.dangerous().with_custom_certificate_verifier(verifier)
         } else {
             let (roots, given) = self.roots()?;
             let authorities =
@@ -123,7 +123,7 @@ impl TlsConfig {
         Ok((roots, self.more_roots))
     }
 
-    /// Nothing is on a disk that would have to be read.
+    /// Nothing has to be read from a disk.
     fn is_here(&self) -> bool {
         self.believes_anybody || !self.has_system_roots
     }
@@ -136,7 +136,7 @@ type Loaded = Result<Arc<ClientConfig>, Error>;
 pub(super) struct Connector {
     handle: Handle,
     config: TlsConfig,
-    /// Begun by the first who needs it, shared by all.
+    /// Begun by the first fetch that needs it, shared by all.
     loaded: RefCell<Option<Promise<Loaded>>>,
 }
 
@@ -173,12 +173,12 @@ impl Connector {
     fn load(&self, promise: Promise<Loaded>) {
         let config = self.config.clone();
         if config.is_here() {
-            // Nobody else sets it.
+            // Nothing else sets it.
             let _ = promise.set(config.load());
             return;
         }
         let read = self.handle.run_blocking(move || config.load());
-        // A task of its own: whoever needed it first may be cancelled, the others wait on.
+        // A task of its own: the fetch that needed it first may be cancelled, and the others wait on.
         let task = self.handle.spawn_named("certificates", async move {
             let outcome = read.await.unwrap_or_else(|error| Err(bad(&error)));
             let _ = promise.set(outcome);
@@ -191,7 +191,7 @@ fn bad(what: &dyn fmt::Display) -> Error {
     Error::new(ErrorKind::Tls, Phase::Tls, format!("TLS: {what}"))
 }
 
-/// One connection's secrets. In a box: connections without have no room for it.
+/// The session of one connection. In a box: connections without TLS have no room for it.
 #[derive(Debug)]
 pub(super) struct Session(Box<ClientConnection>);
 
@@ -255,16 +255,16 @@ impl Session {
         self.0.wants_write()
     }
 
-    /// Whether there is something in it that no request of ours will want: bytes, or the end.
+    /// Whether something is in it that belongs to no request of ours: bytes, or the end.
     pub(super) fn is_over(&mut self) -> bool {
         let state = self.0.process_new_packets();
         state.map_or(true, |state| state.plaintext_bytes_to_read() > 0 || state.peer_has_closed())
     }
 
-    /// Says goodbye, if that can be said at once.
+    /// Sends `close_notify`, if it can be sent at once.
     pub(super) fn close(&mut self, stream: &mut Stream) {
         self.0.send_close_notify();
-        // Nobody waits for it.
+        // Nothing waits for it.
         let _ = self.flush(stream);
     }
 

@@ -140,7 +140,7 @@ fn whoever_insists_believes_anybody() {
     for (name, is_expired) in [("localhost", true), ("elsewhere.example", false)] {
         let config = stranger.server(name, is_expired);
         let server = Server::start(vec![over_tls(&config, |tls| answer(tls, OK, true))]);
-        let believing = TlsConfig::new().dangerously_believe_anybody();
+        let believing = TlsConfig::new().danger_accept_invalid_certs();
         assert_eq!(text(url(&server, "localhost"), believing).unwrap(), "hello");
     }
 }

@@ -315,7 +315,7 @@ impl Arguments {
     fn tls(&self) -> Result<TlsConfig, String> {
         let config = TlsConfig::new();
         if self.insecure {
-            return Ok(config.dangerously_believe_anybody());
+            return Ok(config.danger_accept_invalid_certs());
         }
         let Some(path) = &self.cacert else { return Ok(config) };
         let pem = fs::read(path).map_err(|error| format!("cannot read {path}: {error}"))?;

@@ -1,4 +1,4 @@
-//! Whoever insists can believe anybody: a verifier that asks no certificate who signed it.
+//! A verifier that accepts every certificate, for programs that ask for it.
 
 use std::sync::Arc;
 
@@ -7,18 +7,18 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
-/// Accepts every certificate. That the server has the key to it is still checked: otherwise rustls
+/// Accepts every certificate. It still checks that the server has the key to it: otherwise rustls
 /// could not tell a damaged handshake from a good one.
 #[derive(Debug)]
-pub(super) struct Gullible(Arc<CryptoProvider>);
+pub(super) struct AnyCert(Arc<CryptoProvider>);
 
-impl Gullible {
-    pub(super) fn new(provider: Arc<CryptoProvider>) -> Gullible {
-        Gullible(provider)
+impl AnyCert {
+    pub(super) fn new(provider: Arc<CryptoProvider>) -> AnyCert {
+        AnyCert(provider)
     }
 }
 
-impl ServerCertVerifier for Gullible {
+impl ServerCertVerifier for AnyCert {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
