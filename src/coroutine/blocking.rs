@@ -28,7 +28,7 @@ impl Handle {
     /// [`Executor`] of its own.
     ///
     /// A thread cannot be cancelled: when the returned future is dropped, the work runs on, and its
-    /// value is lost. In a simulated world, which knows no threads, nobody waits for the value.
+    /// value is lost. A simulated world knows no threads, and does not wait for the value.
     pub fn run_blocking<T, F>(&self, work: F) -> Blocking<T>
     where
         T: Send + 'static,
@@ -51,7 +51,7 @@ impl Executor {
         Executor { pool: Rc::new(Pool::new(threads_max.max(1))) }
     }
 
-    /// From now on nobody waits for the threads that are there: each ends by itself after the work
+    /// From now on the threads that are there are not waited for: each ends by itself after the work
     /// that it has, or with the process.
     pub fn abandon(&self) {
         self.pool.threads.take();
@@ -99,7 +99,7 @@ impl Pool {
         }
     }
 
-    /// Queues a job, behind a new thread if all are busy and more are allowed.
+    /// Queues a job; before that, starts a thread if all are busy and more are allowed.
     fn submit(&self, job: Job) -> io::Result<()> {
         let unfinished = self.unfinished.fetch_add(1, Ordering::AcqRel) + 1;
         let mut threads = self.threads.borrow_mut();
@@ -171,7 +171,7 @@ impl<T: Send + 'static> Blocking<T> {
                 slot.result = Some(result);
                 slot.waker.take()
             };
-            // Foreign code as well: a value that nobody waits for is dropped here.
+            // Foreign code as well: a value that is not awaited is dropped here.
             let told = caught(move || {
                 waker.into_iter().for_each(Waker::wake);
                 drop(place);
@@ -199,7 +199,7 @@ impl<T> Future for Blocking<T> {
 }
 
 impl<T> Drop for Blocking<T> {
-    /// Nobody is to be woken any more.
+    /// Nothing is to be woken any more.
     fn drop(&mut self) {
         let waker = lock(&self.slot).waker.take();
         drop(waker);

@@ -1,12 +1,13 @@
 //! What a coroutine may do in one resume before the others have their turn.
 //!
 //! A socket can be always ready: a peer sends as fast as it is read. A coroutine that reads it in a loop
-//! would never come to an `await` that waits, and no timer and nobody else would be looked at again. So
-//! whatever can be always ready counts what it did in the present turn, and when that is enough it says
-//! *not now* once, and has its task queued behind those that are ready.
+//! would never come to an `await` that waits, and no timer and no other task would be looked at again.
+//! So everything that can be always ready counts what it did in the present turn. When that is enough,
+//! it once behaves as if it would block, and queues its task after those that are ready.
 //!
-//! Each stream counts for itself, and so does each queue, semaphore or event for each task. If what a task does were counted together, the first of
-//! several streams that it looks at in a fixed order would leave nothing for the last, in every turn.
+//! Each stream counts for itself, and so does each queue, semaphore or event for each task. If all that a
+//! task does were counted together, the first of several streams that it looks at in a fixed order would
+//! leave nothing for the last, in every turn.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -35,7 +36,7 @@ impl Budget {
             *self = Budget { turn, bytes: 0, operations: 0 };
         }
         let is_spent = self.operations >= OPERATIONS_PER_RESUME_MAX || self.bytes >= bytes_max;
-        // Outside of a resume there is nobody who could give way.
+        // Outside of a resume, no task can give way.
         if is_spent && handle.current_task().is_some() {
             return 0;
         }
@@ -88,7 +89,7 @@ impl Share {
     }
 }
 
-/// Has whoever polls with `cx` polled again in the next turn, behind those that are ready now.
+/// Has the task that polls with `cx` polled again in the next turn, after those that are ready now.
 pub(super) fn give_way(handle: &Handle, cx: &Context<'_>) {
     handle.give_way();
     // Combinators look only at children whose own waker was called.
@@ -98,7 +99,7 @@ pub(super) fn give_way(handle: &Handle, cx: &Context<'_>) {
 }
 
 /// Gives up control for a turn, because the share of the present one is used up. As
-/// [`yield_now`](super::yield_now), and whoever watches the loop is told why.
+/// [`yield_now`](super::yield_now), and observers of the loop are told why.
 pub(crate) async fn others_first(handle: &Handle) {
     let mut has_yielded = false;
     poll_fn(|cx| {

@@ -32,7 +32,7 @@ impl Call {
 }
 
 impl Handle {
-    /// Runs `callback` in the next turn, behind everything that is queued.
+    /// Runs `callback` in the next turn, after everything that is queued.
     #[track_caller]
     pub fn call_soon(&self, callback: impl FnOnce(&Handle) + 'static) -> Call {
         let callback = Callback::new(callback);
@@ -40,8 +40,8 @@ impl Handle {
         Call { handle: self.clone(), task, timer: None }
     }
 
-    /// Runs `callback` once `delay` has passed. Also a delay of zero goes through the timers, and so
-    /// behind what is ready in the next turn.
+    /// Runs `callback` once `delay` has passed. Even a delay of zero goes through the timers, and so comes
+    /// after what is ready in the next turn.
     #[track_caller]
     pub fn call_later(&self, delay: Duration, callback: impl FnOnce(&Handle) + 'static) -> Call {
         self.call_at(self.now() + delay, callback)

@@ -1,7 +1,7 @@
 //! Many coroutines at once, results in the order of the arguments.
 //!
-//! As in asyncio, the end of a child is a callback on the loop, and the last callback wakes whoever
-//! awaits: two turns from the last child's end to the awaiter.
+//! As in asyncio, the end of a child is a callback on the loop, and the last callback wakes the awaiter:
+//! two turns from the last child's end to the awaiter.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -16,7 +16,7 @@ use super::watched::Watched;
 use crate::event_loop::Handle;
 
 impl Handle {
-    /// Spawns every coroutine, in order, now; gives the results in the same order when all have
+    /// Spawns every coroutine, in order, now; returns the results in the same order when all have
     /// ended. A failure is a value in its place: asyncio's `gather(…, return_exceptions=True)`.
     ///
     /// Dropped while it is awaited, it cancels those that have not ended.
@@ -30,7 +30,7 @@ impl Handle {
     }
 
     /// As [`gather`](Handle::gather), for coroutines that can fail: the first failure, in time, is
-    /// the result at once. The others are not cancelled; they run on, and what they give is lost.
+    /// the result at once. The others are not cancelled; they run on, and their results are lost.
     /// A panic and a cancellation are failures, too.
     #[track_caller]
     pub fn try_gather<F, T, E>(&self, coroutines: impl IntoIterator<Item = F>) -> TryGather<T, E>
@@ -54,11 +54,11 @@ impl Handle {
     }
 }
 
-/// Tasks that are awaited together. Those that run on when nobody awaits them any more know nothing of
+/// Tasks that are awaited together. Those that run on when they are not awaited any more keep nothing of
 /// it.
 struct Children<T> {
     tasks: RefCell<Watched<T>>,
-    /// Children whose end was not yet noticed.
+    /// Children whose end has not been noticed yet.
     left: Cell<usize>,
     /// Set when there is a result.
     ended: Promise<()>,

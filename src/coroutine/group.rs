@@ -41,7 +41,7 @@ struct Inner<E> {
     handle: Handle,
     /// The tasks that were spawned; some may have ended.
     tasks: RefCell<Vec<Rc<dyn Member>>>,
-    /// Tasks whose end was not yet noticed.
+    /// Tasks whose end has not been noticed yet.
     left: Cell<usize>,
     failures: RefCell<Vec<E>>,
     /// Set at the first failure.
@@ -97,7 +97,7 @@ impl<E: From<JoinError> + 'static> TaskGroup<E> {
         TaskGroup { inner: Rc::new(inner) }
     }
 
-    /// Spawns a task in the group. Its failure is the group's; its handle gives `None` then.
+    /// Spawns a task in the group. Its failure is the group's; its handle returns `None` then.
     #[track_caller]
     pub fn spawn<T: 'static>(
         &self,

@@ -1,8 +1,8 @@
-//! Those who wait for the same thing. Every construct that keeps waiters keeps them here.
+//! Waiters for the same thing. Every construct that keeps waiters keeps them here.
 //!
-//! A waiter may give up at any time, and nobody knows which one will: a thousand time-outs come oldest
-//! first, a cancelled gather newest first. So no operation but those that concern everybody looks at all:
-//! each costs O(log n) where n wait, and one that has left leaves nothing.
+//! A waiter may give up at any time, and it may be any of them: a thousand time-outs come oldest first, a
+//! cancelled gather newest first. So only operations that concern all waiters look at all of them: each
+//! of the others costs O(log n) where n wait, and a waiter that has left leaves nothing.
 
 use std::cell::RefCell;
 use std::cmp::Ordering;
@@ -13,8 +13,7 @@ use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-/// A place in a line: a number that is greater than those of all who came before, and is never given
-/// again.
+/// A place in a line: a number that is greater than all before it, and is never given again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place(NonZeroU64);
 
@@ -73,7 +72,7 @@ pub(super) struct Line<W> {
 }
 
 enum Waiters<W> {
-    /// Nobody waits, and there were never two.
+    /// None waits, and there were never two.
     None,
     /// There were never two.
     One(Place, W),
@@ -101,7 +100,7 @@ impl<W> Line<W> {
         place
     }
 
-    /// Who has this place; `None` for one that was called, or has left.
+    /// The waiter at this place; `None` if it was called, or has left.
     pub(super) fn get_mut(&mut self, place: Place) -> Option<&mut W> {
         match &mut self.waiters {
             Waiters::One(first, waiter) if *first == place => Some(waiter),
@@ -146,7 +145,7 @@ impl<W> Line<W> {
     }
 }
 
-/// Coroutines in a line, who are called one by one.
+/// Coroutines in a line, which are called one by one.
 pub(super) struct Called {
     line: RefCell<Line<Waker>>,
 }
@@ -156,20 +155,20 @@ impl Called {
         Called { line: RefCell::new(Line::new()) }
     }
 
-    /// Calls the oldest. False if nobody waits.
+    /// Calls the oldest. False if none waits.
     pub(super) fn call(&self) -> bool {
         let oldest = self.line.borrow_mut().call();
-        // Not under the borrow: wakers are anybody's.
+        // Not under the borrow: a waker may be foreign code.
         oldest.map(Waker::wake).is_some()
     }
 
-    /// Waits to be called. If that is given up after the call, and nobody will do what it was for,
-    /// `pass_on` is told.
+    /// Waits to be called. If this is dropped after the call, so that nothing will come of it, `pass_on` is
+    /// called.
     pub(super) fn wait<P: Fn()>(&self, pass_on: P) -> Turn<'_, P> {
         Turn { called: self, place: None, pass_on }
     }
 
-    /// Who waits.
+    /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.line.borrow().len()
     }

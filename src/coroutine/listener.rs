@@ -84,8 +84,8 @@ impl StreamServer {
         self.accepting.cancel();
     }
 
-    /// Waits until it has stopped listening: for ever, unless somebody closes it. Dropped while it
-    /// waits, it stops.
+    /// Waits until it has stopped listening: for ever, unless it is closed. Dropped while it waits, it
+    /// stops.
     pub async fn serve_forever(self) {
         // It never ends by itself, so how it ended is known.
         let _ = self.accepting.await;
@@ -93,7 +93,7 @@ impl StreamServer {
 }
 
 /// A socket that coroutines accept connections from. Dropping it closes it, and resets the
-/// connections that nobody accepted.
+/// connections that were not accepted.
 pub struct Listener {
     handle: Handle,
     source: Source<world::Listener>,
@@ -104,7 +104,7 @@ pub struct Listener {
     tried: (u64, usize),
     /// Connections in a row that were gone before they were accepted.
     gone_in_a_row: usize,
-    /// When the log was last told about refused accepts.
+    /// When refused accepts were last logged.
     logged: Option<Time>,
 }
 
@@ -114,7 +114,7 @@ impl Listener {
     /// # Errors
     /// What bind(2) and listen(2) say, for example that the address is in use.
     pub fn bind(handle: &Handle, address: SocketAddr) -> io::Result<Listener> {
-        // Nobody waits yet: who does will become the owner.
+        // Nothing waits yet: the task that does will become the owner.
         let source = Source::listener(handle, handle.listen(address)?, TaskId::default())?;
         Ok(Listener {
             handle: handle.clone(),
@@ -137,8 +137,8 @@ impl Listener {
 
     /// Waits for a connection: its stream, and the peer's address.
     ///
-    /// It does not fail. Who was gone before is skipped. When there is no descriptor or no memory,
-    /// the log is told, and the next attempt is made after [`ACCEPT_BACKOFF`]. After
+    /// It does not fail. A connection that was gone before is skipped. When there is no descriptor or no
+    /// memory, this is logged, and the next attempt is made after [`ACCEPT_BACKOFF`]. After
     /// [`ACCEPTS_PER_RESUME_MAX`] attempts in one turn, it gives up control for a turn, so that a
     /// queue which is never empty does not stop the loop.
     pub async fn accept(&mut self) -> (Stream, SocketAddr) {
@@ -167,7 +167,7 @@ impl Listener {
                     self.waits.is_over(&self.handle, Readiness::READABLE);
                     match Stream::accepted(&self.handle, socket) {
                         Ok(stream) => return Poll::Ready((stream, peer)),
-                        // It is closed; for the next one there may be room later.
+                        // This one is closed; later there may be room for the next.
                         Err(error) => self.rest("cannot watch a new connection", &error),
                     }
                 }
@@ -209,7 +209,7 @@ impl Listener {
         self.rest("cannot accept", error);
     }
 
-    /// Tells the log, but not too often, and tries nothing for a while.
+    /// Logs it, but not too often, and tries nothing for a while.
     fn rest(&mut self, what: &str, error: &io::Error) {
         self.gone_in_a_row = 0;
         let now = self.handle.now();
@@ -221,7 +221,7 @@ impl Listener {
     }
 }
 
-/// Whoever is dropped while it awaits waits no more.
+/// Gives up waiting when it is dropped.
 struct Waiting<'a>(&'a mut Listener);
 
 impl Drop for Waiting<'_> {

@@ -3,7 +3,7 @@
 //! because a name server is dead, and other work must not wait for that.
 //!
 //! There is no backlog here: work gets an idle thread or a new one, at once. How many names are
-//! looked up at a time is the [`Resolver`](super::Resolver)'s to say.
+//! looked up at a time is decided by the [`Resolver`](super::Resolver).
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::blocking::{Blocking, Job, lock};
 
-/// The threads of one loop. Nobody waits for them: dropping this ends those that are idle, and a
+/// The threads of one loop. Nothing waits for them: dropping this ends those that are idle, and a
 /// busy one ends after its work, or with the process.
 #[derive(Debug)]
 pub(super) struct Lookers {
@@ -136,7 +136,7 @@ mod tests {
     fn every_job_has_a_thread_at_once_and_an_idle_one_is_used_again() {
         run(|handle| async move {
             let lookers = Lookers::new(LONG);
-            // Each ends when the test says so: were there a backlog, nobody would say it to the last.
+            // Each ends when the test ends it: if there were a backlog, the last one would never be ended.
             let (ends, jobs): (Vec<_>, Vec<_>) = (0..100)
                 .map(|_| {
                     let (end, job) = hanging();

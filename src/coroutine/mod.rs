@@ -5,7 +5,7 @@
 //! | event loop | [`EventLoop`] | `event_loop/mod.rs` |
 //! | coroutine (`async def`) | an `async` block or function: any [`Future`] | the compiler |
 //! | `Task`, `create_task` | [`JoinHandle`], [`Handle::spawn`] | `coroutine/spawn.rs` |
-//! | `Future` (a value that somebody sets) | [`Promise`] | `coroutine/promise.rs` |
+//! | `Future` (a value that is set later) | [`Promise`] | `coroutine/promise.rs` |
 //! | `call_soon`, `call_later`, `call_at` | the same on [`Handle`] | `coroutine/callback.rs` |
 //! | `call_soon_threadsafe` | [`Remote::wake`](crate::event_loop::Remote::wake), any `Waker` | `event_loop/wake.rs` |
 //! | `sleep(d)`, `sleep(0)` | [`Handle::sleep`], [`yield_now`] | `coroutine/sleep.rs` |
@@ -87,7 +87,7 @@ pub use sync::{Event, Permit, ReleasedTooOften, Semaphore};
 pub use timeout::{Elapsed, Timeout};
 pub use wait::{AsCompleted, ReturnWhen, as_completed};
 
-/// Runs a coroutine on a loop of its own, to its end: asyncio's `run`. What it leaves behind is
+/// Runs a coroutine on a loop of its own, to its end: asyncio's `run`. Tasks that it leaves running are
 /// cancelled then, in no particular order; helper threads are waited for, except those that look
 /// names up.
 ///
@@ -114,7 +114,7 @@ pub fn run<F: Future + 'static>(main: impl FnOnce(Handle) -> F) -> io::Result<F:
 }
 
 impl EventLoop {
-    /// Turns until a coroutine has ended, and gives its value. Other tasks stay on the loop.
+    /// Turns until a coroutine has ended, and returns its value. Other tasks stay on the loop.
     ///
     /// # Errors
     /// What [`turn`](EventLoop::turn) says; when the coroutine panicked; and when the loop was told

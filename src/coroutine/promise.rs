@@ -10,14 +10,14 @@ use super::line::Place;
 use super::slot::{DoneCallback, Slot, Value};
 use crate::event_loop::Handle;
 
-/// A value that somebody will set, once, and that others await. Clones are the same promise.
+/// A value that will be set, once, and that tasks await. Clones are the same promise.
 ///
-/// Setting runs nothing: those who wait are queued, in the order in which they began to wait.
+/// Setting runs nothing: waiters are queued, in the order in which they began to wait.
 pub struct Promise<T> {
     slot: Rc<Slot<T>>,
 }
 
-/// The promise was cancelled: nobody will set it.
+/// The promise was cancelled: it will not be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled;
 
@@ -57,7 +57,7 @@ impl Handle {
 }
 
 impl<T> Promise<T> {
-    /// Sets the value, and queues all who wait.
+    /// Sets the value, and queues all waiters.
     ///
     /// # Errors
     /// [`InvalidState::Done`] if it was set or cancelled before; `value` is dropped.
@@ -65,7 +65,7 @@ impl<T> Promise<T> {
         if self.slot.settle(Value::Set(value)) { Ok(()) } else { Err(InvalidState::Done) }
     }
 
-    /// Cancels it, and queues all who wait. False if it was set or cancelled before.
+    /// Cancels it, and queues all waiters. False if it was set or cancelled before.
     pub fn cancel(&self) -> bool {
         self.slot.settle(Value::Cancelled)
     }
@@ -93,7 +93,7 @@ impl<T> Promise<T> {
         self.slot.remove_done_callback(callback)
     }
 
-    /// Waits without a value; used by those who then look for themselves.
+    /// Waits without taking the value; for callers that then look themselves.
     pub(super) fn done(&self) -> Done<T> {
         Done { promise: self.clone(), waiting: None }
     }
@@ -103,7 +103,7 @@ impl<T: Clone> Promise<T> {
     /// The value.
     ///
     /// # Errors
-    /// [`InvalidState::NotSet`] while nobody has set it, or if it was cancelled.
+    /// [`InvalidState::NotSet`] while it has not been set, or if it was cancelled.
     pub fn get(&self) -> Result<T, InvalidState> {
         self.slot.look(|value| match value {
             Value::Set(value) => Ok(value.clone()),

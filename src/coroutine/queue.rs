@@ -10,8 +10,8 @@ use super::line::Called;
 use super::sync::Event;
 use crate::event_loop::Handle;
 
-/// A queue that makes whoever puts wait while it is full, and whoever gets wait while it is empty;
-/// both are served first come, first served. Clones are the same queue.
+/// A queue: `put` waits while it is full, and `get` while it is empty; both are served first come, first
+/// served. Clones are the same queue.
 ///
 /// A task that finds [`OPERATIONS_PER_RESUME_MAX`](crate::limits::OPERATIONS_PER_RESUME_MAX) items, or as
 /// much room, without waiting once leaves a turn to the others.
@@ -24,9 +24,9 @@ struct Inner<T> {
     /// Of puts and of gets that need not wait.
     puts: Share,
     gets: Share,
-    /// Who waits for an item. A call says that there is one.
+    /// Those that wait for an item. A call says that there is one.
     getters: Called,
-    /// Who waits for room. A call says that there is some.
+    /// Those that wait for room. A call says that there is some.
     putters: Called,
     /// Set while everything that was put was also done.
     all_done: Event,
@@ -113,7 +113,7 @@ impl<T> Queue<T> {
         Some(item)
     }
 
-    /// Says that an item which was taken is done with.
+    /// Says that the work on an item that was taken is done.
     ///
     /// # Panics
     /// If it is said more often than items were put.
@@ -126,7 +126,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Waits until every item that was put is done with.
+    /// Waits until the work on every item that was put is done.
     pub async fn join(&self) {
         self.inner.all_done.wait().await;
     }
@@ -142,7 +142,7 @@ impl<T> Queue<T> {
     }
 
     async fn wait_in(&self, line: &Called) {
-        // If who is called is cancelled before it looks, the next looks instead.
+        // If the task that is called is cancelled before it looks, the next one looks instead.
         let pass_on = || {
             line.call();
         };

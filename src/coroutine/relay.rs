@@ -1,4 +1,4 @@
-//! Who is queued when something happens that a future waits for.
+//! Which task is queued when something happens that a future waits for.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::id::TaskId;
 /// in their place, and calls the waker.
 #[derive(Default)]
 pub(crate) struct Relay {
-    /// Made when it is first needed. In a box, because it hardly ever is.
+    /// Made when it is first needed. In a box, because it is hardly ever needed.
     spawned: Option<Box<Spawned>>,
 }
 
@@ -28,7 +28,7 @@ struct Spawned {
 }
 
 impl Relay {
-    /// The task to queue for whoever polls with `cx`.
+    /// The task to queue for a future that is polled with `cx`.
     pub(crate) fn task(&mut self, handle: &Handle, cx: &PollContext<'_>) -> TaskId {
         if let Some(task) = task_behind(handle, cx.waker()) {
             return task;

@@ -1,9 +1,9 @@
 //! Names to addresses: getaddrinfo(3) on threads of its own, because it blocks.
 //!
-//! A [`Resolver`] looks a name up once for all who ask at that time, only so many names at a time, and
-//! in the order in which they were asked for. A look-up that nobody waits for any more goes on, since
-//! a thread cannot be cancelled, but it makes room for another: a dead name server costs those who
-//! asked for its names, and nobody else.
+//! A [`Resolver`] looks a name up once for all tasks that ask at that time, only so many names at a time,
+//! and in the order in which they were asked for. A look-up that is not awaited any more goes on, since
+//! a thread cannot be cancelled, but it makes room for another: a dead name server costs the tasks that
+//! asked for its names, and no others.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -23,7 +23,7 @@ use crate::limits::{
 };
 use crate::world::Time;
 
-/// The loop's resolver for those who have none: it remembers nothing.
+/// The loop's resolver for programs that make none: it remembers nothing.
 struct Forgetful(Resolver);
 
 impl Handle {
@@ -67,8 +67,8 @@ type LookUp = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>>>>;
 /// Begins a look-up. Fails where the system has no thread for it.
 type Begin = Box<dyn Fn(&str) -> io::Result<LookUp>>;
 
-/// Looks names up, and remembers the addresses for a while. Whoever asks for a name that is just being
-/// looked up shares the answer. Failures are not remembered. Clones are the same resolver.
+/// Looks names up, and remembers the addresses for a while. A task that asks for a name which is just
+/// being looked up shares the answer. Failures are not remembered. Clones are the same resolver.
 #[derive(Clone)]
 pub struct Resolver {
     inner: Rc<Inner>,
@@ -94,7 +94,7 @@ struct State {
     sequence: u64,
     /// Look-ups that have begun and not ended.
     running: usize,
-    /// Those of them for which somebody waits. Only these are limited by `look_ups_max`.
+    /// Those of them that are awaited. Only these are limited by `look_ups_max`.
     awaited: usize,
     /// A callback will look whether another can begin.
     is_called: bool,
@@ -109,7 +109,7 @@ enum Name {
     },
 }
 
-/// A look-up, and those who wait for it.
+/// A look-up, and the tasks that wait for it.
 struct Query {
     host: Rc<str>,
     /// Its place in the queue.
@@ -117,7 +117,7 @@ struct Query {
     /// Set when it begins.
     begun: Promise<()>,
     answer: Promise<Outcome>,
-    /// Who waits for the answer.
+    /// Those that wait for the answer.
     waiting: Cell<usize>,
 }
 
@@ -140,9 +140,9 @@ impl Resolver {
     }
 
     /// A resolver that awaits `look_up` where others ask the system: for a resolver of one's own, a
-    /// table of hosts, or a test. It gets a name, and gives the addresses, best first; their ports do
-    /// not matter. It is not cancelled when nobody waits for its answer any more, so it should have a
-    /// limit of its own.
+    /// table of hosts, or a test. It takes a name, and returns the addresses, best first; their ports do
+    /// not matter. It is not cancelled when its answer is not awaited any more, so it should have a limit
+    /// of its own.
     pub fn with_look_up<L, F>(handle: &Handle, kept: Duration, look_up: L) -> Resolver
     where
         L: Fn(String) -> F + 'static,
@@ -179,7 +179,7 @@ impl Resolver {
     }
 
     /// What is known without asking: addresses written out, `localhost` (RFC 6761 section 6.3: it
-    /// never leaves the machine, so nobody needs to be asked), and what was found recently.
+    /// never leaves the machine, so no name server is needed), and what was found recently.
     pub fn known(&self, host: &str) -> Option<Rc<[SocketAddr]>> {
         if let Some(found) = literal(host) {
             return Some(found);
@@ -233,11 +233,11 @@ impl Resolver {
     }
 
     fn run(&self, query: Rc<Query>, look_up: LookUp) {
-        // Nobody else sets it.
+        // Nothing else sets it.
         let _ = query.begun.set(());
         let name = format!("resolve {}", query.host);
         let running = Running { resolver: self.clone(), query, outcome: None };
-        // A task of its own: whoever asked first may be cancelled, the others wait on.
+        // A task of its own: the one that asked first may be cancelled, and the others wait on.
         drop(self.inner.handle.spawn_named(name, running.run(look_up)));
     }
 
@@ -252,12 +252,12 @@ impl Resolver {
         state.leave(query);
         state.remember(&query.host, &outcome, self.inner.handle.now(), self.inner.kept);
         drop(state);
-        // Nobody else sets them. It may end without having begun.
+        // Nothing else sets them. It may end without having begun.
         let _ = (query.begun.set(()), query.answer.set(outcome));
         self.call_next();
     }
 
-    /// Lets the next begin: not now, because whoever gives up may be a task of a loop that is dropped.
+    /// Lets the next begin: not now, because the task that gives up may be one of a loop that is dropped.
     fn call_next(&self) {
         let mut state = self.inner.state.borrow_mut();
         if !state.queue.is_empty() && !std::mem::replace(&mut state.is_called, true) {
@@ -297,7 +297,7 @@ impl State {
         self.awaited -= usize::from(query.waiting.get() > 0);
     }
 
-    /// Nobody waits for `query`, which has no answer yet.
+    /// `query` is not awaited any more, and has no answer yet.
     fn give_up(&mut self, query: &Query) {
         if query.begun.is_done() {
             self.awaited -= 1;
@@ -351,7 +351,7 @@ impl Drop for Running {
     }
 }
 
-/// One who waits for an answer. Dropped, it waits no more.
+/// A waiter for an answer. Dropped, it waits no more.
 pub(crate) struct Asked {
     resolver: Resolver,
     query: Rc<Query>,

@@ -56,9 +56,9 @@ enum When {
     Yielded,
 }
 
-/// What the timer's callback tells the sleeper.
+/// What the timer's callback and the sleeper share.
 enum Alarm {
-    /// Whom to wake.
+    /// What to wake.
     Set(Waker),
     Rung,
 }

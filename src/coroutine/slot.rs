@@ -1,4 +1,4 @@
-//! The place of a value that is not there yet, and those who wait for it. A
+//! The place of a value that is not there yet, and the tasks that wait for it. A
 //! [`Promise`](super::Promise) is one that is shared; a task has one in what it shares with its
 //! handle.
 
@@ -18,7 +18,7 @@ pub(super) struct Slot<T> {
 
 struct State<T> {
     value: Value<T>,
-    /// Who is told; empty once the value is settled.
+    /// What is called; empty once the value is settled.
     waiters: Line<Waiter>,
 }
 
@@ -50,7 +50,7 @@ impl<T> Slot<T> {
         Slot { handle: handle.clone(), state: RefCell::new(state) }
     }
 
-    /// Sets or cancels the value, and queues all who wait. False if that was done before.
+    /// Sets or cancels the value, and queues all that wait. False if that was done before.
     pub(super) fn settle(&self, value: Value<T>) -> bool {
         if self.is_done() {
             return false;
@@ -124,7 +124,7 @@ impl<T> Slot<T> {
             // Polled for another reason: the place stays.
             Some(present) => {
                 let before = std::mem::replace(present, waiter);
-                // Not under the borrow: wakers are anybody's.
+                // Not under the borrow: a waker may be foreign code.
                 drop(state);
                 drop(before);
             }
@@ -133,10 +133,10 @@ impl<T> Slot<T> {
         Poll::Pending
     }
 
-    /// Gives a place up. False if nobody had it any more.
+    /// Gives a place up. False if it was empty already.
     pub(super) fn leave(&self, place: Place) -> bool {
         let waiter = self.state.borrow_mut().waiters.leave(place);
-        // Not under the borrow: what it holds is anybody's.
+        // Not under the borrow: what it holds may be foreign code.
         waiter.is_some()
     }
 }

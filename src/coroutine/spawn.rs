@@ -38,7 +38,7 @@ impl std::error::Error for JoinError {}
 /// What the task and its handle share.
 struct Join<T> {
     task: Cell<TaskId>,
-    /// Who awaits it, or has spawned it; the null id if that was no task.
+    /// The task that awaits it, or has spawned it; the null id if that was no task.
     parent: Cell<TaskId>,
     name: Name,
     /// The task is to be dropped at its next step.
@@ -84,11 +84,11 @@ impl<T> Join<T> {
     }
 }
 
-/// A task whose value does not matter to whoever looks after it.
+/// A task whose value does not matter to what keeps it.
 pub(super) trait Member {
     fn cancel(&self) -> bool;
     fn is_finished(&self) -> bool;
-    /// What it said if it panicked, and nobody has taken that.
+    /// The words of its panic, if it panicked and they have not been taken.
     fn panic(&self) -> Option<String>;
 }
 
@@ -113,7 +113,7 @@ impl<T> Member for Join<T> {
 struct Coroutine<F: Future> {
     /// `None` once it has ended.
     future: Option<Pin<Box<F>>>,
-    /// Once somebody has kept a clone of it, the same for all steps.
+    /// Once a clone of it has been kept, the same for all steps.
     waker: Option<Waker>,
     join: Rc<Join<F::Output>>,
     /// All those of the loop.
@@ -123,8 +123,8 @@ struct Coroutine<F: Future> {
 }
 
 impl<F: Future> Coroutine<F> {
-    /// Drops the coroutine, then wakes who awaits. If a destructor panics, that is the result:
-    /// nobody may wait for ever because of it. Returns what was said if anything panicked.
+    /// Drops the coroutine, then wakes its awaiter. If a destructor panics, that is the result: an awaiter
+    /// must not wait for ever because of it. Returns the words if anything panicked.
     fn settle(&mut self, result: Result<F::Output, JoinError>) -> Option<String> {
         let future = self.future.take();
         let dropped = caught(|| drop(future));
@@ -159,8 +159,8 @@ impl<F: Future> Coroutine<F> {
 
 impl<F: Future> Task for Coroutine<F> {
     fn resume(&mut self, cx: &mut Context<'_>) -> Flow {
-        // Who cancels also wakes. What a task shares with its handle need not be in the cache when
-        // it begins, or is told of a socket.
+        // A cancellation also wakes. So `join` is read only then: it need not be in the cache when a task
+        // begins, or when its socket is ready.
         if cx.cause().contains(Cause::WOKEN) && self.join.cancelled.get() {
             return self.end(Err(JoinError::Cancelled));
         }
@@ -250,14 +250,14 @@ impl Handle {
     }
 }
 
-/// A task that was spawned: awaiting it gives its value.
+/// A task that was spawned: awaiting it returns its value.
 ///
 /// Dropped before it was awaited, it lets the task go on by itself. Dropped *while* it is awaited
 /// (because the awaiting coroutine is cancelled, or a timeout is over), it cancels the task.
 #[must_use = "a task that nobody awaits keeps its value, and its panic, to itself"]
 pub struct JoinHandle<T> {
     join: Rc<Join<T>>,
-    /// Its place among those who wait, while it is awaited.
+    /// Its place among the waiters, while it is awaited.
     waiting: Option<Place>,
     shielded: bool,
 }
@@ -307,7 +307,7 @@ impl<T> JoinHandle<T> {
         Shield(self)
     }
 
-    /// The right to cancel the task, for somebody who does not await it.
+    /// The right to cancel the task, for code that does not await it.
     pub fn canceller(&self) -> Canceller
     where
         T: 'static,
@@ -331,7 +331,7 @@ impl<T> JoinHandle<T> {
         })
     }
 
-    /// The value, if the task has ended and nobody has taken it.
+    /// The value, if the task has ended and it has not been taken.
     pub fn take(&mut self) -> Option<Result<T, JoinError>> {
         let taken = self.join.result.take()?;
         Some(taken.unwrap_or(Err(JoinError::Cancelled)))
@@ -370,7 +370,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
-/// Cancels a task whose handle somebody else has. Clones are for the same task.
+/// Cancels a task whose handle is elsewhere. Clones are for the same task.
 #[derive(Clone)]
 pub struct Canceller(Rc<dyn Member>);
 
@@ -392,7 +392,7 @@ impl fmt::Debug for Canceller {
     }
 }
 
-/// A task that outlives whoever awaits it.
+/// A task that outlives its awaiter.
 #[derive(Debug)]
 pub struct Shield<T>(JoinHandle<T>);
 

@@ -32,7 +32,7 @@ pub struct ReadHalf {
 #[derive(Debug)]
 pub struct WriteHalf {
     half: Half,
-    /// There is nothing to be said to the peer when this is dropped.
+    /// The write side needs no shutdown when this is dropped.
     is_shut: bool,
 }
 
@@ -158,13 +158,13 @@ impl Drop for WriteHalf {
     fn drop(&mut self) {
         // The last half closes the socket, which says the same.
         if !self.is_shut && Rc::strong_count(&self.half.source) > 1 {
-            // If the peer is gone, there is nobody to be told.
+            // If the peer is gone, it does not matter.
             let _ = self.half.source.borrow_mut().shut_write();
         }
     }
 }
 
-/// Whoever is dropped while it awaits waits no more.
+/// Gives up waiting when it is dropped.
 struct Waiting<'a>(&'a mut Half);
 
 impl Drop for Waiting<'_> {

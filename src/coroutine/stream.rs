@@ -1,14 +1,14 @@
 //! A connection that is read and written by coroutines: asyncio's streams, without their buffers.
 //!
-//! A [`Stream`] may go from one task to another (through a pool, for example): whoever waits on it
+//! A [`Stream`] may go from one task to another (through a pool, for example): the task that waits for it
 //! becomes its owner on the loop. Two tasks at a time each need a half of it: [`Stream::split`]. Each
-//! `try_` method is one operation that does not wait; each `poll_` method, if it would block, says who
-//! is to be resumed; the `async` methods await those.
+//! `try_` method is one operation that does not wait; each `poll_` method, if it would block, arranges
+//! that the task is resumed; the `async` methods await those.
 //!
 //! A peer that is fast enough never lets them wait. So that it does not have the loop to itself, a
 //! stream moves at most [`READ_BYTES_PER_RESUME_MAX`] and [`WRITE_BYTES_PER_RESUME_MAX`] bytes in a turn,
 //! by at most [`OPERATIONS_PER_RESUME_MAX`] operations each way: then every method behaves as if it
-//! would block, and whoever waits is resumed in the next turn.
+//! would block, and the task is resumed in the next turn.
 //!
 //! [`OPERATIONS_PER_RESUME_MAX`]: crate::limits::OPERATIONS_PER_RESUME_MAX
 
@@ -35,7 +35,7 @@ pub struct Stream {
     budgets: Budgets,
 }
 
-/// What a second task is told.
+/// The error for a second task.
 const SPLIT: &str = "Stream::split gives each of two tasks a half of its own";
 
 impl Handle {
@@ -135,7 +135,7 @@ impl Stream {
     }
 }
 
-/// The exclusive use of a stream for as long as somebody awaits: whoever is dropped meanwhile waits no more.
+/// The exclusive use of a stream while it is awaited. Dropped meanwhile, it gives up waiting.
 struct Waiting<'a>(&'a mut Stream);
 
 impl Drop for Waiting<'_> {
@@ -152,7 +152,7 @@ impl Stream {
     /// What socket(2) and connect(2) say at once.
     pub fn connecting(handle: &Handle, address: SocketAddr) -> io::Result<Stream> {
         let socket = handle.connect(address)?;
-        // Nobody waits yet: who does will become the owner.
+        // Nothing waits yet: the task that does will become the owner.
         Ok(Stream::new(Source::connecting(handle, socket, TaskId::default())?))
     }
 
@@ -185,7 +185,7 @@ impl Stream {
 
     /// A connection that a listener has accepted.
     pub(super) fn accepted(handle: &Handle, socket: world::Stream) -> io::Result<Stream> {
-        // As in `connecting`: who waits becomes the owner.
+        // As in `connecting`: the task that waits becomes the owner.
         Ok(Stream::new(Source::stream(handle, socket, TaskId::default())?))
     }
 
@@ -214,7 +214,7 @@ impl Stream {
     /// Reads what is there, without waiting.
     ///
     /// # Errors
-    /// `WouldBlock`, also when enough was read in this turn; or what recv(2) says.
+    /// `WouldBlock`, even if only because enough was read in this turn; or what recv(2) says.
     pub fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         read(&mut self.source, &mut self.budgets.reading, &mut self.waits, buffer)
     }
@@ -222,13 +222,13 @@ impl Stream {
     /// Writes as much as fits, without waiting.
     ///
     /// # Errors
-    /// `WouldBlock`, also when enough was written in this turn; or what send(2) says.
+    /// `WouldBlock`, even if only because enough was written in this turn; or what send(2) says.
     pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         write(&mut self.source, &mut self.budgets.writing, &mut self.waits, bytes)
     }
 
-    /// Resumes whoever polls with `cx` when the stream is ready for `interest`, or, if it was for the
-    /// sake of others that an operation would have blocked, in the next turn. What one task wants in
+    /// Resumes the task that polls with `cx` when the stream is ready for `interest`, or, if an operation was
+    /// refused only for the sake of other tasks, in the next turn. What one task wants in
     /// one resume adds up; in the next one it begins anew.
     ///
     /// # Errors
@@ -242,7 +242,7 @@ impl Stream {
         Ok(())
     }
 
-    /// The stream on the loop, for who knows its tasks.
+    /// The stream on the loop, for code that knows its tasks.
     pub fn source(&self) -> &Source<world::Stream> {
         &self.source
     }

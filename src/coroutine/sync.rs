@@ -9,7 +9,7 @@ use super::line::Called;
 use super::promise::Promise;
 use crate::event_loop::Handle;
 
-/// So many at a time. A released permit goes to the oldest waiter, so that nobody can overtake.
+/// So many at a time. A released permit goes to the oldest waiter, so none can overtake it.
 /// Clones are the same semaphore.
 #[derive(Clone)]
 pub struct Semaphore {
@@ -19,9 +19,9 @@ pub struct Semaphore {
 struct Permits {
     /// Permits at the beginning.
     bound: usize,
-    /// Permits that nobody has and nobody was handed.
+    /// Permits that are free, and have not been handed to a waiter either.
     free: Cell<usize>,
-    /// Who waits. A call hands a permit over.
+    /// Those that wait. A call hands a permit over.
     waiters: Called,
     /// Of acquires that need not wait.
     acquires: Share,
@@ -49,7 +49,7 @@ impl Semaphore {
     pub async fn acquire(&self) -> Permit {
         self.inner.acquires.take().await;
         if self.is_locked() {
-            // A permit that is handed to who is cancelled meanwhile goes on to the next.
+            // A permit that was handed to a task which is cancelled meanwhile goes on to the next.
             self.inner.waiters.wait(|| self.inner.release()).await;
         } else {
             self.inner.free.set(self.inner.free.get() - 1);
@@ -62,12 +62,12 @@ impl Semaphore {
         self.inner.free.get() == 0 || self.inner.waiters.len() > 0
     }
 
-    /// Permits that nobody has.
+    /// Free permits.
     pub fn available(&self) -> usize {
         self.inner.free.get()
     }
 
-    /// One permit more, also above the number at the beginning.
+    /// One permit more, even above the number at the beginning.
     pub fn release(&self) {
         self.inner.release();
     }
@@ -85,7 +85,7 @@ impl Semaphore {
     }
 }
 
-/// A permit was given back that nobody had taken.
+/// A permit was given back that had not been taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReleasedTooOften;
 
@@ -125,7 +125,7 @@ impl Event {
         Event { inner: Rc::new(inner), handle: handle.clone(), waits: Rc::new(waits) }
     }
 
-    /// It has happened: all who wait are queued, in the order in which they began to wait.
+    /// It has happened: all that wait are queued, in the order in which they began to wait.
     pub fn set(&self) {
         // It may have happened before.
         let _ = self.inner.borrow().set(());
@@ -144,7 +144,7 @@ impl Event {
         self.inner.borrow().is_done()
     }
 
-    /// Waits until it has happened. A task that is told so without waiting,
+    /// Waits until it has happened. A task for which it had happened without waiting,
     /// [`OPERATIONS_PER_RESUME_MAX`](crate::limits::OPERATIONS_PER_RESUME_MAX) times in a row, leaves a turn
     /// to the others.
     pub async fn wait(&self) {

@@ -9,10 +9,10 @@ use std::time::Duration;
 use super::Sleep;
 use crate::event_loop::Handle;
 
-/// The time was over first.
+/// The time had passed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed {
-    /// How long was waited.
+    /// How long it waited.
     pub after: Duration,
 }
 
@@ -31,7 +31,7 @@ impl Handle {
     /// Waits for `future`, for at most `duration`; then `future` is dropped, which cancels it, and a
     /// task that it awaits as well.
     ///
-    /// A future that is ready at the first look gives its value, also with a duration of zero.
+    /// A future that is ready at the first look returns its value, even if the duration is zero.
     pub fn timeout<F: Future>(&self, duration: Duration, future: F) -> Timeout<F> {
         let running = Some((Box::pin(future), self.sleep(duration)));
         Timeout { running, after: duration }

@@ -22,7 +22,7 @@ pub enum ReturnWhen {
 
 impl Handle {
     /// Waits until the first or all of `tasks` have ended, or `timeout` is over (which is no error).
-    /// Gives those that have ended, and those that have not; cancels nothing, and leaves nothing with
+    /// Returns those that have ended, and those that have not; cancels nothing, and leaves nothing with
     /// those that run on.
     pub async fn wait<T: 'static>(
         &self,
@@ -56,7 +56,7 @@ impl Handle {
     }
 }
 
-/// Spawns every coroutine, in order, now; [`AsCompleted::next`] gives the results in the order in
+/// Spawns every coroutine, in order, now; [`AsCompleted::next`] returns the results in the order in
 /// which they come.
 #[track_caller]
 pub fn as_completed<F>(

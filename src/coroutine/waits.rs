@@ -1,10 +1,10 @@
-//! Who waits for a socket: one task at a time, and a second one is refused.
+//! The task that waits for a socket: one at a time, and a second one is refused.
 //!
 //! A source queues its owner. If a second task that waits were just made the owner, the first would
-//! never be resumed again, and nobody would say so. But a stream may go from task to task, and a task
-//! that has given up waiting (its future was dropped) does not always say that. So a second task is
-//! neither believed nor refused at once: the first one is woken. If it still waits, it says so again when
-//! it is polled; if it has not by the time by which it would have, it does not wait any more.
+//! never be resumed again, and nothing would report that. But a stream may go from task to task, and a
+//! task that has given up waiting (its future was dropped) does not always say that. So a second task is
+//! neither accepted nor refused at once: the first one is woken. If it still waits, it says so again when
+//! it is polled. If it has not said so by the time by which it would have, it does not wait any more.
 
 use std::io;
 use std::task::Context;
@@ -16,14 +16,14 @@ use crate::id::TaskId;
 use crate::world::Readiness;
 
 /// Turns until a task that was woken has been polled for certain: one for its relay, if it has one, one
-/// for itself, and one because it may stand behind whoever asks.
+/// for itself, and one because it may be queued after the task that asks.
 const TURNS_TO_ANSWER: u64 = 3;
 
-/// An answer is as old as the question. Whoever asked has not come back by then, and the waiter may have
-/// given up since.
+/// After so many turns an answer is too old: the task that asked has not come back, and the waiter may
+/// have given up since.
 const TURNS_TO_ASK_AGAIN: u64 = 8 * TURNS_TO_ANSWER;
 
-/// Who waits for a stream, a half of one, or a listener.
+/// What waits for a stream, for a half of one, or for a listener.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
     relay: Relay,
@@ -34,11 +34,11 @@ pub(super) struct Waits {
     pub(super) is_spent: bool,
 }
 
-/// The task that was told to wait. Whether it still does, it need not have said.
+/// The task that waits, or has waited: it need not have said that it gave up.
 #[derive(Debug)]
 struct Waiter {
     task: TaskId,
-    /// Who is queued for it: itself, or the relay.
+    /// The task that is queued for it: itself, or the relay.
     queued: TaskId,
     /// For what.
     interest: Readiness,
@@ -46,7 +46,7 @@ struct Waiter {
     turn: u64,
 }
 
-/// What whoever wants to wait is to do.
+/// What a task that wants to wait has to do.
 pub(super) enum Wait {
     /// Have this task queued when the source is ready for this.
     For(TaskId, Readiness),
@@ -85,7 +85,7 @@ impl Waits {
             }
         }
         if self.waiter.as_ref().is_none_or(|waiter| waiter.task != task) {
-            // A new waiter was asked nothing yet. The same one answers by waiting anew.
+            // A new waiter has not been asked yet. The same one answers by waiting again.
             self.asked = None;
         }
         let queued = self.relay.task(handle, cx);
@@ -121,7 +121,7 @@ impl Waits {
         }
     }
 
-    /// Whoever waited has given up.
+    /// The waiter has given up.
     pub(super) fn give_up(&mut self) {
         self.waiter = None;
     }

@@ -43,7 +43,7 @@ impl Coroutines {
         }
     }
 
-    /// Takes a waker back. If somebody keeps a clone, it is the task's from now on.
+    /// Takes a waker back. If a clone of it is kept, it is the task's from now on.
     pub(super) fn take_back(&self, lent: Lent, handle: &Handle) -> Option<Waker> {
         if lent.is_kept() {
             return Some(lent.waker);
@@ -63,14 +63,14 @@ impl Coroutines {
     }
 }
 
-/// The task that is being polled, if `waker` is the one that it is polled with: who waits with that may as
-/// well be queued directly. Combinators give their children other wakers.
+/// The task that is being polled, if `waker` is the one that it is polled with: a future that waits with
+/// this waker may as well have the task queued directly. Combinators give their children other wakers.
 pub(crate) fn task_behind(handle: &Handle, waker: &Waker) -> Option<TaskId> {
     let polled = Coroutines::of(handle).polled.get();
     polled.filter(|(_, own)| own.is_same(waker)).map(|(task, _)| task)
 }
 
-/// Somebody who waits for something that happens on his own loop.
+/// What is woken when something happens on its own loop.
 pub(super) enum Waiting {
     /// The coroutine itself, which keeps no waker for that.
     Task(TaskId),
@@ -79,7 +79,7 @@ pub(super) enum Waiting {
 }
 
 impl Waiting {
-    /// Whoever polls with `cx`.
+    /// What polls with `cx`.
     pub(super) fn of(handle: &Handle, cx: &Context<'_>) -> Waiting {
         task_behind(handle, cx.waker())
             .map_or_else(|| Waiting::Waker(cx.waker().clone()), Waiting::Task)
@@ -120,7 +120,7 @@ pub(super) struct Lent {
 }
 
 struct WakesOne {
-    /// The bits of the task's id. Changes only while nobody but [`Lent`] has the waker.
+    /// The bits of the task's id. They change only while [`Lent`] alone has the waker.
     task: AtomicU64,
     remote: Remote,
 }
@@ -148,10 +148,10 @@ impl Lent {
         &self.waker
     }
 
-    /// Somebody has cloned it, and may wake the task.
+    /// It has been cloned, and the clone may wake the task.
     fn is_kept(&self) -> bool {
         let is_kept = Arc::strong_count(&self.wakes) > Lent::OWN_REFERENCES;
-        // What another thread did with its clone before it dropped it is before what we do next.
+        // Everything that another thread did with its clone happens before what follows here.
         fence(Ordering::Acquire);
         is_kept
     }

@@ -1,10 +1,10 @@
-//! Tasks whose ends somebody notices, for as long as that somebody is there.
+//! Tasks whose ends are watched, for as long as the watcher lives.
 
 use super::slot::DoneCallback;
 use super::spawn::JoinHandle;
 
-/// Tasks, each with a callback that waits for its end. A task may outlive whoever waits for it by far,
-/// and be waited for again and again, so dropping this takes the callbacks back. It cancels nothing.
+/// Tasks, each with a callback that waits for its end. A task may outlive its watcher by far, and be
+/// watched again and again, so dropping this takes the callbacks back. It cancels nothing.
 pub(super) struct Watched<T> {
     tasks: Vec<JoinHandle<T>>,
     /// Of the same places; `None` for a task that had ended before.
@@ -39,12 +39,12 @@ impl<T> Watched<T> {
         &mut self.tasks
     }
 
-    /// Tasks whose ends will be noticed.
+    /// Tasks whose ends are watched.
     pub(super) fn running(&self) -> usize {
         self.callbacks.iter().flatten().count()
     }
 
-    /// The tasks, which nobody watches any more.
+    /// The tasks, which are not watched any more.
     pub(super) fn into_tasks(mut self) -> Vec<JoinHandle<T>> {
         self.forget();
         std::mem::take(&mut self.tasks)
