@@ -3,23 +3,23 @@
 use crate::http::{BodyPolicy, Request, Response, Status, decode_segment};
 use crate::server::Service;
 
-/// What is said to somebody who gives no name.
+/// The name in the greeting where the path has none.
 const NOBODY: &str = "Anonymous";
 
 /// What `Allow` says wherever something is found.
 const ALLOWED: &str = "GET, HEAD";
 
-/// Greets whom the path names, as the documents' program does with its route `/{name}`.
+/// Greets the name in the path, as the documents' program does with its route `/{name}`.
 ///
 /// The name is percent-decoded once, as UTF-8; a `+` is a plus, dots are letters, the query is
 /// ignored. Nothing is normalised, nothing redirected.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Greeting;
 
-/// What a request comes to.
+/// How a request is answered.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict<'a> {
-    /// The raw name; empty for nobody.
+    /// The raw name; empty if the path has none.
     Greet(&'a str),
     NotFound,
     NotAllowed,

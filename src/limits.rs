@@ -3,7 +3,7 @@
 //!
 //! The constants are the defaults; [`Limits`] holds the values that one server uses. Relations that
 //! must hold between them are asserted when the crate is compiled (for the defaults) and by
-//! [`Limits::check`] (for values that somebody chose).
+//! [`Limits::check`] (for values that a program has chosen).
 
 use std::fmt;
 use std::time::Duration;
@@ -14,8 +14,8 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time for which a connection may stay open without a request under way. At the limit: closed
 /// silently. Longer than the 60 s for which nginx and the balancers of the clouds keep connections to
-/// what is behind them: whoever closes first may meet a request that is on its way, and a POST is then
-/// lost. aiohttp's number.
+/// the servers behind them: the side that closes first may meet a request that is on its way, and a
+/// POST is then lost. aiohttp's number.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// Window in which a request body must advance by [`PROGRESS_BYTES_MIN`]. At the limit: 408, close.
@@ -49,37 +49,38 @@ pub const FIELDS_MAX: usize = 100;
 /// fields live on the stack.
 pub const FIELDS_MAX_CEILING: usize = 128;
 
-/// Bytes of a request body, after chunked coding is taken off. At the limit: 413, close.
+/// Bytes of a request body, without the framing of chunks. At the limit: 413, close.
 pub const BODY_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Bytes of chunk extensions, and of trailer lines, in one request or reply. At the limit: 413 for
-/// extensions, 431 for trailers; close. In a reply: the exchange fails. Nobody sends them except to
+/// extensions, 431 for trailers; close. In a reply: the exchange fails. Their only use in practice is to
 /// keep a parser busy.
 pub const CHUNK_OVERHEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// Bytes of answers that may wait in memory for one connection before no further request of it is
-/// answered. Pipelining stops there until the peer reads (back-pressure).
+/// answered. Pipelining stops there until the peer reads (backpressure).
 pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes read from one connection, or one stream of coroutines, in one resume. At the limit: to the
 /// back of the ready queue. asyncio reads as much of a socket before it looks at the others.
 pub const READ_BYTES_PER_RESUME_MAX: usize = 256 * 1024;
 
-/// Bytes written to one stream of coroutines, or of an answer in pieces to one connection, in one
+/// Bytes written to one stream of coroutines, or of a streamed body to one connection, in one
 /// resume. At the limit: to the back of the ready queue. A peer that reads as fast as we write would
 /// take everything at once.
 pub const WRITE_BYTES_PER_RESUME_MAX: usize = READ_BYTES_PER_RESUME_MAX;
 
 /// Reads of one stream of coroutines, writes to it, items put into or taken from one queue, and so on,
-/// in one resume without waiting. At the limit: to the back of the ready queue. An operation costs up to a microsecond or
-/// two even if it moves a single byte; with buffers of 1 KiB this is what the bytes allow.
+/// in one resume without waiting. At the limit: to the back of the ready queue. An operation costs up
+/// to a microsecond or two even if it moves a single byte; with buffers of 1 KiB this is what the limit
+/// of bytes allows.
 pub const OPERATIONS_PER_RESUME_MAX: usize = 256;
 
 /// Requests answered for one connection in one resume. At the limit: to the back of the ready queue.
 pub const REQUESTS_PER_RESUME_MAX: usize = 64;
 
-/// Parts of an answer that comes in pieces, taken for one connection in one resume. At the limit: to
-/// the back of the ready queue.
+/// Parts of a streamed body, taken for one connection in one resume. At the limit: to the back of the
+/// ready queue.
 pub const PARTS_PER_RESUME_MAX: usize = 64;
 
 /// Connections accepted in one resume. At the limit: to the back of the ready queue.
@@ -89,7 +90,7 @@ pub const ACCEPTS_PER_RESUME_MAX: usize = 64;
 /// buffer of their own while they are idle.
 pub const INPUT_BUFFER_BYTES: usize = 64 * 1024;
 
-/// A resume that takes this long is reported, with what ran and who waited: asyncio's number.
+/// A resume that takes this long is reported, with what ran and which tasks waited: asyncio's number.
 /// Zero turns the report off, and saves one reading of the clock per resume.
 pub const SLOW_CALLBACK: Duration = Duration::from_millis(100);
 
@@ -98,8 +99,8 @@ pub const SLOW_CALLBACK: Duration = Duration::from_millis(100);
 pub const BURST_KEPT: usize = 4096;
 
 /// Tasks that are dropped because they were given to a loop that is gone, for one call. A destructor that
-/// gives the loop another such task could go on for ever, one drop within the other; what comes after so many
-/// is leaked, and logged. They are on the stack together, at about a kilobyte each.
+/// gives the loop another such task could go on for ever, one drop within the other; any further ones are
+/// leaked, and logged. They are on the stack together, at about a kilobyte each.
 pub const REFUSED_TASKS_DROPPED_MAX: usize = 128;
 
 /// Tasks that a report of a loop on which nothing can happen names.
@@ -114,7 +115,7 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 /// readable.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// At most one log line of an acceptor, about why others have to wait, in this time.
+/// Time in which an acceptor writes at most one line to the log about why clients have to wait.
 pub const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Descriptors left for the program itself when the number of connections is derived from the
@@ -123,7 +124,7 @@ pub const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(1);
 pub const DESCRIPTORS_RESERVED: u64 = 4;
 
 /// Time for which a connection must have done nothing before it is closed in favour of a newcomer
-/// for whom a full server has no room. At the limit: one that lingers after its last answer is closed
+/// for which a full server has no room. At the limit: one that lingers after its last answer is closed
 /// first, else the one that has been idle longest. A peer nearby takes its answer within that time,
 /// and sends its next request if it has one.
 pub const MAKE_ROOM_IDLE_MIN: Duration = Duration::from_millis(20);
@@ -141,8 +142,8 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 pub const BUFFER_BYTES_KEPT_MAX: usize = 64 * 1024;
 
 /// Time for looking a name up, from the moment at which the look-up begins: a queue of other names
-/// takes none of it. At the limit: the fetch fails. A resolver asks each of its servers for 5 s; who
-/// has not found anything by then has been asked twice.
+/// does not count. At the limit: the fetch fails. The system's resolver waits 5 s for each of its servers;
+/// one that has not answered by then has been asked twice.
 pub const FETCH_RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time for connecting, over all addresses of a name. At the limit: the fetch fails, and says which
@@ -153,10 +154,10 @@ pub const FETCH_CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 pub const FETCH_TLS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time from the first byte of a request to the end of the reply's head. At the limit: the fetch
-/// fails. Gateways commonly wait for 60 s for what is behind them.
+/// fails. Gateways commonly wait for 60 s for the servers behind them.
 pub const FETCH_HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Time between two pieces of a reply's body. At the limit: the fetch fails. A body that moves,
+/// Time between two reads of a reply's body. At the limit: the fetch fails. A body that moves,
 /// however slowly, is limited by [`FETCH_WHOLE_TIMEOUT`].
 pub const FETCH_BODY_PROGRESS_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -174,8 +175,8 @@ pub const FETCH_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Time for which a client does not use a connection again whose reply had no content by its status
 /// (204). Some servers send a body then, a little later, and it would be taken for the reply to the
-/// next request; if it comes within this time, the connection is closed. (That a reply to HEAD, and a
-/// 304, has none, servers know better.) More than the 40 ms by which a delayed acknowledgement may
+/// next request; if it comes within this time, the connection is closed. (Servers make this mistake
+/// less often with HEAD and 304.) More than the 40 ms by which a delayed acknowledgement may
 /// hold the second of two writes back, and a round trip to the other end of the world.
 pub const LATE_BODY_REST: Duration = Duration::from_millis(250);
 
@@ -190,12 +191,12 @@ pub const IDLE_LOOKS_PER_RESUME_MAX: usize = 64;
 /// Delay" of RFC 8305 section 5, with the value that it recommends.
 pub const CONNECT_FALLBACK_DELAY: Duration = Duration::from_millis(250);
 
-/// Bytes of a request's body up to which it is sent in one piece with the head, at the price of a
-/// copy. Above, it is sent behind the head from where it is.
+/// Bytes of a request's body up to which it is sent together with the head, at the price of a copy. A
+/// larger one is sent after the head, from where it is.
 pub const REQUEST_BODY_INLINE_BYTES_MAX: usize = 16 * 1024;
 
 /// Time for which the addresses of a name are remembered by one [`Resolver`]: aiohttp's number. Short,
-/// because getaddrinfo(3) does not tell how long an answer holds.
+/// because getaddrinfo(3) does not say how long an answer is valid.
 ///
 /// [`Resolver`]: crate::coroutine::Resolver
 pub const RESOLVED_KEPT: Duration = Duration::from_secs(10);
@@ -203,12 +204,12 @@ pub const RESOLVED_KEPT: Duration = Duration::from_secs(10);
 /// Names that one resolver remembers. At the limit it forgets the oldest, which is asked for again.
 pub const RESOLVED_NAMES_MAX: usize = 1024;
 
-/// Names that one resolver looks up at a time, as long as somebody waits for them. At the limit: names
+/// Names that one resolver looks up at a time, as long as they are awaited. At the limit: names
 /// wait in order. Each takes a thread, and name servers take only so many questions at once. A client
 /// needs no more than it has connections.
 pub const LOOK_UPS_MAX: usize = 256;
 
-/// Look-ups of one resolver that run on although nobody waits for them any more. At the limit: names
+/// Look-ups of one resolver that run on although they are not awaited any more. At the limit: names
 /// wait until a look-up ends. A thread that asks a dead name server cannot be called back; it hangs
 /// for 30 s as a rule, three times as long as a fetch waits.
 pub const LOOK_UPS_GIVEN_UP_MAX: usize = 512;
@@ -230,8 +231,8 @@ pub const REPLY_FIELDS_MAX: usize = FIELDS_MAX_CEILING;
 /// keep a client busy without ever answering.
 pub const INTERIM_REPLIES_MAX: u32 = 16;
 
-/// Bytes of the body of a reply, after chunked coding is taken off. At the limit: the exchange
-/// fails, the connection is closed. Bodies are handed on in pieces, so this bounds what a caller
+/// Bytes of the body of a reply, without the framing of chunks. At the limit: the exchange fails,
+/// the connection is closed. Bodies are handed on chunk by chunk, so this bounds what a caller
 /// that collects them may have to keep; one that writes them to disk may raise it.
 pub const REPLY_BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -243,8 +244,8 @@ pub const COOKIES_MAX: usize = 50;
 /// less.
 pub const COOKIE_BYTES_MAX: usize = 4096;
 
-/// Codings of the content of one reply that a client takes off. At the limit: the exchange fails. One
-/// is usual, two are a mistake, and each multiplies what a few bytes may come to. curl's number.
+/// Codings of the content of one reply that a client decodes. At the limit: the exchange fails. One is
+/// usual, two are a mistake, and each multiplies the size that a few bytes may have. curl's number.
 pub const CONTENT_CODINGS_MAX: usize = 5;
 
 /// Bytes that a client decodes in one resume, counted before and after. At the limit: to the back of
@@ -252,7 +253,7 @@ pub const CONTENT_CODINGS_MAX: usize = 5;
 pub const DECODED_BYTES_PER_RESUME_MAX: usize = 1024 * 1024;
 
 /// Bytes of a trace on disk, the older file and the present one together. At the limit: the older half
-/// is given up. A keep-alive request leaves some 60 bytes, so this holds a million of them.
+/// is deleted. A keep-alive request leaves some 60 bytes, so this holds a million of them.
 pub const TRACE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Levels by which a tree of tasks is indented when it is shown. Deeper ones stand at the last: in a
@@ -545,7 +546,7 @@ mod tests {
         assert_eq!(ReplyLimits::default().check(), Ok(()));
     }
 
-    /// Names of what stands between two texts of this file, at the beginnings of lines.
+    /// The names that stand at the beginnings of lines between two texts of this file.
     fn names_between(begin: &str, end: &str) -> Vec<&'static str> {
         let source = include_str!("limits.rs");
         let (_, rest) = source.split_once(begin).expect("the beginning");

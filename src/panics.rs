@@ -1,8 +1,8 @@
 //! What becomes of a panic that is caught.
 //!
-//! A payload is anybody's type (`std::panic::panic_any`), so its drop can panic as well: a bomb that goes
-//! off where the payload is dropped, which is after the `catch_unwind` that was to contain it. So every
-//! panic of foreign code is caught here, and nothing but its words leaves.
+//! A payload may be of any type (`std::panic::panic_any`), so its drop can panic as well: a bomb that goes
+//! off where the payload is dropped, after the `catch_unwind` that was to contain it. So every panic of
+//! foreign code is caught here, and only its words leave.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,7 +26,7 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// Drops what a panic left, and does not panic. What a bomb leaves in its turn is leaked: it may be
-/// another bomb, and nobody knows how many there are.
+/// another bomb, and there may be any number of them.
 pub(crate) fn drop_payload(payload: Box<dyn Any + Send>) {
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
     if let Err(bomb) = dropped {

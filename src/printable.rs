@@ -1,8 +1,7 @@
-//! What others have written, as it may be shown to people: the one filter between foreign words and
-//! a terminal.
+//! Foreign text, as it may be shown to people: the one filter between such text and a terminal.
 //!
-//! A trace, another server, a name server, a certificate, a file's name: each brings words that
-//! nobody here has written, and a terminal obeys some of them. Whoever shows such words, in a
+//! A trace, another server, a name server, a certificate, a file's name: each brings words that this
+//! program has not written, and a terminal obeys some of them. Code that shows such words, in a
 //! sentence, in an error or in a log line, shows them through [`Printable`]. Two places have an
 //! alphabet of their own and do not need it: JSON is written in ASCII, and the access log has the
 //! escapes of its format.
@@ -21,7 +20,7 @@ use std::fmt::{self, Display, Write};
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<T>(pub T);
 
-/// As [`Printable`], but line feeds stay: for a text of several lines of which not every word is ours.
+/// As [`Printable`], but line feeds stay: for a text of several lines with foreign words in it.
 #[derive(Clone, Copy, Debug)]
 pub struct PrintableLines<T>(pub T);
 
@@ -46,7 +45,7 @@ struct Filter<'a, 'b, E> {
 
 impl<E: Fn(char) -> bool> Write for Filter<'_, '_, E> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // What is harmless goes on in one piece.
+        // Harmless characters are passed on together.
         let mut passed = 0;
         for (at, character) in text.char_indices().filter(|(_, c)| (self.is_escaped)(*c)) {
             self.out.write_str(&text[passed..at])?;
