@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use helloop::watch::json::write_text;
+
 /// One object on one line, its members in the order in which they are given.
 #[derive(Debug)]
 pub(crate) struct Object {
@@ -56,21 +58,6 @@ impl Object {
 
     fn push(&mut self, text: std::fmt::Arguments<'_>) {
         self.text.write_fmt(text).expect("a String takes everything");
-    }
-}
-
-/// Appends a text, with its quotation marks.
-pub(crate) fn write_text(text: &str, out: &mut String) {
-    let json = serde_json::to_string(text).expect("a text has a form in JSON");
-    for character in json.chars() {
-        if matches!(character, ' '..='~') {
-            out.push(character);
-        } else {
-            // Legal in JSON, but a terminal may do something with it.
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                write!(out, "\\u{unit:04x}").expect("a String takes everything");
-            }
-        }
     }
 }
 

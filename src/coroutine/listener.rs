@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -43,6 +44,7 @@ impl Handle {
     ///
     /// # Errors
     /// See [`Listener::bind`].
+    #[track_caller]
     pub fn start_server<F, C>(&self, address: SocketAddr, connected: F) -> io::Result<StreamServer>
     where
         F: Fn(Stream, SocketAddr) -> C + 'static,
@@ -51,12 +53,14 @@ impl Handle {
         let mut listener = Listener::bind(self, address)?;
         let address = listener.local_addr()?;
         let (handle, connected) = (self.clone(), Rc::new(connected));
-        let accepting = self.spawn_named(format!("accept at {address}"), async move {
+        let (site, name) = (Location::caller(), format!("accept at {address}"));
+        let accepting = self.spawn_for(site, Some(name), async move {
             loop {
                 let (stream, peer) = listener.accept().await;
                 let connected = Rc::clone(&connected);
                 // Called in the new task: if it panics, only that one ends.
-                let task = handle.spawn_named(format!("connection of {peer}"), async move {
+                let name = format!("connection of {peer}");
+                let task = handle.spawn_for(site, Some(name), async move {
                     connected(stream, peer).await;
                 });
                 drop(task);

@@ -107,6 +107,7 @@ pub use wait::{AsCompleted, ReturnWhen, as_completed};
 /// # Errors
 /// When the process has no descriptor for a poller, when the coroutine panicked, and when the loop
 /// was told to shut down before the coroutine had ended.
+#[track_caller]
 pub fn run<F: Future + 'static>(main: impl FnOnce(Handle) -> F) -> io::Result<F::Output> {
     let mut event_loop = EventLoop::new()?;
     let main = main(event_loop.handle().clone());
@@ -119,6 +120,7 @@ impl EventLoop {
     /// # Errors
     /// What [`turn`](EventLoop::turn) says; when the coroutine panicked; and when the loop was told
     /// to shut down before the coroutine had ended (it is cancelled then).
+    #[track_caller]
     pub fn run_until_complete<F: Future + 'static>(&mut self, main: F) -> io::Result<F::Output> {
         self.drive_until_complete(main, |event_loop| event_loop.turn(None).map(drop))
     }
@@ -128,6 +130,7 @@ impl EventLoop {
     ///
     /// # Errors
     /// See [`run_until_complete`](EventLoop::run_until_complete).
+    #[track_caller]
     pub fn drive_until_complete<F: Future + 'static>(
         &mut self,
         main: F,

@@ -214,8 +214,7 @@ impl Handle {
     /// `Task-2`, … in the order of spawning.
     #[track_caller]
     pub fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-        let name = Name::numbered(Coroutines::of(self).count_one());
-        self.spawn_at(name, future, Location::caller())
+        self.spawn_for(Location::caller(), None, future)
     }
 
     /// As [`spawn`](Handle::spawn), with a name for logs and observers.
@@ -226,6 +225,17 @@ impl Handle {
         future: F,
     ) -> JoinHandle<F::Output> {
         self.spawn_at(Name::given(name), future, Location::caller())
+    }
+
+    /// Makes a task of a coroutine that was asked for at `site`.
+    pub(crate) fn spawn_for<F: Future + 'static>(
+        &self,
+        site: &'static Location<'static>,
+        name: Option<String>,
+        future: F,
+    ) -> JoinHandle<F::Output> {
+        let numbered = || Name::numbered(Coroutines::of(self).count_one());
+        self.spawn_at(name.map_or_else(numbered, Name::given), future, site)
     }
 
     fn spawn_at<F: Future + 'static>(

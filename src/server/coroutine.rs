@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -137,18 +138,21 @@ impl From<Response> for Reply {
 /// A handler that panics is answered with 500, and its connection is closed. One whose peer closes
 /// its side of the connection meanwhile is cancelled, also if that peer would still read; one that had
 /// closed it together with its request is answered.
+#[track_caller]
 pub fn coroutines<F, C>(handler: F) -> Coroutines<F>
 where
     F: Fn(OwnedRequest) -> C,
     C: Future<Output: Into<Reply>> + 'static,
 {
-    Coroutines { handler }
+    Coroutines { handler, site: Location::caller() }
 }
 
 /// See [`coroutines`].
 #[derive(Clone, Debug)]
 pub struct Coroutines<F> {
     handler: F,
+    /// Where it was made: what its coroutines are known by.
+    site: &'static Location<'static>,
 }
 
 impl<F, C> Service for Coroutines<F>
@@ -162,7 +166,7 @@ where
 
     fn start(&self, request: &Request<'_>, _: &mut Response, handle: &Handle) -> Start {
         let answer = (self.handler)(OwnedRequest::new(request, handle));
-        let task = handle.spawn(async { answer.await.into() });
+        let task = handle.spawn_for(self.site, None, async { answer.await.into() });
         Start::Later(Box::new(Answering::Task(task)))
     }
 }

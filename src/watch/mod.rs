@@ -12,6 +12,8 @@ mod snapshot;
 mod stall;
 mod fields;
 mod words;
+#[cfg(feature = "json")]
+pub mod json;
 pub mod trace;
 mod perfetto;
 

@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// At the limit a test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What a server says before its address.
+const STARTED: &str = "Server started at ";
+
 /// `helloop` with these arguments, and none of our environment that it would look at.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     command_of(env!("CARGO_BIN_EXE_helloop").as_ref(), arguments)
@@ -54,7 +57,7 @@ impl Program {
     pub(crate) fn start(command: &mut Command) -> Program {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
-        Program::new(child, stderr)
+        Program::new(child, stderr, STARTED)
     }
 
     /// As [`start`](Program::start), for a program that talks on standard output.
@@ -62,7 +65,16 @@ impl Program {
     pub(crate) fn start_on_stdout(command: &mut Command) -> Program {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
-        Program::new(child, stdout)
+        Program::new(child, stdout, STARTED)
+    }
+
+    /// As [`start_on_stdout`](Program::start_on_stdout), for one whose startup line has another text before
+    /// the address.
+    #[track_caller]
+    pub(crate) fn start_saying(startup: &str, command: &mut Command) -> Program {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        Program::new(child, stdout, startup)
     }
 
     /// As [`start_on_stdout`](Program::start_on_stdout), for a program that reads its input, too.
@@ -70,21 +82,21 @@ impl Program {
     pub(crate) fn start_with_input(command: &mut Command) -> (Program, ChildStdin) {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        (Program::new(child, stdout), stdin)
+        (Program::new(child, stdout, STARTED), stdin)
     }
 
     #[track_caller]
-    fn new(child: Child, output: impl Read + Send + 'static) -> Program {
+    fn new(child: Child, output: impl Read + Send + 'static, startup: &str) -> Program {
         let (sender, lines) = channel();
         thread::spawn(move || {
             let lines = BufReader::new(output).lines();
             lines.map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
         let mut program = Program { child, lines, said: Vec::new(), url: String::new(), port: 0 };
-        let line = program.wait_for("Server started at ");
-        program.url = line.trim_start_matches("Server started at ").to_owned();
-        let port = program.url.trim_end_matches('/').rsplit_once(':').unwrap().1;
-        program.port = port.parse().unwrap();
+        let line = program.wait_for(startup);
+        program.url = line.trim_start_matches(startup).to_owned();
+        let (_, rest) = program.url.rsplit_once(':').unwrap();
+        program.port = rest.split('/').next().unwrap().parse().unwrap();
         program
     }
 

@@ -54,6 +54,19 @@ fn others_are_served_while_a_handler_sleeps() {
 }
 
 #[test]
+fn a_handler_is_known_by_the_line_that_made_its_service() {
+    let line = line!() + 1;
+    let mut house = House::calm(Limits::default(), coroutines(handle));
+    let client = house.connect();
+    client.send(&get("/nap"));
+    house.settle();
+    let snapshot = house.event_loop().handle().snapshot();
+    let coroutine = snapshot.tasks.iter().find(|task| task.kind == "coroutine").unwrap();
+    let site = coroutine.site.unwrap();
+    assert_eq!((site.file(), site.line()), (file!(), line));
+}
+
+#[test]
 fn a_handler_has_all_of_its_request() {
     async fn tell(request: OwnedRequest) -> Reply {
         let header = |name| request.header(name).map(<[u8]>::to_vec);

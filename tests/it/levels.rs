@@ -23,6 +23,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["id", "limits", "printable", "world", "events", "event_loop", "http", "coroutine"],
     ),
     ("signals", &["id", "limits", "world", "events", "event_loop"]),
+    (
+        "lab",
+        &[
+            "id",
+            "limits",
+            "panics",
+            "world",
+            "events",
+            "event_loop",
+            "http",
+            "coroutine",
+            "server",
+            "watch",
+        ],
+    ),
     ("watch", &["id", "limits", "printable", "panics", "world", "events", "event_loop"]),
     ("greeting", &["http", "server"]),
 ];

@@ -9,6 +9,8 @@ mod traffic;
 mod gate;
 /// A lab, and a page that speaks with it.
 mod page;
+/// A lab beside a loop of somebody's own.
+mod stepped;
 /// Many pages, many connections, and the end.
 mod crowds;
 #[allow(dead_code, reason = "shared with the tests of the command")]

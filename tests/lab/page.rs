@@ -40,7 +40,14 @@ impl Lab {
     fn started_by(arguments: &[&str]) -> Lab {
         let mut program = Program::start(&mut command(arguments));
         let line = program.wait_for("Lab at http://127.0.0.1:");
-        let url = line.trim_start_matches("Lab at ").to_owned();
+        program.url = line.trim_start_matches("Lab at ").to_owned();
+        Lab::of(program)
+    }
+
+    /// The lab of a program that has said where it is.
+    #[track_caller]
+    pub(crate) fn of(program: Program) -> Lab {
+        let url = program.url.clone();
         let rest = url.trim_start_matches("http://127.0.0.1:");
         let (port, token) = rest.split_once('/').unwrap();
         Lab { port: port.parse().unwrap(), path: format!("/{token}"), url, program }

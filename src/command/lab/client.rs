@@ -1,5 +1,6 @@
 //! One client of the lab: a connection, and notes of what goes over it.
 
+use std::fmt::Write;
 use std::io;
 use std::net::SocketAddr;
 
@@ -7,8 +8,6 @@ use helloop::coroutine::{Queue, Stream};
 use helloop::event_loop::Handle;
 use helloop::world;
 use socket2::SockRef;
-
-use super::message::readable;
 
 /// Bytes of an answer that a note shows; the rest is counted.
 const SHOWN_BYTES_MAX: usize = 1_000;
@@ -132,9 +131,39 @@ fn is_whole(answer: &[u8]) -> bool {
     length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| body.len() >= length)
 }
 
+/// Bytes as a line that can be read: `\r\n` for the end of one.
+fn readable(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character {
+                '\r' => text.push_str("\\r"),
+                '\n' => text.push_str("\\n"),
+                '\t' => text.push_str("\\t"),
+                '\\' => text.push_str("\\\\"),
+                control if control.is_control() => {
+                    write!(text, "\\u{{{:x}}}", u32::from(control)).expect("a String takes it");
+                }
+                other => text.push(other),
+            }
+        }
+        for byte in chunk.invalid() {
+            write!(text, "\\x{byte:02x}").expect("a String takes it");
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_one_line() {
+        assert_eq!(readable(b"GET / HTTP/1.1\r\n"), "GET / HTTP/1.1\\r\\n");
+        assert_eq!(readable("J\u{fc}rgen \\ \u{1b}".as_bytes()), "J\u{fc}rgen \\\\ \\u{1b}");
+        assert_eq!(readable(b"\xff\xfe."), "\\xff\\xfe.");
+    }
 
     #[test]
     fn an_answer_is_whole_when_its_body_is_there() {

@@ -1,19 +1,11 @@
 //! `helloop lab`: a greeting server that can be paused, stepped and looked at from a page.
 //!
-//! Reading order: `link` is what the two threads share; `watcher` sits on the watched loop; `server`
-//! is the lab's own, on a loop and a thread of its own; `pages` are who look on; `traffic` are
-//! clients to look at, `lessons` what they ask for.
+//! The lab is the library's ([`helloop::lab`]). Here is what this one has besides: `guide` tells pages of the server,
+//! `traffic` are clients to look at, each a `client`, `lessons` what they ask for, and `listings` the two ways in
+//! which a connection is written.
 
-mod link;
-mod watcher;
-mod snapshot;
-mod server;
-mod commands;
-mod access;
-mod pages;
-mod message;
+mod guide;
 mod listings;
-mod page;
 mod traffic;
 mod client;
 mod lessons;
@@ -24,10 +16,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use clap::{ArgAction, Args};
 use helloop::event_loop::EventLoop;
+use helloop::lab::{self, Bound};
 use helloop::limits::{DRAIN_TIMEOUT, Limits};
 use helloop::server::{Attached, Server};
 
@@ -36,8 +28,6 @@ use crate::command::addresses;
 use crate::command::run::{Companion, Outcome, Plan, Turns, run_service};
 use crate::command::stderr::StandardError;
 use lessons::Lessons;
-use link::Link;
-use server::{Facts, Running};
 
 const AFTER_HELP: &str = "\
 The page is for this machine alone, and its address has a secret part. A pause lasts until it is
@@ -127,12 +117,10 @@ pub(crate) enum CannotBegin {
 
 /// A lab beside a server.
 pub(crate) struct Lab {
-    options: Options,
-    token: String,
-    link: Arc<Link>,
     /// Until it begins.
-    server: Cell<Option<Server>>,
-    running: RefCell<Option<Running>>,
+    bound: Cell<Option<Bound>>,
+    /// From then on.
+    running: Rc<RefCell<Option<lab::Lab>>>,
     /// For the handlers of the lessons; `None` if the server has none.
     own_address: Option<Rc<Cell<Option<SocketAddr>>>>,
 }
@@ -147,24 +135,14 @@ impl Lab {
         options: Options,
         own_address: Option<Rc<Cell<Option<SocketAddr>>>>,
     ) -> Result<Lab, CannotBegin> {
-        let server = server::bind(address)
-            .map_err(|error| CannotBegin::Outcome(Outcome::CannotBind(error)))?;
-        if let Some(open) = server.local_addrs().iter().find(|bound| !bound.ip().is_loopback()) {
-            let text = format!(
-                "the lab's page at {address} would be open to other machines ({open}): it is for \
-                 this one alone, for example at localhost:0"
-            );
-            return Err(CannotBegin::Usage(text));
-        }
-        let failed = |error| CannotBegin::Outcome(Outcome::Failed(error));
-        Ok(Lab {
-            options,
-            token: access::token().map_err(failed)?,
-            link: Link::new(options.is_paused),
-            server: Cell::new(Some(server)),
-            running: RefCell::default(),
-            own_address,
-        })
+        let builder = lab::Builder::default();
+        let builder = builder.read_only(options.is_read_only).paused(options.is_paused);
+        let bound = builder.bind(address).map_err(|error| match error {
+            lab::CannotBegin::Bind(error) => CannotBegin::Outcome(Outcome::CannotBind(error)),
+            lab::CannotBegin::Open { .. } => CannotBegin::Usage(error.to_string()),
+            error => CannotBegin::Outcome(Outcome::Failed(io::Error::other(error))),
+        })?;
+        Ok(Lab { bound: Cell::new(Some(bound)), running: Rc::default(), own_address })
     }
 
     /// What makes it begin.
@@ -172,7 +150,7 @@ impl Lab {
         Box::new(|event_loop, attached, stderr| self.begin(event_loop, attached, stderr))
     }
 
-    /// Puts an observer on the loop, and starts the lab's own. Gives the loop's turns, with a gate.
+    /// Puts the lab beside the loop. Gives the loop's turns, with a gate.
     ///
     /// # Errors
     /// When the system refuses a thread.
@@ -182,37 +160,26 @@ impl Lab {
         attached: &Attached,
         stderr: &mut dyn Write,
     ) -> io::Result<Option<Turns>> {
-        let Some(server) = self.server.take() else { return Ok(None) };
-        let Some(&bound) = attached.local_addrs().first() else { return Ok(None) };
-        let target = reachable(bound);
+        let Some(bound) = self.bound.take() else { return Ok(None) };
+        let Some(&listens) = attached.local_addrs().first() else { return Ok(None) };
+        let (target, has_lessons) = (reachable(listens), self.own_address.is_some());
         if let Some(own_address) = &self.own_address {
             own_address.set(Some(target));
         }
-        let (turns, observer) = watcher::watchers(&self.link);
-        let observers: Vec<_> = event_loop.observe(None).into_iter().chain([observer]).collect();
-        event_loop.observe(Some(Box::new(observers)));
-        self.link.attach(event_loop.remote());
-        let facts = Facts {
-            token: self.token.clone(),
-            url: format!("http://{target}/"),
-            target,
-            is_read_only: self.options.is_read_only,
-            has_lessons: self.own_address.is_some(),
-        };
-        let page = server.local_addrs().into_iter().min_by_key(SocketAddr::is_ipv6);
-        self.running.replace(Some(Running::start(server, &self.link, facts)?));
-        if let Some(page) = page {
-            let text = format!("Lab at http://{page}/{}/\n", self.token);
-            let _ = stderr.write_all(text.as_bytes());
-        }
-        Ok(Some(turns))
+        let bound = bound.guided_by(move |stage| guide::of_server(target, has_lessons, stage));
+        let lab = bound.attach(event_loop)?;
+        let _ = stderr.write_all(format!("Lab at {}\n", lab.url()).as_bytes());
+        self.running.replace(Some(lab));
+        let running = Rc::clone(&self.running);
+        Ok(Some(Box::new(move |event_loop, slow| match &*running.borrow() {
+            Some(lab) => lab.turn(event_loop, slow),
+            None => slow.turn(event_loop, None).map(drop),
+        })))
     }
 
     /// Ends the lab, after its server.
     pub(crate) fn finish(&self) {
-        if let Some(running) = self.running.take() {
-            running.finish();
-        }
+        drop(self.running.take());
     }
 }
 

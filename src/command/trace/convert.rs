@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 
 use helloop::watch::Perfetto;
+use helloop::watch::json;
 use helloop::watch::trace::{Encoder, Record};
 
 use super::input::Input;
-use super::json;
 
 /// Converts everything; what can be read before an error is written.
 ///

@@ -6,9 +6,9 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use helloop::events::Event;
+use helloop::watch::json;
 use helloop::watch::trace::{MAGIC, Reader, Record};
 
-use super::json;
 use crate::command::file_id::FileId;
 
 /// Bytes of a line of JSON. At the limit: an error. An event has a few hundred.

@@ -12,7 +12,6 @@ use super::usage;
 use crate::command::run::complain;
 use input::Input;
 
-pub(crate) mod json;
 pub(crate) mod input;
 mod convert;
 

@@ -2,8 +2,6 @@
 
 #[path = "../../../src/command/file_id.rs"]
 pub(crate) mod file_id;
-#[path = "../../../src/command/json.rs"]
-pub(crate) mod json;
 /// What `helloop ps` makes of an answer.
 #[path = "../../../src/command/ps/page.rs"]
 pub(crate) mod page;

@@ -4,5 +4,3 @@
 pub(crate) mod convert;
 #[path = "../../../src/command/trace/input.rs"]
 pub(crate) mod input;
-#[path = "../../../src/command/trace/json.rs"]
-pub(crate) mod json;

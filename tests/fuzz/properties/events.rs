@@ -4,12 +4,12 @@ use std::io::Cursor;
 
 use helloop::events::{Event, Observer};
 use helloop::watch::Narrator;
+use helloop::watch::json;
 use helloop::watch::trace::Record;
 
 use super::{BeginsWith, Property, choice, trace};
 use crate::command::trace::convert::{convert, into_perfetto};
 use crate::command::trace::input::Input;
-use crate::command::trace::json;
 use crate::perfetto_rules;
 
 pub(super) const PROPERTY: Property =

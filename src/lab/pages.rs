@@ -5,32 +5,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use helloop::coroutine::Event;
-use helloop::event_loop::Handle;
+use crate::coroutine::Event;
+use crate::event_loop::Handle;
+
+use super::message::{Kind, Message};
 
 /// Bytes that may wait in memory for one page. At the limit: they are dropped, the events in them
 /// are counted, and a snapshot follows.
 const WAITING_BYTES_MAX: usize = 1024 * 1024;
-
-/// A message for all pages.
-#[derive(Clone, Debug)]
-pub(super) struct Message {
-    /// As it goes over the wire.
-    pub(super) text: Rc<str>,
-    /// Events that it tells of.
-    pub(super) events: u64,
-    pub(super) kind: Kind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Tells everything anew.
-    Snapshot,
-    /// Of no use without what was told before.
-    Change,
-    /// Stands for itself.
-    Note,
-}
 
 /// All open pages of a lab.
 #[derive(Debug)]
@@ -158,8 +140,8 @@ impl Drop for Open {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use helloop::event_loop::EventLoop;
-    use helloop::world::sim::Sim;
+    use crate::event_loop::EventLoop;
+    use crate::world::sim::Sim;
 
     fn message(kind: Kind, bytes: usize) -> Message {
         let events = u64::from(kind == Kind::Change);

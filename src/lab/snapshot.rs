@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use helloop::TaskId;
-use helloop::event_loop::SourceView;
-use helloop::events::Timeout;
-use helloop::watch::{self, Status, TaskView};
-use helloop::world::{Readiness, Time};
+use crate::TaskId;
+use crate::event_loop::SourceView;
+use crate::events::Timeout;
+use crate::watch::{self, Status, TaskView};
+use crate::world::{Readiness, Time};
 use serde_json::{Value, json};
 
 /// Tasks, sources and timers of each of which a page is told singly. Those above it: tasks are

@@ -4,30 +4,27 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use helloop::event_loop::{EventLoop, Handle};
-use helloop::http::{Response, Status};
-use helloop::limits::Limits;
-use helloop::server::{
-    Attached, BindError, OwnedRequest, PieceSender, Reply, Server, ServerHandle, coroutines, pieces,
-};
-use helloop::signals::on_signals;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::access;
+use super::answers::{self, nothing_here, of_json, refused, the_page, turned_away};
 use super::commands::command;
-use super::link::{Link, News};
-use super::message;
-use super::page::PAGE;
-use super::pages::{Message, Open, Pages};
-use super::traffic::Traffic;
-use crate::command::run::signals_that_drain;
+use super::link::Link;
+use super::message::{self, Message};
+use super::pages::Open;
+use super::stage::{Guide, Stage};
+use crate::event_loop::EventLoop;
+use crate::http::Status;
+use crate::limits::Limits;
+use crate::server::{
+    Attached, BindError, OwnedRequest, PieceSender, Reply, Server, ServerHandle, coroutines, pieces,
+};
 
 /// Time between two batches of news for the pages.
 const NEWS_INTERVAL: Duration = Duration::from_millis(40);
@@ -61,17 +58,16 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for a peer to close after its last answer. At the limit: the place is free.
 const LINGER_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What does not change while a lab lives.
-#[derive(Clone, Debug)]
-pub(super) struct Facts {
+/// What a lab is to be.
+pub(super) struct Plan {
     pub(super) token: String,
-    /// Where the watched server is found.
-    pub(super) url: String,
-    pub(super) target: SocketAddr,
+    /// Pages may look, and order nothing.
     pub(super) is_read_only: bool,
-    /// The watched server knows the paths of the lessons.
-    pub(super) has_lessons: bool,
+    pub(super) guide: Option<MakeGuide>,
 }
+
+/// Makes a guide, on the lab's own loop.
+pub(super) type MakeGuide = Box<dyn FnOnce(Rc<Stage>) -> io::Result<Box<dyn Guide>> + Send>;
 
 /// A lab at work.
 #[derive(Debug)]
@@ -89,14 +85,13 @@ pub(super) fn bind(address: &str) -> Result<Server, BindError> {
 }
 
 fn limits() -> Limits {
-    let mut limits = Limits::default();
-    limits.connections_max = Some(CONNECTIONS_MAX);
-    limits.body_bytes_max = BODY_BYTES_MAX;
-    limits.head_timeout = REQUEST_TIMEOUT;
-    limits.idle_timeout = REQUEST_TIMEOUT;
-    limits.body_progress_timeout = REQUEST_TIMEOUT;
-    limits.linger_timeout = LINGER_TIMEOUT;
-    limits
+    Limits::default()
+        .connections_max(CONNECTIONS_MAX)
+        .body_bytes_max(BODY_BYTES_MAX)
+        .head_timeout(REQUEST_TIMEOUT)
+        .idle_timeout(REQUEST_TIMEOUT)
+        .body_progress_timeout(REQUEST_TIMEOUT)
+        .linger_timeout(LINGER_TIMEOUT)
 }
 
 impl Running {
@@ -104,12 +99,12 @@ impl Running {
     ///
     /// # Errors
     /// When the system refuses the thread, or what it needs.
-    pub(super) fn start(server: Server, link: &Arc<Link>, facts: Facts) -> io::Result<Running> {
+    pub(super) fn start(server: Server, link: &Arc<Link>, plan: Plan) -> io::Result<Running> {
         let handle = server.handle();
         let opens = OpensTheGate(Arc::clone(link));
         let (says, began) = channel();
         let thread = thread::Builder::new().name("lab".into()).spawn(move || {
-            let (mut event_loop, attached) = match prepare(server, &opens.0, facts) {
+            let (mut event_loop, attached) = match prepare(server, &opens.0, plan) {
                 Ok(prepared) => prepared,
                 Err(error) => return drop(says.send(Err(error))),
             };
@@ -144,185 +139,121 @@ impl Drop for OpensTheGate {
 }
 
 /// The lab's loop, with everything on it.
-fn prepare(server: Server, link: &Arc<Link>, facts: Facts) -> io::Result<(EventLoop, Attached)> {
+fn prepare(server: Server, link: &Arc<Link>, plan: Plan) -> io::Result<(EventLoop, Attached)> {
     let event_loop = EventLoop::new()?;
     let handle = event_loop.handle().clone();
-    let lab = Rc::new(Lab {
-        pages: Pages::new(&handle),
-        traffic: Traffic::new(&handle, facts.target),
-        handle: handle.clone(),
-        link: Arc::clone(link),
-        facts,
-        dropped: Cell::new(0),
-        leavings: Cell::new(0),
-    });
-    let answers = Rc::clone(&lab);
+    let stage = Stage::new(&handle, link);
+    let guide = plan.guide.map(|make| make(Rc::clone(&stage))).transpose()?;
+    let desk = Rc::new(Desk::new(stage, plan.token, plan.is_read_only, guide));
+    let answers = Rc::clone(&desk);
     let service = coroutines(move |request| answer(Rc::clone(&answers), request));
     let attached = server.attach(&handle, service)?;
-    // The watched loop has the same signals in a socket of its own, and reads them when it turns.
-    let opens = Arc::clone(link);
-    on_signals(&handle, &signals_that_drain(), move |_| opens.open_for_good())?;
-    drop(handle.spawn_named("news", news(Rc::clone(&lab))));
-    drop(handle.spawn_named("traffic notes", traffic_notes(lab)));
+    drop(handle.spawn_named("news", news(desk)));
     Ok((event_loop, attached))
 }
 
-/// What the lab's coroutines share.
-pub(super) struct Lab {
-    handle: Handle,
-    pub(super) link: Arc<Link>,
-    pages: Rc<Pages>,
-    pub(super) traffic: Traffic,
-    pub(super) facts: Facts,
-    /// Events that no page was told.
-    dropped: Cell<u64>,
+/// What the answers to all requests share.
+struct Desk {
+    stage: Rc<Stage>,
+    token: String,
+    is_read_only: bool,
+    guide: Option<Box<dyn Guide>>,
     /// Times that the last page was closed.
     leavings: Cell<u64>,
 }
 
+impl Desk {
+    fn new(
+        stage: Rc<Stage>,
+        token: String,
+        is_read_only: bool,
+        guide: Option<Box<dyn Guide>>,
+    ) -> Desk {
+        Desk { stage, token, is_read_only, guide, leavings: Cell::new(0) }
+    }
+
+    /// What a page is told first.
+    fn hello(&self) -> Message {
+        let of_guide = self.guide.as_ref().map(|guide| guide.facts());
+        message::hello(self.is_read_only, of_guide.as_deref())
+    }
+}
+
 /// Takes what happens on the watched loop to the pages.
-async fn news(lab: Rc<Lab>) {
+async fn news(desk: Rc<Desk>) {
+    let stage = &desk.stage;
     loop {
-        let news = poll_fn(|cx| lab.link.poll_news(cx, BATCH_EVENTS_MAX)).await;
-        lab.tell_all(news);
-        lab.handle.sleep(NEWS_INTERVAL).await;
-    }
-}
-
-/// Takes what the lab's own clients do to the pages.
-async fn traffic_notes(lab: Rc<Lab>) {
-    loop {
-        let note = lab.traffic.next_note().await;
-        let at = lab.link.now();
-        lab.tell(&message::traffic(note.id, note.scenario, note.step, &note.bytes, at));
-    }
-}
-
-impl Lab {
-    fn tell_all(&self, news: Vec<News>) {
-        let mut events = Vec::new();
-        for one in news {
-            if let News::Event(at, event) = one {
-                events.push((at, event));
-                continue;
-            }
-            self.tell_events(&mut events);
-            match one {
-                News::Event(..) => {}
-                News::Gap(dropped) => {
-                    self.dropped.set(self.dropped.get() + dropped);
-                    self.tell(&message::gap(dropped));
-                }
-                News::Snapshot(snapshot) => {
-                    self.tell(&message::snapshot(&snapshot, self.dropped.get()));
-                }
-                News::Held(held) => self.tell(&message::gate(Some(&held))),
-                News::Released => self.tell(&message::gate(None)),
-            }
-        }
-        self.tell_events(&mut events);
-    }
-
-    fn tell_events(&self, events: &mut Vec<(helloop::world::Time, helloop::events::Event)>) {
-        if !events.is_empty() {
-            self.tell(&message::batch(events));
-            events.clear();
-        }
-    }
-
-    /// Tells every page. For one that is too slow, a snapshot will follow.
-    fn tell(&self, message: &Message) {
-        if self.pages.tell(message, message::gap)
-            && let Some(snapshot) = self.link.ask_for_snapshot()
-        {
-            self.pages.tell(&message::snapshot(&snapshot, self.dropped.get()), message::gap);
-        }
+        let news = poll_fn(|cx| stage.link.poll_news(cx, BATCH_EVENTS_MAX)).await;
+        stage.tell_all(news);
+        stage.handle().sleep(NEWS_INTERVAL).await;
     }
 }
 
 /// One request: who may ask, and what.
-async fn answer(lab: Rc<Lab>, request: OwnedRequest) -> Reply {
+async fn answer(desk: Rc<Desk>, request: OwnedRequest) -> Reply {
     if !access::is_for_this_machine(&request) {
         return turned_away(Status::FORBIDDEN, "the lab is for this machine alone");
     }
     let path = request.path().strip_prefix('/').and_then(|path| path.split_once('/'));
-    let Some((_, path)) = path.filter(|(token, _)| *token == lab.facts.token) else {
+    let Some((_, path)) = path.filter(|(token, _)| *token == desk.token) else {
         let why = "there is nothing here: the address has a secret part";
         return turned_away(Status::NOT_FOUND, why);
     };
     match (request.method(), path) {
         ("GET" | "HEAD", "") => the_page(),
-        ("GET", "events") => events(&lab),
-        ("GET" | "HEAD", "snapshot") => snapshot(&lab).await,
+        ("GET", "events") => events(&desk),
+        ("GET" | "HEAD", "snapshot") => snapshot(&desk).await,
         ("POST", path) => match path.strip_prefix("do/") {
-            Some(what) => command(&lab, what, &request),
+            Some(what) => {
+                let (link, guide) = (&desk.stage.link, desk.guide.as_deref());
+                command(link, guide, desk.is_read_only, what, &request)
+            }
             None => nothing_here(),
         },
         _ => nothing_here(),
     }
 }
 
-/// The page may run its own script, talk with its own server, and nothing else.
-const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
-    img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-fn the_page() -> Reply {
-    let mut response = Response::new();
-    response.body("text/html; charset=utf-8", PAGE.as_bytes()).expect("a constant type");
-    // The address is a secret, and told to nobody.
-    for (name, value) in [("Content-Security-Policy", POLICY), ("Referrer-Policy", "no-referrer")] {
-        response.header(name, value).expect("a constant field");
-    }
-    no_store(&mut response);
-    response.into()
-}
-
-pub(super) fn nothing_here() -> Reply {
-    refused(Status::NOT_FOUND, "there is nothing here")
-}
-
 /// The stream of everything that happens.
-fn events(lab: &Rc<Lab>) -> Reply {
-    let open = lab.pages.open(message::hello(&lab.facts));
-    lab.link.set_watched(true);
-    if let Some(snapshot) = lab.link.ask_for_snapshot() {
-        open.page.tell(&message::snapshot(&snapshot, lab.dropped.get()), message::gap);
-        if let Some(held) = lab.link.held() {
+fn events(desk: &Rc<Desk>) -> Reply {
+    let stage = &desk.stage;
+    let open = stage.pages.open(desk.hello());
+    stage.link.set_watched(true);
+    if let Some(snapshot) = stage.link.ask_for_snapshot() {
+        open.page.tell(&message::snapshot(&snapshot, stage.dropped()), message::gap);
+        if let Some(held) = stage.link.held() {
             open.page.tell(&message::gate(Some(&held)), message::gap);
         }
     }
     let (sender, receiver) = pieces();
-    drop(lab.handle.spawn_named("page", stream(Rc::clone(lab), open, sender)));
-    let mut response = Response::new();
-    response.header("Content-Type", "text/event-stream").expect("a constant field");
-    no_store(&mut response);
-    Reply::Pieces(response, receiver)
+    drop(stage.handle().spawn_named("page", write(Rc::clone(desk), open, sender)));
+    answers::stream(receiver)
 }
 
 /// Writes a page what it is told, for as long as it is there.
-async fn stream(lab: Rc<Lab>, open: Open, mut sender: PieceSender) {
+async fn write(desk: Rc<Desk>, open: Open, mut sender: PieceSender) {
     loop {
-        let next = lab.handle.timeout(HEARTBEAT, open.next()).await;
+        let next = desk.stage.handle().timeout(HEARTBEAT, open.next()).await;
         let text = next.unwrap_or_else(|_elapsed| ":\n\n".into());
         if sender.send(text.as_bytes()).await.is_err() {
             break;
         }
     }
     drop(open);
-    if lab.pages.count() == 0 {
-        lab.link.set_watched(false);
-        lab.leavings.set(lab.leavings.get() + 1);
-        go_on_if_forgotten(&lab).await;
+    if desk.stage.pages.count() == 0 {
+        desk.stage.link.set_watched(false);
+        desk.leavings.set(desk.leavings.get() + 1);
+        go_on_if_forgotten(&desk).await;
     }
 }
 
 /// Nobody looks any more, and the loop may be held, or slow, or about to be held: somebody may have
 /// closed the page and forgotten the server behind it.
-async fn go_on_if_forgotten(lab: &Lab) {
-    let leaving = lab.leavings.get();
-    lab.handle.sleep(FORGOTTEN_AFTER).await;
-    let is_forgotten = lab.pages.count() == 0 && lab.leavings.get() == leaving;
-    if is_forgotten && lab.link.take_orders_back() {
+async fn go_on_if_forgotten(desk: &Desk) {
+    let leaving = desk.leavings.get();
+    desk.stage.handle().sleep(FORGOTTEN_AFTER).await;
+    let is_forgotten = desk.stage.pages.count() == 0 && desk.leavings.get() == leaving;
+    if is_forgotten && desk.stage.link.take_orders_back() {
         log::warn!(
             "no page of the lab has been open for {FORGOTTEN_AFTER:?}: the loop goes on by itself"
         );
@@ -330,88 +261,46 @@ async fn go_on_if_forgotten(lab: &Lab) {
 }
 
 /// The state of the loop, once.
-async fn snapshot(lab: &Lab) -> Reply {
-    let before = lab.link.snapshots();
-    let fresh = match lab.link.ask_for_snapshot() {
+async fn snapshot(desk: &Desk) -> Reply {
+    let before = desk.stage.link.snapshots();
+    let fresh = match desk.stage.link.ask_for_snapshot() {
         Some(_) => true,
         None => {
-            let comes = poll_fn(|cx| lab.link.poll_snapshot(cx, before));
-            lab.handle.timeout(SNAPSHOT_TIMEOUT, comes).await.is_ok()
+            let comes = poll_fn(|cx| desk.stage.link.poll_snapshot(cx, before));
+            desk.stage.handle().timeout(SNAPSHOT_TIMEOUT, comes).await.is_ok()
         }
     };
-    let Some(latest) = lab.link.latest() else {
+    let Some(latest) = desk.stage.link.latest() else {
         return refused(Status::SERVICE_UNAVAILABLE, "the loop has not turned yet, or is busy");
     };
-    let mut object = latest.to_json(lab.dropped.get());
+    let mut object = latest.to_json(desk.stage.dropped());
     object["stale"] = json!(!fresh);
     of_json(Status::OK, &object)
-}
-
-/// Refuses a stranger, whose connection is not kept.
-fn turned_away(status: Status, error: &str) -> Reply {
-    let mut response = json_response(status, &json!({"error": error}));
-    response.close();
-    response.into()
-}
-
-pub(super) fn refused(status: Status, error: &str) -> Reply {
-    of_json(status, &json!({"error": error}))
-}
-
-pub(super) fn of_json(status: Status, value: &Value) -> Reply {
-    json_response(status, value).into()
-}
-
-fn json_response(status: Status, value: &Value) -> Response {
-    let mut response = Response::new();
-    let text = format!("{value}\n");
-    response.status(status).body("application/json", text.as_bytes()).expect("a constant type");
-    no_store(&mut response);
-    response
-}
-
-fn no_store(response: &mut Response) {
-    for (name, value) in [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")] {
-        response.header(name, value).expect("a constant field");
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::lab::link::{Going, Held, Until};
-    use crate::command::lab::snapshot::{Counts, Snapshot};
-    use helloop::events::Timeout;
-    use helloop::world::sim::{Peer, Sim};
+    use crate::event_loop::Handle;
+    use crate::events::Timeout;
+    use crate::lab::link::{Going, Held, Until};
+    use crate::lab::snapshot::{Counts, Snapshot};
+    use crate::world::sim::{Peer, Sim};
     use std::time::Instant;
 
     /// A lab in a simulated world, without a server.
-    fn lab(handle: &Handle) -> Rc<Lab> {
-        let target = ([127, 0, 0, 1], 1).into();
-        Rc::new(Lab {
-            handle: handle.clone(),
-            link: Link::new(true),
-            pages: Pages::new(handle),
-            traffic: Traffic::new(handle, target),
-            facts: Facts {
-                token: "secret".into(),
-                url: "http://localhost:1/".into(),
-                target,
-                is_read_only: false,
-                has_lessons: true,
-            },
-            dropped: Cell::new(0),
-            leavings: Cell::new(0),
-        })
+    fn desk(handle: &Handle) -> Rc<Desk> {
+        let stage = Stage::new(handle, &Link::new(true));
+        Rc::new(Desk::new(stage, "secret".into(), false, None))
     }
 
     /// Holds another thread, as if it were that of a watched loop.
-    fn hold(lab: &Lab) -> JoinHandle<()> {
-        let link = Arc::clone(&lab.link);
+    fn hold(desk: &Desk) -> JoinHandle<()> {
+        let link = Arc::clone(&desk.stage.link);
         let snapshot = Snapshot {
             births: std::collections::BTreeMap::new(),
-            of_loop: lab.handle.snapshot(),
-            now: lab.handle.clock(),
+            of_loop: desk.stage.handle().snapshot(),
+            now: desk.stage.handle().clock(),
             phase: "between",
             is_paused: true,
             dwell: Duration::ZERO,
@@ -421,49 +310,49 @@ mod tests {
         let held = Held { why: "pause", before: "turn 1".into() };
         let thread = thread::spawn(move || link.hold(Going::Paused, held, snapshot));
         let patience = Instant::now() + Duration::from_secs(20);
-        while lab.link.held().is_none() && Instant::now() < patience {
+        while desk.stage.link.held().is_none() && Instant::now() < patience {
             thread::yield_now();
         }
-        assert!(lab.link.held().is_some());
+        assert!(desk.stage.link.held().is_some());
         thread
     }
 
     #[test]
     fn a_loop_that_is_held_and_forgotten_goes_on() {
         let mut event_loop = EventLoop::with_world(Box::new(Sim::new(1)));
-        let lab = lab(event_loop.handle());
-        let held = hold(&lab);
-        let (link, forgotten) = (Arc::clone(&lab.link), Rc::clone(&lab));
+        let desk = desk(event_loop.handle());
+        let held = hold(&desk);
+        let (link, forgotten) = (Arc::clone(&desk.stage.link), Rc::clone(&desk));
         event_loop
             .run_until_complete(async move {
                 let soon = FORGOTTEN_AFTER - Duration::from_millis(1);
                 let goes_on = go_on_if_forgotten(&forgotten);
-                let early = forgotten.handle.timeout(soon, goes_on).await.is_err();
+                let early = forgotten.stage.handle().timeout(soon, goes_on).await.is_err();
                 assert!(early && link.held().is_some(), "not at once: pages are reloaded");
                 go_on_if_forgotten(&forgotten).await;
             })
             .unwrap();
         held.join().unwrap();
-        assert!(lab.link.held().is_none());
+        assert!(desk.stage.link.held().is_none());
     }
 
     #[test]
     fn what_a_page_has_ordered_ends_with_the_last_page() {
-        let orders = |lab: &Lab| {
-            let orders = lab.link.orders().expect("somebody has ordered something");
+        let orders = |desk: &Desk| {
+            let orders = desk.stage.link.orders().expect("somebody has ordered something");
             (orders.going, orders.dwell)
         };
         let slow = Duration::from_secs(10);
         // Slow motion; a pause that has not come about; one that may come about much later.
         for going in [Going::On, Going::Paused, Going::Until(Until::Stall)] {
             let mut event_loop = EventLoop::with_world(Box::new(Sim::new(1)));
-            let lab = lab(event_loop.handle());
-            lab.link.slow(slow);
-            lab.link.order(going, "a page");
-            let forgotten = Rc::clone(&lab);
+            let desk = desk(event_loop.handle());
+            desk.stage.link.slow(slow);
+            desk.stage.link.order(going, "a page");
+            let forgotten = Rc::clone(&desk);
             event_loop
                 .run_until_complete(async move {
-                    let open = forgotten.pages.open(message::hello(&forgotten.facts));
+                    let open = forgotten.stage.pages.open(forgotten.hello());
                     go_on_if_forgotten(&forgotten).await;
                     assert_eq!(orders(&forgotten), (going, slow), "a page is open");
                     drop(open);
@@ -483,8 +372,8 @@ mod tests {
         let net = world.net();
         let mut event_loop = EventLoop::with_world(Box::new(world));
         let handle = event_loop.handle().clone();
-        let lab = lab(&handle);
-        let service = coroutines(move |request| answer(Rc::clone(&lab), request));
+        let desk = desk(&handle);
+        let service = coroutines(move |request| answer(Rc::clone(&desk), request));
         let listener = handle.listen(ADDRESS.into()).unwrap();
         let builder = Server::builder().limits(limits());
         let server = builder.attach(&handle, vec![listener], service).unwrap();
@@ -531,15 +420,15 @@ mod tests {
     #[test]
     fn a_loop_that_is_held_before_a_page_stays_held() {
         let mut event_loop = EventLoop::with_world(Box::new(Sim::new(1)));
-        let lab = lab(event_loop.handle());
-        let held = hold(&lab);
-        let _open = lab.pages.open(message::hello(&lab.facts));
-        let watching = Rc::clone(&lab);
+        let desk = desk(event_loop.handle());
+        let held = hold(&desk);
+        let _open = desk.stage.pages.open(desk.hello());
+        let watching = Rc::clone(&desk);
         let waits = async move { go_on_if_forgotten(&watching).await };
         event_loop.run_until_complete(waits).unwrap();
-        assert!(lab.link.held().is_some());
+        assert!(desk.stage.link.held().is_some());
         // Also without a lab.
-        drop(OpensTheGate(Arc::clone(&lab.link)));
+        drop(OpensTheGate(Arc::clone(&desk.stage.link)));
         held.join().unwrap();
     }
 }

@@ -10,15 +10,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use helloop::TaskId;
-use helloop::event_loop::{EventLoop, Handle};
-use helloop::events::{Event, Observer, Timeout};
-use helloop::watch::SlowCallbacks;
-use helloop::world::Time;
+use crate::TaskId;
+use crate::event_loop::{EventLoop, Handle};
+use crate::events::{Event, Observer, Timeout};
+use crate::watch::SlowCallbacks;
+use crate::world::Time;
 
 use super::link::{Going, Held, Link, Orders, Unit, Until};
 use super::snapshot::{Counts, Snapshot};
-use crate::command::run::Turns;
 
 /// Events that are handed over together while the loop is busy.
 const BATCH_EVENTS: usize = 64;
@@ -45,25 +44,7 @@ impl fmt::Display for Moment {
     }
 }
 
-/// The turns of one loop, and an observer for it.
-pub(super) fn watchers(link: &Arc<Link>) -> (Turns, Box<dyn Observer>) {
-    let watcher = Rc::new(Watcher {
-        link: Arc::clone(link),
-        batch: RefCell::new(Vec::with_capacity(BATCH_EVENTS)),
-        counts: Cell::default(),
-        births: RefCell::default(),
-        timeout: Cell::new(Timeout::Forever),
-        until: Cell::new(None),
-        has_happened: Cell::new(false),
-        shown: Cell::new(None),
-        is_broken: Cell::new(false),
-    });
-    let turns = Rc::clone(&watcher);
-    let turns: Turns = Box::new(move |event_loop, slow| turns.turn(event_loop, slow));
-    (turns, Box::new(Watching(watcher)))
-}
-
-struct Watcher {
+pub(super) struct Watcher {
     link: Arc<Link>,
     /// Events that were not handed over yet; at most [`BATCH_EVENTS`].
     batch: RefCell<Vec<(Time, Event)>>,
@@ -82,6 +63,7 @@ struct Watcher {
     is_broken: Cell<bool>,
 }
 
+/// The watcher's eyes.
 struct Watching(Rc<Watcher>);
 
 impl Observer for Watching {
@@ -120,9 +102,31 @@ fn dwells(orders: &Orders, moment: Moment) -> bool {
 }
 
 impl Watcher {
+    pub(super) fn new(link: &Arc<Link>) -> Rc<Watcher> {
+        Rc::new(Watcher {
+            link: Arc::clone(link),
+            batch: RefCell::new(Vec::with_capacity(BATCH_EVENTS)),
+            counts: Cell::default(),
+            births: RefCell::default(),
+            timeout: Cell::new(Timeout::Forever),
+            until: Cell::new(None),
+            has_happened: Cell::new(false),
+            shown: Cell::new(None),
+            is_broken: Cell::new(false),
+        })
+    }
+
+    pub(super) fn observer(self: &Rc<Watcher>) -> Box<dyn Observer> {
+        Box::new(Watching(Rc::clone(self)))
+    }
+
     /// One turn, held where that is ordered. **While the loop is held, its clock stands still.** No timer becomes
     /// due, no limit of a peer comes nearer, and no resume counts as slow because of it.
-    fn turn(&self, event_loop: &mut EventLoop, slow: &mut SlowCallbacks) -> io::Result<()> {
+    pub(super) fn turn(
+        &self,
+        event_loop: &mut EventLoop,
+        slow: &mut SlowCallbacks,
+    ) -> io::Result<()> {
         let turn = event_loop.handle().turns() + 1;
         self.pass(Moment::Turn { turn }, event_loop);
         slow.begin_turn(event_loop, None)?;

@@ -1,18 +1,35 @@
 //! What pages are told: server-sent events, each with one object of JSON.
 
-use std::fmt::Write;
+use std::rc::Rc;
 
-use helloop::events::Event;
-use helloop::server::MACHINES;
-use helloop::world::Time;
-use serde_json::{Value, json};
+use crate::events::Event;
+use crate::server::MACHINES;
+use crate::watch::json;
+use crate::world::Time;
+use serde_json::{Map, Value, json};
 
 use super::link::Held;
-use super::listings;
-use super::pages::{Kind, Message};
-use super::server::Facts;
 use super::snapshot::Snapshot;
-use crate::command::trace::json;
+
+/// A message for all pages.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    /// As it goes over the wire.
+    pub(super) text: Rc<str>,
+    /// Events that it tells of.
+    pub(super) events: u64,
+    pub(super) kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Tells everything anew.
+    Snapshot,
+    /// Of no use without what was told before.
+    Change,
+    /// Stands for itself.
+    Note,
+}
 
 fn message(name: &str, kind: Kind, events: u64, data: &str) -> Message {
     // JSON has no line feeds of its own.
@@ -23,10 +40,10 @@ fn of_json(name: &str, kind: Kind, data: &Value) -> Message {
     message(name, kind, 0, &data.to_string())
 }
 
-/// What does not change while the lab lives.
-pub(super) fn hello(facts: &Facts) -> Message {
-    let machine = |machine: &helloop::server::Machine| {
-        let state = |state: &helloop::server::MachineState| {
+/// What does not change while the lab lives. `of_guide` is an object of JSON; its members are added.
+pub(super) fn hello(is_read_only: bool, of_guide: Option<&str>) -> Message {
+    let machine = |machine: &crate::server::Machine| {
+        let state = |state: &crate::server::MachineState| {
             let (name, file, line, about) = (state.name, state.file, state.line, state.about);
             json!({"name": name, "file": file, "line": line, "about": about})
         };
@@ -34,15 +51,15 @@ pub(super) fn hello(facts: &Facts) -> Message {
         json!({"kind": machine.kind, "states": states, "edges": machine.edges})
     };
     let machines: Vec<Value> = MACHINES.iter().map(machine).collect();
-    let version = env!("CARGO_PKG_VERSION");
-    let hello = json!({
-        "version": version,
-        "url": facts.url,
-        "read_only": facts.is_read_only,
-        "lessons": facts.has_lessons,
+    let mut hello = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "read_only": is_read_only,
         "machines": machines,
-        "listings": listings::to_json(),
     });
+    let more = of_guide.and_then(|text| serde_json::from_str::<Map<_, _>>(text).ok());
+    if let (Some(hello), Some(more)) = (hello.as_object_mut(), more) {
+        hello.extend(more);
+    }
     of_json("hello", Kind::Note, &hello)
 }
 
@@ -77,56 +94,17 @@ pub(super) fn gate(held: Option<&Held>) -> Message {
     of_json("gate", Kind::Note, &gate)
 }
 
-/// What a client of the lab does.
-pub(super) fn traffic(id: u64, scenario: &str, step: &str, bytes: &str, at: Time) -> Message {
-    let traffic = json!({
-        "id": id, "scenario": scenario, "step": step, "bytes": bytes, "at": at.as_nanos(),
-    });
-    of_json("traffic", Kind::Note, &traffic)
-}
-
-/// Bytes as a line that can be read: `\r\n` for the end of one.
-pub(super) fn readable(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            match character {
-                '\r' => text.push_str("\\r"),
-                '\n' => text.push_str("\\n"),
-                '\t' => text.push_str("\\t"),
-                '\\' => text.push_str("\\\\"),
-                control if control.is_control() => {
-                    write!(text, "\\u{{{:x}}}", u32::from(control)).expect("a String takes it");
-                }
-                other => text.push(other),
-            }
-        }
-        for byte in chunk.invalid() {
-            write!(text, "\\x{byte:02x}").expect("a String takes it");
-        }
-    }
-    text
+/// Something that a host tells; its data are JSON.
+pub(super) fn of_host(name: &str, data: &str) -> Message {
+    message(name, Kind::Note, 0, &data.replace('\n', " "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn bytes_are_one_line() {
-        assert_eq!(readable(b"GET / HTTP/1.1\r\n"), "GET / HTTP/1.1\\r\\n");
-        assert_eq!(readable("J\u{fc}rgen \\ \u{1b}".as_bytes()), "J\u{fc}rgen \\\\ \\u{1b}");
-        assert_eq!(readable(b"\xff\xfe."), "\\xff\\xfe.");
-    }
-
     fn some_hello() -> Message {
-        hello(&Facts {
-            token: "secret".into(),
-            url: "http://localhost:1/".into(),
-            target: ([127, 0, 0, 1], 1).into(),
-            is_read_only: true,
-            has_lessons: true,
-        })
+        hello(true, Some(r#"{"url": "http://localhost:1/"}"#))
     }
 
     #[test]
@@ -144,9 +122,12 @@ mod tests {
     #[test]
     fn hello_has_the_map_of_a_connection() {
         let hello = some_hello();
-        assert!(!hello.text.contains("secret"));
         let data = hello.text.split_once("data: ").unwrap().1;
         let data: Value = serde_json::from_str(data.trim_end()).unwrap();
+        assert_eq!(
+            (&data["read_only"], &data["url"]),
+            (&json!(true), &json!("http://localhost:1/"))
+        );
         let connection = &data["machines"][0];
         assert_eq!(connection["kind"], "connection");
         let states = connection["states"].as_array().unwrap();

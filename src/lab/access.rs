@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use helloop::server::OwnedRequest;
+use crate::server::OwnedRequest;
 
 /// Bytes of the random part of a lab's address.
 const TOKEN_BYTES: usize = 16;

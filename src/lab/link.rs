@@ -9,10 +9,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use helloop::TaskId;
-use helloop::event_loop::Remote;
-use helloop::events::Event;
-use helloop::world::Time;
+use crate::TaskId;
+use crate::event_loop::Remote;
+use crate::events::Event;
+use crate::world::Time;
 
 use super::snapshot::Snapshot;
 

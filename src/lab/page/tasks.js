@@ -17,6 +17,13 @@ function shownTasks() {
     .sort((a, b) => byId(a.id, b.id));
 }
 
+/** Those that can be run until: where nobody has a card, any. */
+function awaitedTasks() {
+  const shown = shownTasks();
+  if (shown.length > 0 || hasServer()) return shown;
+  return [...model.tasks.values()].sort((a, b) => byId(a.id, b.id));
+}
+
 /** How many tasks of a kind are in which state, those beyond the snapshot included. */
 function stateCounts(kind) {
   const counts = new Map();
@@ -105,7 +112,8 @@ const overviews = new Map();
  */
 function drawOverview(tasks, isMany) {
   const element = byName('machine-overview');
-  const isNeeded = model.machines.has(SHOWN_KIND) && (isMany || tasks.length === 0);
+  const isNeeded =
+    model.machines.has(SHOWN_KIND) && (isMany || (tasks.length === 0 && hasServer()));
   const kinds = isNeeded ? [SHOWN_KIND] : [];
   keyed(
     element,

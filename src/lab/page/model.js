@@ -63,6 +63,11 @@ function nowOfLoop() {
   return model.now + (performance.now() - model.heard) * 1e6;
 }
 
+/** A lab beside a loop of somebody's own has no server to show, and no clients for it. */
+function hasServer() {
+  return model.hello === null || model.hello.url !== undefined;
+}
+
 function takeHello(hello) {
   model.hello = hello;
   model.machines = new Map((hello.machines ?? []).map((machine) => [machine.kind, machine]));

@@ -33,6 +33,7 @@ const MARKS = { sent: '→', received: '←', ended: '■', note: '·' };
 const MARK_NAMES = { sent: 'sent', received: 'received', ended: 'ended', note: 'note' };
 
 panels.push(function drawTalks() {
+  for (const name of ['traffic', 'lessons', 'talk']) byName(name).hidden = !hasServer();
   const talks = [...model.talks.values()].reverse();
   const empty = { id: 'empty' };
   keyed(

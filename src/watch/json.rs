@@ -10,17 +10,15 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use helloop::event_loop::{Cause, Flow};
-use helloop::events::{Event, Excerpt, Operation, Timeout};
-use helloop::watch::trace::Record;
-use helloop::watch::{Kind, Value, intern};
-use helloop::world::{Readiness, Time};
+use crate::event_loop::{Cause, Flow};
+use crate::events::{Event, Excerpt, Operation, Timeout};
+use crate::watch::trace::Record;
+use crate::watch::{Kind, Value, intern};
+use crate::world::{Readiness, Time};
 use serde_json::{Map, Value as Json};
 
-use crate::command::json::write_text;
-
 /// Appends the object of an event, without a line feed. With `text`, its sentence comes last.
-pub(crate) fn write(at: Time, event: &Event, text: bool, out: &mut String) {
+pub fn write(at: Time, event: &Event, text: bool, out: &mut String) {
     put(out, format_args!("{{\"at\":{},\"event\":\"{}\"", at.as_nanos(), event.name()));
     event.fields(|name, value| write_field(name, value, out));
     if text {
@@ -31,7 +29,7 @@ pub(crate) fn write(at: Time, event: &Event, text: bool, out: &mut String) {
 }
 
 /// Appends what stands for events that are missing.
-pub(crate) fn write_gap(events: u64, out: &mut String) {
+pub fn write_gap(events: u64, out: &mut String) {
     put(out, format_args!("{{\"event\":\"gap\",\"missing\":{events}}}"));
 }
 
@@ -90,11 +88,11 @@ fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: &T) -> &'static str
     found.map_or("?", |(name, _)| name)
 }
 
-/// Reads what [`write`] or [`write_gap`] has written. Members that it does not know are skipped.
+/// Reads what [`write()`] or [`write_gap`] has written. Members that it does not know are skipped.
 ///
 /// # Errors
 /// A sentence for people, without the number of the line.
-pub(crate) fn read(line: &str) -> Result<Record, String> {
+pub fn read(line: &str) -> Result<Record, String> {
     let object: Map<String, Json> =
         serde_json::from_str(line).map_err(|error| format!("it is no object of JSON: {error}"))?;
     let name = text(&object, "event")?;
@@ -170,6 +168,22 @@ fn flags(object: &Map<String, Json>, name: &str) -> Result<Vec<String>, String> 
     match names {
         Some(names) if object.get(name).is_some_and(Json::is_array) => Ok(names),
         _ => Err(format!("it has no list of texts \"{name}\"")),
+    }
+}
+
+/// Appends a text, with its quotation marks, in ASCII: what a peer or a file says cannot send escapes to a
+/// terminal.
+pub fn write_text(text: &str, out: &mut String) {
+    let json = serde_json::to_string(text).expect("a text has a form in JSON");
+    for character in json.chars() {
+        if matches!(character, ' '..='~') {
+            out.push(character);
+        } else {
+            // Legal in JSON, but a terminal may do something with it.
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                write!(out, "\\u{unit:04x}").expect("a String takes everything");
+            }
+        }
     }
 }
 

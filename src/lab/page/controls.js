@@ -93,17 +93,15 @@ function drawUntil(refusal) {
   const select = byName('until-task');
   select.hidden = !isOne;
   if (!isOne) return;
-  const ids = shownTasks()
-    .slice(0, 200)
-    .map((task) => task.id);
+  const tasks = awaitedTasks().slice(0, 200);
   keyed(
     select,
-    ids,
-    (id) => id,
-    (id) => h('option', { value: id }, `connection ${id}`),
+    tasks,
+    (task) => task.id,
+    ({ id, kind, name }) => h('option', { value: id }, [kind, id, name].filter(Boolean).join(' ')),
     () => {},
   );
-  if (!refusal && ids.length === 0) allow(byName('until'), 'There is no connection to wait for.');
+  if (!refusal && tasks.length === 0) allow(byName('until'), 'There is no connection to wait for.');
 }
 
 byName('until-what').addEventListener('change', redraw);
@@ -137,17 +135,17 @@ panels.push(function drawHeader() {
   chip.dataset.stops = model.stops;
   setText(byName('turn-number'), `turn ${model.turn}`);
   const link = byName('server-url');
-  if (model.hello && link.textContent !== model.hello.url) {
+  if (hasServer() && model.hello && link.textContent !== model.hello.url) {
     setText(link, model.hello.url);
     link.href = model.hello.url;
   }
-  const { connections, requests } = model.counts;
-  setText(byName('counts'), connections === undefined ? '' : countsOf(connections, requests));
+  setText(byName('counts'), model.counts.events === undefined ? '' : countsOf(model.counts));
   drawBanner();
 });
 
-function countsOf(connections, requests) {
+function countsOf({ connections, requests, tasks }) {
   const lost = model.dropped > 0 ? `, ${count(model.dropped, 'event')} too fast for the page` : '';
+  if (!hasServer()) return `${count(tasks, 'task')}${lost}`;
   return `${count(connections, 'connection')}, ${count(requests, 'request')}${lost}`;
 }
 
