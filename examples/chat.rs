@@ -1,8 +1,8 @@
 //! A chat room for many connections: `cargo run --example chat -- 127.0.0.1:7777`, then
-//! `nc 127.0.0.1 7777`, twice or more often. A number behind the address says how many may come.
+//! `nc 127.0.0.1 7777`, twice or more often. A number after the address says how many clients may come.
 //!
 //! Each connection is one coroutine, which waits for two things at once: a line from its own peer,
-//! and a line from somebody else in its outbox. The outbox is bounded, and nobody ever waits for
+//! and a line from another client in its outbox. The outbox is bounded, and no client ever waits for
 //! room in it: a member whose outbox is full reads too slowly, and loses the place. So one slow
 //! reader costs the others nothing, and the room a bounded amount of memory.
 
@@ -22,13 +22,13 @@ use helloop::Printable;
 use helloop::coroutine::{self, Queue, Semaphore, Stream, yield_now};
 use helloop::event_loop::Handle;
 
-/// Connections at a time, unless fewer are asked for; who comes later is sent away. With it, the
+/// Connections at a time, unless fewer are asked for; a client that comes later is sent away. With it, the
 /// usual limit of 1,024 descriptors is enough.
 const CONNECTIONS_MAX: usize = 1000;
 
 /// Lines that may wait for one member. At the limit: the place is lost. A member says at most one
-/// line per turn of the loop, and who reads well has an empty outbox every other turn; so this must
-/// be more than everybody can say in two turns.
+/// line per turn of the loop, and a client that reads well has an empty outbox every other turn; so this
+/// must be more than all clients can say in two turns.
 const OUTBOX_LINES: usize = 4096;
 const _: () = assert!(OUTBOX_LINES > 3 * CONNECTIONS_MAX);
 
@@ -47,7 +47,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Time for which input is thrown away after the last line, which a reset would destroy.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Why somebody leaves.
+/// Why a client leaves.
 enum Leaving {
     Quit,
     /// The peer closed the connection, or broke it.
@@ -62,7 +62,7 @@ enum Leaving {
 }
 
 impl fmt::Display for Leaving {
-    /// What the others read behind the name.
+    /// What the others read after the name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Leaving::Quit => "has left",
@@ -94,7 +94,7 @@ impl From<io::Error> for Leaving {
     }
 }
 
-/// The room: who is in it, and how they are reached. Clones are the same room.
+/// The room: the clients in it, and their outboxes. Clones are the same room.
 #[derive(Clone)]
 struct Room {
     handle: Handle,
@@ -105,7 +105,7 @@ struct Room {
 
 #[derive(Clone)]
 struct Member {
-    /// Lines of the others, shared by all who are to read them.
+    /// Lines of the others, shared by all that are to read them.
     outbox: Queue<Rc<str>>,
     is_lost: Rc<Cell<bool>>,
 }
@@ -116,7 +116,7 @@ impl Room {
         Room { handle: handle.clone(), members: Rc::default(), places }
     }
 
-    /// Takes a name, and tells the others; `None` if it is taken.
+    /// Takes a name, and announces it to the others; `None` if it is taken.
     fn join(&self, name: &str) -> Option<Member> {
         if self.members.borrow().contains_key(name) {
             return None;
@@ -128,7 +128,8 @@ impl Room {
         Some(member)
     }
 
-    /// Gives a name back, and tells the others. Who is lost has none any more; somebody else may.
+    /// Gives a name back, and announces it to the others. A client that was lost has no name any more;
+    /// another client may have it.
     fn leave(&self, name: &str, member: &Member, why: &Leaving) {
         if !member.is_lost.get() {
             self.members.borrow_mut().remove(name);
@@ -136,8 +137,8 @@ impl Room {
         }
     }
 
-    /// Puts a line into every other outbox, and waits for nobody: whose outbox is full is lost, and
-    /// everybody else is told that, too.
+    /// Puts a line into every other outbox, and waits for none of them: a client whose outbox is full is
+    /// lost, and that is announced to the others, too.
     fn tell_all_but(&self, speaker: &str, line: &str) {
         let mut lines = vec![(Some(speaker), Rc::from(line))];
         while let Some((speaker, line)) = lines.pop() {
@@ -163,7 +164,7 @@ impl Room {
 struct Connection {
     handle: Handle,
     stream: Stream,
-    /// What was read behind the last line that was taken.
+    /// What was read after the last line that was taken.
     input: Vec<u8>,
 }
 
@@ -194,7 +195,7 @@ impl Connection {
         Ok(written.map_err(|_| Leaving::Stuck)??)
     }
 
-    /// Writes the first line of an outbox and everything that waits behind it.
+    /// Writes the first line of an outbox and everything that waits after it.
     async fn write_outbox(&mut self, first: &str, member: &Member) -> Result<(), Leaving> {
         let mut piece = first.to_owned();
         loop {
@@ -204,7 +205,7 @@ impl Connection {
                 piece.push_str(&line);
             }
             self.write(&piece).await?;
-            // What is left in the outbox has a gap behind it.
+            // What is left in the outbox has a gap after it.
             if member.is_lost.get() {
                 return Err(Leaving::Lost);
             }
@@ -287,7 +288,7 @@ async fn talk(
                 line => room.tell_all_but(name, &format!("{name}: {line}\n")),
             },
         }
-        // One line per turn: who reads can keep up with who writes.
+        // One line per turn: clients that read can keep up with clients that write.
         yield_now().await;
     }
 }

@@ -1,6 +1,6 @@
 //! A server in your own program, on a thread of its own: `cargo run --example embed`.
 //!
-//! Drains after a second, and tells what it did.
+//! Drains after a second, and says what it did.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use helloop::limits::Limits;
 use helloop::server::Server;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Nobody has to send anything to this service, and only we ask it.
+    // Only this program asks this service.
     let limits = Limits::default().body_bytes_max(0).connections_max(10);
     let server = Server::builder().limits(limits).bind("127.0.0.1:0")?;
     let running = server.spawn(|request: &Request<'_>, response: &mut Response| {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example hostile -- --seeds 1000000     until the first failure
-//! cargo run --release --example hostile -- --seed 17 --explain  one seed, told as a story
+//! cargo run --release --example hostile -- --seed 17 --explain  one seed, as a story
 //! ```
 
 use std::fmt;

@@ -7,9 +7,9 @@
 //!
 //! A line per page on standard output, as they end, separated by tabs: the number, the status (or
 //! `error`), the URL, and the title (or what went wrong). The sum on standard error. Exit code 1 if
-//! there was an error. It does not read `robots.txt`: ask whoever has the pages.
+//! there was an error. It does not read `robots.txt`: ask the owner of the pages.
 //!
-//! A fixed number of workers pull URLs from a queue, and put the links that they find behind the
+//! A fixed number of workers pull URLs from a queue, and put the links that they find after the
 //! others: breadth first. When every URL that was put is also done, the workers are cancelled. They
 //! are a task group, so that one that fails ends all.
 
@@ -76,7 +76,7 @@ struct Sum {
 
 /// Why everything ends early.
 enum Failure {
-    /// Nobody reads what is printed.
+    /// What is printed is not read any more.
     Output(io::Error),
     Worker(JoinError),
 }
@@ -106,7 +106,7 @@ struct Scraper {
     client: Client,
     is_following: bool,
     pages_max: usize,
-    /// Has room for `pages_max`, so that nobody ever waits to put something.
+    /// Has room for `pages_max`, so that no worker ever waits to put something.
     queue: Queue<Url>,
     /// Everything that was ever found.
     seen: RefCell<HashSet<Url>>,

@@ -1,8 +1,8 @@
 //! Rung 1: **a conversation is a loop.** Read, answer, read on. Where we are in it, and what has come
 //! so far, the stack remembers.
 //!
-//! What it cannot do: two conversations at once. `read` waits for *this* client, and everybody else
-//! waits with it. One client that says nothing stops the server.
+//! What it cannot do: two conversations at once. `read` waits for *this* client, and all others wait
+//! with it. One client that says nothing stops the server.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};

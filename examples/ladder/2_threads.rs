@@ -17,8 +17,8 @@ fn main() -> io::Result<()> {
     println!("Server started at http://localhost:{}/", listener.local_addr()?.port());
     loop {
         match listener.accept() {
-            // Nobody waits for the thread, and its result is nobody's news. If the system has no
-            // thread to give, the client is dropped: its connection is closed.
+            // The thread is not waited for, and its result is not needed. If the system has no more
+            // threads, the client is dropped: its connection is closed.
             Ok((stream, _)) => drop(thread::Builder::new().spawn(|| converse(stream))),
             // Out of descriptors, most likely. This thread has nothing else to do, so it may sleep
             // until some client has gone. No rung above may do that: they have one thread for all.

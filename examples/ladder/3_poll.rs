@@ -2,9 +2,9 @@
 //! kernel which of its sockets are ready, and goes on with those conversations until each of them
 //! would have to wait. A conversation that waits is a few bytes in a map, and no stack.
 //!
-//! What it cannot do: share. A client that always has more to say is served until it has not, and
-//! the rest waits meanwhile. Nothing ends by time either, so a client that never says anything stays.
-//! And when there are no descriptors left, those who wait to be accepted are forgotten.
+//! What it cannot do: share. A client that always has more to say is served as long as it has, and the
+//! others wait meanwhile. Nothing ends by time either, so a client that never says anything stays. And
+//! when there are no descriptors left, clients that wait to be accepted are forgotten.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -34,7 +34,7 @@ fn main() -> io::Result<()> {
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut events = Events::with_capacity(1024);
     let mut connections: HashMap<Token, Connection> = HashMap::new();
-    // No token is given twice: what comes late for a connection that has ended finds nobody.
+    // No token is used twice: an event that comes late, for a connection that has ended, finds nothing.
     let mut last = LISTENER;
     loop {
         // The only place in this program that waits.
@@ -46,7 +46,7 @@ fn main() -> io::Result<()> {
             match event.token() {
                 // mio is edge-triggered: that *something* has come is reported once. So everything is
                 // taken, until `accept` would have to wait. (Or until it fails, for want of
-                // descriptors perhaps; then nobody takes the rest before yet another client comes.)
+                // descriptors perhaps; then the rest stays until yet another client comes.)
                 LISTENER => {
                     while let Ok((mut stream, _)) = listener.accept() {
                         last = Token(last.0 + 1);

@@ -1,11 +1,11 @@
 //! Rung 4: **the loop calls back, and the callback owns its connection.** The loop knows nothing of
 //! connections any more: it keeps functions, and calls each of them once, when its socket is ready.
-//! Such a function has everything it needs with it. It goes on with its conversation, and leaves
-//! another function behind for what comes next.
+//! Such a function has everything it needs with it. It goes on with its conversation, and hands the
+//! loop another function for what comes next.
 //!
 //! What it cannot do: end by time. "When it is readable, *or* after five seconds" would be two
 //! functions, and a connection has one owner. So an accept that failed is not tried again later
-//! either. And nobody can tell where a conversation is: a function does not say what it will do.
+//! either. And the loop cannot say where a conversation is: a function does not say what it will do.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
@@ -91,7 +91,7 @@ fn accept(listener: TcpListener, token: Token, event_loop: &mut EventLoop) {
     event_loop.when_ready(token, move |event_loop| accept(listener, token, event_loop));
 }
 
-/// It travels from callback to callback. Whoever does not hand it on drops it, and so closes it.
+/// It travels from callback to callback. A callback that does not hand it on drops it, and so closes it.
 struct Connection {
     stream: TcpStream,
     token: Token,

@@ -19,7 +19,7 @@ use event_loop::{EventLoop, Flow, LOOKOUT, NOTHING, READ, Source, Task, WRITE};
 /// How long a client may take to send a request, or to take the answers to what it has sent.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long nobody is accepted after that has failed, mostly for want of descriptors.
+/// How long the acceptor rests after accepting has failed, mostly for want of descriptors.
 const REST: Duration = Duration::from_millis(100);
 
 /// Steps after which it is the others' turn.
@@ -54,8 +54,8 @@ impl Task for Acceptor {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     return Flow::Wait { want: READ, until: None };
                 }
-                // Those who wait for us have been reported, and will not be again. So a timer must
-                // see to it that we come back.
+                // Clients that wait have been reported, and will not be reported again. So a timer
+                // must resume this task.
                 Err(_) => {
                     self.is_resting = true;
                     return Flow::Wait { want: NOTHING, until: Some(event_loop.now + REST) };
@@ -80,8 +80,8 @@ struct Connection {
 enum State {
     /// Waits for a request. `input` is what has come of it.
     Reading { input: Vec<u8> },
-    /// Waits until the client has taken `output`. `input` has come behind the requests that are
-    /// answered by it; `None`: nothing more will be answered.
+    /// Waits until the client has taken `output`. `input` has come after the requests that `output`
+    /// answers; `None`: nothing more will be answered.
     Writing { output: Vec<u8>, input: Option<Vec<u8>> },
 }
 
@@ -102,7 +102,7 @@ impl Connection {
                 input.extend_from_slice(&buffer[..bytes]);
                 let mut output = Vec::new();
                 let goes_on = http::answer(input, &mut output);
-                // A part of a request changes nothing, and gives no more time for the rest.
+                // A part of a request changes nothing, and does not extend the time for the rest.
                 if !output.is_empty() {
                     let input = goes_on.then(|| std::mem::take(input));
                     self.enter(State::Writing { output, input }, now);

@@ -25,7 +25,7 @@ use event_loop::{EventLoop, Flow, LOOKOUT, NOTHING, READ, Ready, Source, Task, W
 /// How long a client may take to send a request, or to take the answers to what it has sent.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long nobody is accepted after that has failed, mostly for want of descriptors.
+/// How long the acceptor rests after accepting has failed, mostly for want of descriptors.
 const REST: Duration = Duration::from_millis(100);
 
 /// Operations after which it is the others' turn.
@@ -86,8 +86,8 @@ fn read(stream: &mut Source<TcpStream>, input: &mut Vec<u8>) -> Result<()> {
     if bytes == 0 { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
 }
 
-/// What lies between a coroutine and its task. A future is polled without the loop, so it leaves word
-/// here: what it waits for, and whom it has accepted.
+/// What lies between a coroutine and its task. A future is polled without the loop, so it writes down
+/// here what it waits for, and which clients it has accepted.
 struct Desk {
     /// The time of this turn.
     now: Cell<Instant>,
@@ -180,7 +180,7 @@ impl Task for Coroutine {
         if polled.is_ready() { Flow::Done } else { self.desk.flow.get() }
     }
 
-    /// A future does not tell.
+    /// A future does not say more.
     fn state(&self) -> &'static str {
         "suspended"
     }

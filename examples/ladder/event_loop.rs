@@ -61,7 +61,7 @@ pub(crate) struct EventLoop {
     /// The time of this turn.
     pub(crate) now: Instant,
     /// By the token of their socket. None is used twice: a late event, for a task that has ended, finds
-    /// nobody.
+    /// nothing.
     tasks: BTreeMap<Token, Slot>,
     last: Token,
     /// Tasks that can go on: first come, first served.
@@ -178,8 +178,8 @@ impl EventLoop {
         // Both directions, once and for all.
         let both = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut socket, self.last, both)?;
-        // Nobody has said so. But a new client has mostly sent its request already, and a wrong guess
-        // costs one system call, after which the truth is known.
+        // This is a guess. But a new client has mostly sent its request already, and a wrong guess costs
+        // one system call, after which the truth is known.
         let ready = Rc::new(Cell::new(READABLE | WRITE));
         let source = Source { socket, ready: Rc::clone(&ready) };
         let task = Box::new(make(source, self.waker(self.last)));
@@ -247,7 +247,7 @@ impl Source<TcpListener> {
 
 impl Source<TcpStream> {
     /// A read that does not fill the buffer has emptied the kernel's: the next byte is a change, and
-    /// will be reported. To ask once more, only to be told so, would be one system call in two.
+    /// will be reported. Asking once more, only to hear `WouldBlock`, would be one system call in two.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let room = buffer.len();
         self.attempt(READ, |stream| stream.read(buffer), |&bytes| bytes < room)

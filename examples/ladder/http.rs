@@ -48,7 +48,7 @@ fn respond(request: &Request<'_, '_>) -> Answer {
     let is_field = |field: &httparse::Header<'_>, name| field.name.eq_ignore_ascii_case(name);
     let fields = || request.headers.iter();
     if fields().any(|f| is_field(f, "Content-Length") || is_field(f, "Transfer-Encoding")) {
-        // Nobody here reads bodies, and one that is not read would be taken for the next request.
+        // Bodies are not read here, and one that is not read would be taken for the next request.
         return refuse("413 Content Too Large");
     }
     if request.method != Some("GET") {
