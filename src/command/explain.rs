@@ -18,21 +18,21 @@ use super::{compare, usage};
 use crate::command::run::complain;
 
 const AFTER_HELP: &str = "\
-With two files it says where they first differ, and what led there. Times are ignored, and in which
-form the files are.
+With two files it says where they first differ, and what led there. It ignores times, and the form of
+the files.
 
 Examples:
   helloop explain loop.trace | less            tell the whole story
   cat loop.trace.1 loop.trace | helloop explain -
-  helloop explain good.trace bad.trace         tell where they part
+  helloop explain good.trace bad.trace         say where they differ
 
 Exit codes:
   0  told to the end; with two files: they are alike
-  1  a trace is cut off or damaged (what could be read was told)
+  1  a trace is truncated or damaged (the readable part was told)
   2  usage, and a file that cannot be read
   3  the two files differ";
 
-/// Tell what an event loop did, from a recorded trace
+/// Say what an event loop did, from a recorded trace
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {

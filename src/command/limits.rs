@@ -58,7 +58,8 @@ pub(crate) struct LimitArguments {
     #[arg(default_value_t = Size(BODY_BYTES_MAX))]
     max_body_size: Size,
 
-    /// Requests on one connection; the last one is told that it closes [default: any number]
+    /// Requests on one connection; the answer to the last one says `Connection: close` [default: any
+    /// number]
     #[arg(long, env = "HELLOOP_MAX_REQUESTS_PER_CONNECTION", value_name = "NUMBER")]
     max_requests_per_connection: Option<NonZeroU32>,
 

@@ -28,7 +28,7 @@ Exit codes:
   1  the lab did not answer, or not as a lab does
   2  usage";
 
-/// Print who is on the event loop that a lab watches: tasks, states, and what each waits for
+/// Print the tasks on the event loop that a lab watches, with their states and what they wait for
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {

@@ -37,7 +37,7 @@ Examples:
   helloop serve --explain                    and watch the loop while `curl` asks
   helloop serve --access-log combined >log   and keep a log
   helloop serve --trace loop.trace           record; then `helloop explain loop.trace`
-  kill -USR1 $(pidof helloop)                who is alive, and what does each wait for?
+  kill -USR1 $(pidof helloop)                which tasks are there, and what does each wait for?
 
 Exit codes:
   0  drained: every request was answered
@@ -49,8 +49,8 @@ Exit codes:
 
 /// Greet over HTTP: GET /World is answered `Hello, World!`
 ///
-/// SIGTERM, SIGINT, SIGQUIT and SIGHUP drain: nothing new is accepted, what was asked is answered,
-/// then it ends. SIGINT while it drains ends it at once; the others change nothing then.
+/// SIGTERM, SIGINT, SIGQUIT and SIGHUP drain: nothing new is accepted, requests that have come are
+/// answered, then the server ends. During a drain, SIGINT ends it at once; the others change nothing.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -63,7 +63,7 @@ pub(crate) struct Arguments {
     ///
     /// They share the port (SO_REUSEPORT), and nothing else: the kernel gives each new connection
     /// to one of them, and never moves it. They are drained together. --max-connections is divided
-    /// among them; when one has its share, what comes to it waits, also if another has room.
+    /// among them; when one has its share, what comes to it waits, even if another has room.
     #[arg(long, env = "HELLOOP_LOOPS", value_name = "NUMBER", default_value_t = 1)]
     #[arg(value_parser = value_parser!(u16).range(1..=i64::from(LOOPS_MAX)))]
     loops: u16,
@@ -72,7 +72,7 @@ pub(crate) struct Arguments {
     #[arg(long, env = "HELLOOP_RUN_FOR", value_name = "DURATION")]
     run_for: Option<Span>,
 
-    /// A drain may take this long; then what is still busy is cut
+    /// A drain may take this long; then busy connections are cut
     #[arg(long, env = "HELLOOP_DRAIN_TIMEOUT", value_name = "DURATION")]
     #[arg(default_value_t = Span(DRAIN_TIMEOUT))]
     drain_timeout: Span,
@@ -81,7 +81,7 @@ pub(crate) struct Arguments {
     #[arg(long, env = "HELLOOP_ACCESS_LOG", value_name = "FORMAT", default_value = "off")]
     access_log: Format,
 
-    /// Tell on standard error what the event loop does, turn by turn
+    /// Say on standard error what the event loop does, turn by turn
     #[arg(long, env = "HELLOOP_EXPLAIN", value_parser = FalseyValueParser::new())]
     explain: bool,
 
@@ -93,7 +93,7 @@ pub(crate) struct Arguments {
     #[arg(long, env = "HELLOOP_TRACE", value_name = "FILE")]
     trace: Option<PathBuf>,
 
-    /// The file and the older FILE.1 together have at most this size; the older half is given up
+    /// The file and the older FILE.1 together have at most this size; the older half is deleted
     #[arg(long, env = "HELLOOP_TRACE_SIZE", value_name = "SIZE")]
     #[arg(default_value_t = Size(TRACE_BYTES_MAX))]
     trace_size: Size,
@@ -102,7 +102,7 @@ pub(crate) struct Arguments {
     #[arg(long, env = "HELLOOP_LAB", value_name = "HOST:PORT")]
     lab: Option<String>,
 
-    /// The lab's page shows, and does nothing
+    /// The lab's page can only look: it cannot pause the loop or make traffic
     #[arg(long, env = "HELLOOP_LAB_READ_ONLY", value_parser = FalseyValueParser::new())]
     lab_read_only: bool,
 

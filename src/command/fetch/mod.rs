@@ -46,7 +46,7 @@ use store::Store;
 use worker::Worker;
 
 const AFTER_HELP: &str = "\
-A URL that fails costs only itself: the others are fetched, and the exit code tells.
+A URL that fails costs only itself: the others are fetched, and the exit code says so.
 A user name and a password in a URL are sent as Basic authentication, and shown nowhere.
 Durations and sizes have a unit: 25s, 500ms, 1m 30s; 512B, 16KiB, 1MB.
 --timeout limits a whole fetch; a slow server may need a longer --head-timeout or --body-timeout, too.
@@ -95,52 +95,52 @@ pub(crate) struct Arguments {
     #[arg(short, long, value_name = "FILE")]
     input: Vec<String>,
 
-    /// At most so many fetches at once
+    /// At most this many fetches at once
     #[arg(short = 'j', long, value_name = "N", default_value_t = FETCH_CONNECTIONS_MAX)]
     #[arg(value_parser = at_least_one)]
     concurrency: usize,
 
-    /// At most so many of them to one host and port [default: no limit]
+    /// At most this many of them to one host and port [default: no limit]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     per_host: Option<usize>,
 
-    /// One fetch, with its redirects, may take so long. Each of its steps has a limit, too, of those
+    /// One fetch, with its redirects, may take this long. Each of its steps has a limit, too, of those
     /// that follow
     #[arg(long, value_name = "DURATION", default_value_t = PositiveSpan(FETCH_WHOLE_TIMEOUT))]
     timeout: PositiveSpan,
 
-    /// Looking a name up may take so long
+    /// Looking a name up may take this long
     #[arg(long, value_name = "DURATION", default_value_t = PositiveSpan(FETCH_RESOLVE_TIMEOUT))]
     resolve_timeout: PositiveSpan,
 
-    /// Connecting may take so long, over all addresses of the name
+    /// Connecting may take this long, over all addresses of the name
     #[arg(long, value_name = "DURATION", default_value_t = PositiveSpan(FETCH_CONNECT_TIMEOUT))]
     connect_timeout: PositiveSpan,
 
-    /// A TLS handshake may take so long
+    /// A TLS handshake may take this long
     #[arg(long, value_name = "DURATION", default_value_t = PositiveSpan(FETCH_TLS_TIMEOUT))]
     tls_timeout: PositiveSpan,
 
-    /// From the first byte of a request to the end of the reply's head it may take so long
+    /// The time from the first byte of a request to the end of the reply's head may be this long
     #[arg(long, value_name = "DURATION", default_value_t = PositiveSpan(FETCH_HEAD_TIMEOUT))]
     head_timeout: PositiveSpan,
 
-    /// Within a body, nothing may come for so long
+    /// A body may bring nothing for this long
     #[arg(long, value_name = "DURATION")]
     #[arg(default_value_t = PositiveSpan(FETCH_BODY_PROGRESS_TIMEOUT))]
     body_timeout: PositiveSpan,
 
-    /// All of it may take so long [default: no limit]
+    /// The whole run may take this long [default: no limit]
     #[arg(long, value_name = "DURATION")]
     deadline: Option<PositiveSpan>,
 
-    /// Try again so often, after a growing pause or the one of Retry-After, where that may help:
+    /// Try again this often, after a growing pause or that of Retry-After, where it may help:
     /// no connection, a timeout, a reset, 408, 429, 500, 502, 503, 504. A host that sends Retry-After
     /// is left alone until then, and others take its places
     #[arg(long, value_name = "N", default_value_t = 0)]
     retries: u32,
 
-    /// Follow so many redirects
+    /// Follow this many redirects
     #[arg(long, value_name = "N", default_value_t = REDIRECTS_MAX)]
     max_redirects: u32,
 
@@ -152,11 +152,11 @@ pub(crate) struct Arguments {
     #[arg(long)]
     fail: bool,
 
-    /// In which order to tell of the URLs
+    /// In which order the results come
     #[arg(long, value_name = "ORDER", default_value = "input")]
     order: Order,
 
-    /// Tell of each URL as a JSON object on a line, failures included
+    /// Report each URL as a JSON object on a line, failures included
     #[arg(long)]
     json: bool,
 
@@ -178,7 +178,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     cacert: Option<String>,
 
-    /// Believe every server, whatever its certificate. Anybody can read and change what is sent
+    /// Accept every certificate. Anyone on the way can then read and change what is sent
     #[arg(long, conflicts_with = "cacert")]
     insecure: bool,
 
@@ -186,7 +186,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     no_progress: bool,
 
-    /// Tell on standard error what the event loop does, turn by turn
+    /// Say on standard error what the event loop does, turn by turn
     #[arg(long)]
     explain: bool,
 
@@ -194,7 +194,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
 
-    /// The file and the older FILE.1 together have at most this size; the older half is given up
+    /// The file and the older FILE.1 together have at most this size; the older half is deleted
     #[arg(long, value_name = "SIZE", default_value_t = Size(TRACE_BYTES_MAX))]
     trace_size: Size,
 

@@ -59,7 +59,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "HOST:PORT", default_value = "localhost:0")]
     page: String,
 
-    /// The page shows, and does nothing: it cannot pause the loop or make traffic
+    /// The page can only look: it cannot pause the loop or make traffic
     #[arg(long)]
     read_only: bool,
 

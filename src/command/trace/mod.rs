@@ -24,7 +24,7 @@ Examples:
 
 Exit codes:
   0  everything was read and written
-  1  the trace is cut off or damaged (what could be read was written), or writing failed
+  1  the trace is truncated or damaged (the readable part was written), or writing failed
   2  usage, a file that cannot be read, and one that is input and output at once";
 
 /// Convert a recorded trace of an event loop into other formats
