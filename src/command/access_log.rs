@@ -26,7 +26,7 @@ pub(crate) enum Format {
     Json,
 }
 
-/// One answer, as the log tells it.
+/// One answer, as the log shows it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry<'a> {
     time: Timestamp,
@@ -48,7 +48,7 @@ struct Asked<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// What the server tells of an answer that was given at `time`.
+    /// What the server reports of an answer that was made at `time`.
     pub(crate) fn new(time: Timestamp, access: &Access<'a>) -> Entry<'a> {
         let asked = access.request.map(|request| Asked {
             method: request.method(),
@@ -81,7 +81,7 @@ impl<'a> Entry<'a> {
         line.push('\n');
     }
 
-    /// `host ident user [time] "request" status bytes`. Nobody is identified; no bytes are `-`.
+    /// `host ident user [time] "request" status bytes`. There is no identification; no bytes are `-`.
     fn write_common(&self, line: &mut String) {
         let (ip, time) = (self.peer.ip(), self.time.strftime("%d/%b/%Y:%H:%M:%S +0000"));
         push(line, format_args!("{ip} - - [{time}] \""));

@@ -3,14 +3,14 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 
-/// Where to listen if nobody says anything.
+/// Where to listen by default.
 pub(crate) const DEFAULT: &str = "localhost:8080";
 
 /// The variable that platforms set to the port which a program must listen on.
 pub(crate) const PORT: &str = "PORT";
 
 /// The value of an environment variable. An empty one counts as unset: that is what templates make of
-/// a value which nobody gave.
+/// a value that was not given.
 pub(crate) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
@@ -68,8 +68,8 @@ fn is_localhost(listen: &[&str], bound: SocketAddr) -> bool {
     bound.ip().is_loopback() && listen.iter().any(is_meant) && !listen.contains(&&*itself)
 }
 
-/// What to say to somebody whose program is the first process of its machine, which is to say, of a
-/// container: others cannot reach a loopback address in there.
+/// A warning for a program that is the first process of its machine, which means of a container: a
+/// loopback address in there cannot be reached from outside.
 pub(crate) fn advice_for_a_container(bound: &[SocketAddr]) -> Option<String> {
     let port = bound.first()?.port();
     bound.iter().all(|address| address.ip().is_loopback()).then(|| {

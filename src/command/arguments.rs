@@ -42,7 +42,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Ps(arguments) => ps::main(&arguments),
     });
     done.unwrap_or_else(|error| {
-        // Help and version come here, too. Where the output is closed, nobody wants to know.
+        // Help and version come here, too. If the output is closed, that is no error.
         let _ = error.print();
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
     })
@@ -54,7 +54,7 @@ fn parse() -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&typed).map_err(|error| error.format(&mut Cli::command()))
 }
 
-/// A variable that is empty counts as unset: that is what templates make of a value which nobody gave.
+/// A variable that is empty counts as unset: that is what templates make of a value that was not given.
 fn unset_if_empty(argument: Arg) -> Arg {
     let is_empty = argument.get_env().is_some_and(|name| {
         let value = std::env::var_os(name);

@@ -117,7 +117,7 @@ fn usage(text: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Where standard output is closed, nobody wants to know.
+/// If standard output is closed, that is no error.
 fn say(text: &str) -> ExitCode {
     let _ = io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS

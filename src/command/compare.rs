@@ -26,7 +26,7 @@ struct Difference {
     alike: u64,
     /// The turn in which they part; `None` before the first.
     turn: Option<u64>,
-    /// The last records that are alike, as the first trace tells them.
+    /// The last records that are alike, as the first trace has them.
     before: VecDeque<Record>,
     /// What follows in each; empty where it has ended.
     after: [Vec<Record>; 2],
@@ -41,7 +41,7 @@ pub(super) fn main(first: Input, second: Input) -> ExitCode {
         }
         Ok(difference) => {
             let differ = difference.after.iter().any(|after| !after.is_empty());
-            // Where the output is closed, nobody wants to know.
+            // If the output is closed, that is no error.
             let _ = io::stdout().write_all(difference.text(&names).as_bytes());
             ExitCode::from(if differ { 3 } else { 0 })
         }
@@ -80,7 +80,7 @@ fn compare(
     Ok(found)
 }
 
-/// What comes behind the first record, as far as it can be read.
+/// What comes after the first record, as far as it can be read.
 fn follow(after: &mut Vec<Record>, input: &mut impl Iterator<Item = Result<Record, String>>) {
     if !after.is_empty() {
         after.extend(input.by_ref().take(AFTER - 1).map_while(Result::ok));

@@ -76,7 +76,7 @@ fn tell(mut input: Input) -> ExitCode {
             Ok(Record::Event(at, event)) => narrator.event(at, &event),
             Ok(Record::Gap(events)) => narrator.gap(events),
             Err(error) => {
-                // What was told comes before what is wrong.
+                // The story comes before the error.
                 drop(narrator);
                 complain(format_args!("{error}"));
                 return ExitCode::from(1);

@@ -104,7 +104,7 @@ impl LimitArguments {
         }
     }
 
-    /// Who makes heads smaller need not know that there are request lines, too.
+    /// A user who makes heads smaller need not know that there are request lines, too.
     fn request_line_bytes_max(&self) -> usize {
         let smaller = || REQUEST_LINE_BYTES_MAX.min(memory(self.max_head_size));
         self.max_request_line_size.map_or_else(smaller, memory)

@@ -27,15 +27,15 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time without a line after which the thread ends. To start one takes some 50 us.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Pause before a descriptor is tried again that somebody has made non-blocking, and that is full.
+/// Pause before another attempt on a full descriptor that another program has made non-blocking.
 const FULL_PAUSE: Duration = Duration::from_millis(10);
 
-/// Who is told that lines are missing.
+/// Where it is reported that lines are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Losses {
     /// The reader: a line stands in the place of those that are missing.
     InPlace,
-    /// Whoever reads the log: a line there when the first is lost.
+    /// In the log: a line there when the first one is lost.
     Logged,
 }
 
@@ -64,13 +64,13 @@ struct Shared {
 struct Queue {
     /// Whole lines, at most `WAITING_BYTES_MAX` bytes.
     waiting: Vec<u8>,
-    /// Lines behind `waiting` that found no room. Above zero: none finds room.
+    /// Lines after `waiting` that found no room. Above zero: none finds room.
     gap: u64,
     /// Lines that could not be written, or that found no room.
     lost: u64,
     /// The thread writes.
     is_busy: bool,
-    /// The last that was written failed because nobody reads any more.
+    /// The last write failed because the reader is gone.
     is_deaf: bool,
     is_closed: bool,
     /// There is a thread, and it will look here again.
@@ -155,7 +155,7 @@ impl LineWriter {
     pub(crate) fn flush_patiently(&self) {
         let queue = self.shared.queue();
         let is_idle = |queue: &Queue| !queue.has_thread || (queue.is_empty() && !queue.is_busy);
-        // Who does not get it in time does not read.
+        // A reader that has not taken it in time does not read.
         drop(self.shared.done.wait_timeout_while(queue, FINISH_TIMEOUT, |queue| !is_idle(queue)));
     }
 
@@ -174,7 +174,7 @@ impl LineWriter {
 /// What is written at once should be whole lines.
 impl Write for LineWriter {
     /// # Errors
-    /// `BrokenPipe` when nobody reads any more. The lines are tried all the same.
+    /// `BrokenPipe` when the reader is gone. The lines are tried all the same.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.put(bytes);
         let is_deaf = self.shared.queue().is_deaf;
@@ -200,7 +200,7 @@ impl Queue {
 }
 
 impl Shared {
-    /// Nobody panics while holding the lock.
+    /// No code panics while it holds the lock.
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -261,7 +261,7 @@ struct Batch {
     bytes: Vec<u8>,
     /// `bytes[..written]` is out.
     written: usize,
-    /// Lines that are missing behind `bytes`.
+    /// Lines that are missing after `bytes`.
     gap: u64,
     /// Lines that are missing before `bytes`.
     missing: u64,
@@ -297,7 +297,7 @@ impl Batch {
         Ok(())
     }
 
-    /// What is not out never will be. Gives the number of those lines that nobody has counted.
+    /// What is not out never will be. Returns the number of those lines that have not been counted.
     fn give_up(&mut self) -> u64 {
         let lines = lines_in(&self.bytes[self.written..]);
         self.missing += lines + mem::take(&mut self.gap);
@@ -422,7 +422,7 @@ mod tests {
         assert_eq!(*taken.lock().unwrap(), expected);
     }
 
-    /// Stands still until it is told to go on, then takes everything.
+    /// Takes nothing until it is allowed to, then takes everything.
     struct Paused {
         go_on: Option<mpsc::Receiver<()>>,
         taken: Arc<Mutex<Vec<u8>>>,

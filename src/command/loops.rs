@@ -46,7 +46,7 @@ pub(crate) fn divide(
     (0..loops).map(of_loop).collect()
 }
 
-/// The servers of all loops: what one is told, all are told.
+/// The servers of all loops: an order to one is an order to all.
 #[derive(Clone)]
 pub(crate) struct Everybody {
     servers: Arc<[ServerHandle]>,
@@ -90,12 +90,12 @@ struct Count {
 }
 
 impl Roll {
-    /// Nobody panics while holding the lock.
+    /// No code panics while it holds the lock.
     fn count(&self) -> MutexGuard<'_, Count> {
         self.count.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until every thread serves or has given up. Gives how many serve.
+    /// Waits until every thread serves or has failed. Returns how many serve.
     fn wait_for_all(&self) -> usize {
         let waited = self.nobody_is_beginning.wait_while(self.count(), |c| c.beginning > 0);
         waited.unwrap_or_else(PoisonError::into_inner).serving
@@ -169,7 +169,7 @@ impl Others {
         self.roll.count().serving == 0
     }
 
-    /// Waits for all of them; it does not end them. Gives what they did together.
+    /// Waits for all of them; it does not end them. Returns what they did together.
     ///
     /// # Errors
     /// The first loop's that broke.
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(shares(None, 256, 1024), [Some(1); 256], "nobody is left without any");
     }
 
-    /// The others' servers, none of which is told to end by this test.
+    /// The others' servers, none of which this test ends.
     fn start(number: usize) -> (Server, Everybody, Others) {
         let mut servers = vec![Server::builder().bind("127.0.0.1:0").unwrap()];
         for _ in 1..number {

@@ -1,4 +1,4 @@
-//! `helloop ps`: who is on the loop that a lab watches.
+//! `helloop ps`: the tasks on the loop that a lab watches.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -15,8 +15,8 @@ use page::page;
 
 mod page;
 
-/// Bytes of an answer. At the limit: an error. A lab tells of 200 tasks singly, in less than a tenth
-/// of this; as objects in memory, what others make up may take a hundred times as much.
+/// Bytes of an answer. At the limit: an error. A lab lists at most 200 tasks, in less than a tenth
+/// of this; as objects in memory, a forged answer may take a hundred times as much.
 const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 
 const AFTER_HELP: &str = "\
@@ -54,7 +54,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
     };
     Ok(match told {
         Ok(text) => {
-            // Where standard output is closed, nobody wants to know.
+            // If standard output is closed, that is no error.
             let _ = io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }

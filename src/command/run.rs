@@ -40,7 +40,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) drain_timeout: Duration,
     /// After this time a drain begins by itself.
     pub(crate) run_for: Option<Duration>,
-    /// Who watch the first loop.
+    /// The observers of the first loop.
     pub(crate) observers: Vec<Box<dyn Observer>>,
     /// Called once the server is on the loop, before the first turn.
     pub(crate) companion: Option<Companion<'a>>,
@@ -48,7 +48,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) stderr: &'a dyn Fn() -> Box<dyn Write + Send>,
 }
 
-/// Somebody who works beside a server, and may take the turns of its loop.
+/// What works beside a server, and may take the turns of its loop.
 pub(crate) type Companion<'a> =
     Box<dyn FnOnce(&mut EventLoop, &Attached, &mut dyn Write) -> io::Result<Option<Turns>> + 'a>;
 
@@ -83,10 +83,10 @@ impl Outcome {
         }
     }
 
-    /// Says on `stderr` what is to be said, and gives the exit code.
+    /// Says on `stderr` what is to be said, and returns the exit code.
     pub(crate) fn conclude(&self, mut stderr: impl Write) -> ExitCode {
         if !matches!(self, Outcome::Drained) {
-            // Where that is closed, nobody is told.
+            // If that is closed, there is nowhere to report it.
             let _ = stderr.write_all(format!("helloop: {}\n", PrintableLines(self)).as_bytes());
         }
         ExitCode::from(self.exit_code())
@@ -142,13 +142,13 @@ fn were_cut(report: &Report) -> String {
     }
 }
 
-/// Writes `helloop: <text>` to standard error; where that is closed, nobody is told. Nothing in it
-/// reaches a terminal that it would obey: the name of a file, and what stands in it, may be foreign.
+/// Writes `helloop: <text>` to standard error, unless that is closed. Nothing in it reaches a
+/// terminal that the terminal would obey: the name of a file, and what stands in it, may be foreign.
 pub(crate) fn complain(text: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "helloop: {}", PrintableLines(text));
 }
 
-/// What Linux gives a process, if it does not tell.
+/// What Linux allows a process, if the limit cannot be read.
 const DESCRIPTORS_IF_UNKNOWN: u64 = 1024;
 
 /// Listens, serves, and returns once the server has ended: after a signal, or after its time.
@@ -229,7 +229,7 @@ fn bind(plan: &Plan<'_>, addresses: &[&str], descriptors: u64) -> Result<Vec<Ser
 /// Where to greet: one line for each URL, once the sockets listen.
 fn announce(listen: &[&str], attached: &Attached, stderr: &mut dyn Write) {
     for url in addresses::urls(listen, attached.local_addrs()) {
-        // Whole lines, for whoever reads them while others write.
+        // Whole lines, because others may write there as well.
         let _ = stderr.write_all(format!("Server started at {url}\n").as_bytes());
     }
     if std::process::id() == 1
@@ -267,8 +267,8 @@ impl Ending {
     }
 
     /// The first one drains. Later ones change nothing, because supervisors repeat themselves
-    /// (timeout(1) sends SIGTERM to the process and then to its group); but who presses Ctrl-C while
-    /// it drains wants no drain.
+    /// (timeout(1) sends SIGTERM to the process and then to its group); but a user who presses
+    /// Ctrl-C while it drains wants no drain.
     fn signal(&self, signal: i32) {
         let name = signals::name(signal);
         if !self.is_draining.get() {
@@ -302,8 +302,8 @@ impl Ending {
 }
 
 /// Raises the soft limit of open descriptors to the hard one. Every connection needs one, and soft
-/// limits are low for the sake of select(2), which nobody uses here. A program may decide this, a
-/// library may not. Gives the limit that there is now.
+/// limits are low for the sake of select(2), which is not used here. A program may decide this, a
+/// library may not. Returns the limit that there is now.
 pub(crate) fn raise_descriptor_limit() -> u64 {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) => {

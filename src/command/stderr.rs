@@ -1,8 +1,8 @@
-//! Standard error of a server: nobody who does not read it holds the server up.
+//! Standard error of a server: a reader that stops reading cannot stall the server.
 //!
-//! What is said goes through one [`LineWriter`], so that its order stays: the log, the story that
-//! `--explain` tells, the URLs, complaints, and panics. A command that serves nobody else, as
-//! `helloop fetch`, writes directly instead, and waits for its reader, who so misses nothing.
+//! Everything goes through one [`LineWriter`], so that its order stays: the log, the story of
+//! `--explain`, the URLs, complaints, and panics. A command that serves no clients, as `helloop fetch`,
+//! writes directly instead, and waits for its reader, which so misses nothing.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, Write};
@@ -13,14 +13,14 @@ use helloop::PrintableLines;
 
 use crate::command::line_writer::{LineWriter, Losses};
 
-/// Standard error. Dropping it writes what is left, also when the program panics.
+/// Standard error. Dropping it writes what is left, even if the program panics.
 pub(crate) struct StandardError {
     /// `None`: the system has no thread to spare, and lines are written directly.
     writer: Option<LineWriter>,
 }
 
 impl StandardError {
-    /// From now on, who panics says so here, too.
+    /// From now on, panics are reported here, too.
     pub(crate) fn start() -> StandardError {
         let writer = LineWriter::spawn("standard error", Losses::InPlace, io::stderr()).ok();
         if let Some(writer) = writer.clone() {
@@ -40,7 +40,7 @@ impl StandardError {
 
 impl Drop for StandardError {
     fn drop(&mut self) {
-        // There is no place left where the number of lost lines could be told.
+        // There is no place left where the number of lost lines could be reported.
         self.writer.take().map(LineWriter::finish);
     }
 }

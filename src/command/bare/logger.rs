@@ -34,7 +34,7 @@ impl Log for Logger {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (at, level, target) = (timestamp(since_epoch), record.level(), record.target());
         let line = format!("{at} {level:<5} {target}: {}\n", Printable(record.args()));
-        // Where standard error is closed, nobody wants to know.
+        // If standard error is closed, that is no error.
         let _ = self.out.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
     }
 

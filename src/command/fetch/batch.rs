@@ -26,7 +26,7 @@ use super::report::{Report, Tally};
 use super::schedule::{Job, Schedule, Ticket};
 use super::worker::{Attempt, Next, Worker};
 
-/// Lines that may wait for whoever reads them. At the limit: nothing more is begun.
+/// Lines that may wait for the reader. At the limit: nothing more is begun.
 const LINES_WAITING_MAX: usize = 4096;
 
 /// URLs read in one go.
@@ -58,7 +58,7 @@ pub(super) enum Why {
     Interrupted,
     /// It has taken too long.
     Deadline,
-    /// Whoever read standard output has read enough.
+    /// The reader of standard output has closed it.
     Unread,
     /// Standard output cannot be written; the text says why.
     CannotWrite(String),
@@ -67,7 +67,7 @@ pub(super) enum Why {
 }
 
 impl Why {
-    /// Nothing that is said reaches anybody.
+    /// There is no reader any more.
     fn is_mute(&self) -> bool {
         matches!(self, Why::Unread | Why::CannotWrite(_))
     }

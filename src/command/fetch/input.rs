@@ -126,7 +126,7 @@ impl Lines {
                 self.is_begun = true;
                 Some(line.item())
             }
-            // Once: nobody knows where the next line begins.
+            // Once: there is no telling where the next line begins.
             Err(error) => Some(Some(self.end(format!("cannot read on: {error}")))),
         }
     }
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc::{Receiver, channel};
 
-    /// Gives what comes through a channel, piece by piece, and fails behind the last.
+    /// Returns what comes through a channel, piece by piece, and fails after the last.
     struct Pipe(Receiver<Vec<u8>>);
 
     impl Read for Pipe {
@@ -303,7 +303,7 @@ mod tests {
         }
     }
 
-    /// Gives one piece after the other.
+    /// Returns one piece after the other.
     struct Pieces(VecDeque<Vec<u8>>);
 
     impl Read for Pieces {

@@ -277,7 +277,7 @@ impl Arguments {
             output,
         );
         self.arrange_end(&handle, &batch).map_err(failed)?;
-        // Whoever fetches cannot help it if something is slow: what runs here is ours, or the machine is busy.
+        // Users cannot help it if something is slow: the code that runs here is ours, or the machine is busy.
         let mut slow = SlowCallbacks::new(&event_loop);
         let ended = if self.verbose == 0 {
             event_loop.run_until_complete(batch.run())

@@ -18,7 +18,7 @@ const TEMPLATE: &str = "{bar:32} {pos}/{len} done{msg}, {elapsed}";
 pub(super) struct Output {
     executor: Executor,
     stdout: Arc<File>,
-    /// `None` where nobody would see it.
+    /// `None` where it would not be seen.
     bar: Option<ProgressBar>,
 }
 
@@ -30,7 +30,7 @@ impl Output {
     pub(super) fn new(may_show_progress: bool) -> io::Result<Output> {
         let bar = (may_show_progress && io::stderr().is_terminal()).then(|| {
             let style = ProgressStyle::with_template(TEMPLATE).expect("a good template");
-            // It is drawn when it is told to, and by whom.
+            // It is drawn on request only.
             ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()).with_style(style)
         });
         let stdout = Arc::new(standard_output()?);

@@ -53,8 +53,8 @@ impl Prospect {
         }
     }
 
-    /// The pause before retry number `retry`, from 1; `None`: do not. `chance` is in 0..1: without it
-    /// all who failed together would come back together.
+    /// The pause before retry number `retry`, from 1; `None`: do not. `chance` is in 0..1: without it,
+    /// fetches that failed together would come back together.
     pub(super) fn pause(self, retry: u32, chance: f64) -> Option<Duration> {
         match self {
             Prospect::Same => None,
@@ -72,7 +72,7 @@ impl Prospect {
 fn pause_of(retry_after: &str, now: SystemTime) -> Option<Duration> {
     let value = retry_after.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit are more than anybody waits for.
+        // More digits than fit are longer than any wait.
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
     let date = httpdate::parse_http_date(value).ok()?;

@@ -361,7 +361,7 @@ mod tests {
         schedule.pause("http://a/elsewhere", seconds(2));
         schedule.pause("http://a/", seconds(1));
         schedule.retry(first, seconds(1));
-        // What waits holds nobody's place.
+        // A job that waits takes no place.
         let (job, other) = schedule.next(Time::ZERO, None).unwrap();
         assert_eq!((job.number, schedule.next_due()), (3, Some(seconds(1))));
         schedule.end(other);

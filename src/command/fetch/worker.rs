@@ -45,7 +45,7 @@ pub(super) struct Attempt {
 pub(super) enum Next {
     /// Nothing more will be tried.
     Nothing(Outcome),
-    /// It is to be tried again after a pause. Who pauses holds nobody's place.
+    /// It is to be tried again after a pause, during which it takes no place.
     Again(Job, Duration),
 }
 

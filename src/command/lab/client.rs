@@ -43,7 +43,7 @@ pub(super) struct Teller {
 impl Teller {
     pub(super) fn tell(&self, step: &'static str, bytes: String) {
         let note = Note { id: self.id, scenario: self.scenario, step, bytes };
-        // A full queue means that far too much is told already.
+        // A full queue means that far too much has been reported already.
         let _ = self.notes.put_nowait(note);
     }
 
@@ -57,14 +57,14 @@ impl Teller {
     }
 }
 
-/// One who is about to connect.
+/// A client that is about to connect.
 pub(super) struct Client {
     pub(super) handle: Handle,
     pub(super) target: SocketAddr,
     pub(super) teller: Teller,
 }
 
-/// A connection, and what is told of it.
+/// A connection, and where its steps are reported.
 pub(super) struct Connection {
     pub(super) stream: Stream,
     pub(super) teller: Teller,

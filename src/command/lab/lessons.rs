@@ -13,7 +13,7 @@ use helloop::greeting::Greeting;
 use helloop::http::{BodyPolicy, Request, Response};
 use helloop::server::{OwnedRequest, Service, Start, coroutines};
 
-/// How long the handler of `/block/` holds everybody up.
+/// How long the handler of `/block/` blocks the loop.
 const BLOCK: Duration = Duration::from_millis(300);
 
 /// `/sleep/N` sleeps for at most so many seconds.

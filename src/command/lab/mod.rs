@@ -150,7 +150,7 @@ impl Lab {
         Box::new(|event_loop, attached, stderr| self.begin(event_loop, attached, stderr))
     }
 
-    /// Puts the lab beside the loop. Gives the loop's turns, with a gate.
+    /// Puts the lab beside the loop. Returns what takes the loop's turns, with a gate.
     ///
     /// # Errors
     /// When the system refuses a thread.

@@ -1,5 +1,5 @@
 //! The lab's own clients: they stand on the lab's loop, so they go on while the watched one is held
-//! (what they send waits in the kernel), and every byte is told to the pages.
+//! (what they send waits in the kernel), and every byte is reported to the pages.
 
 use std::cell::Cell;
 use std::io;
@@ -12,8 +12,8 @@ use helloop::event_loop::Handle;
 
 use super::client::{Client, Note, Teller, last_request};
 
-/// A client that has no answer by then gives up. Long, because somebody may explain something
-/// while the loop is held.
+/// A client that has no answer by then gives up. Long, because a teacher may explain something while
+/// the loop is held.
 const GIVES_UP_AFTER: Duration = Duration::from_secs(600);
 
 /// Scenarios at once. At the limit: a further one is refused.
@@ -22,7 +22,7 @@ const SCENARIOS_MAX: usize = 16;
 /// Notes that may wait for the pages. At the limit: later ones are lost.
 const NOTES_MAX: usize = 2_000;
 
-/// Pause between two bytes of one who dribbles.
+/// Pause between two bytes of a dribbled request.
 const DRIBBLE_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a slow reader reads nothing.
@@ -43,7 +43,7 @@ pub(super) enum Scenario {
     Pair,
     /// A request byte by byte.
     Dribble,
-    /// A long answer, and nobody who reads it.
+    /// A long answer, and a client that does not read it.
     SlowReader,
     /// A hundred connections at once.
     Hundred,

@@ -1,7 +1,7 @@
 //! What `helloop ps` prints of an answer that calls itself a lab's: in one line a task, and whatever
 //! stands in it.
 //!
-//! Whoever answers need not be a lab. So no work here is more than linear in the answer (times the
+//! The server that answers need not be a lab. So no work here is more than linear in the answer (times the
 //! logarithm of a look-up), nor is the text; and every word is shown as [`Printable`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,7 +58,7 @@ fn list(value: &Value) -> &[Value] {
 }
 
 /// Tasks below those that wait for them, each once: its depth, and its index. A task is its id and
-/// that of who waits for it; what others have made up may have neither, or the same id twice.
+/// that of the task that waits for it; a forged answer may have neither, or the same id twice.
 fn tree<K: Ord + Copy>(tasks: &[(Option<K>, Option<K>)]) -> Vec<(usize, usize)> {
     let there: BTreeSet<K> = tasks.iter().filter_map(|(id, _)| *id).collect();
     let mut below: BTreeMap<K, Vec<usize>> = BTreeMap::new();
@@ -70,7 +70,7 @@ fn tree<K: Ord + Copy>(tasks: &[(Option<K>, Option<K>)]) -> Vec<(usize, usize)> 
         }
     }
     let (mut seen, mut tree) = (vec![false; tasks.len()], Vec::with_capacity(tasks.len()));
-    // First those that nobody waits for; whoever is left after them waits in a circle.
+    // First those that no task waits for; those that are left after them wait in a circle.
     for root in roots.into_iter().chain(0..tasks.len()) {
         let mut path = vec![(0, root)];
         while let Some((depth, index)) = path.pop() {
@@ -78,7 +78,7 @@ fn tree<K: Ord + Copy>(tasks: &[(Option<K>, Option<K>)]) -> Vec<(usize, usize)> 
                 continue;
             }
             tree.push((depth, index));
-            // Taken, so that nobody's are looked at twice.
+            // Taken, so that none are looked at twice.
             let children = tasks[index].0.and_then(|id| below.remove(&id)).unwrap_or_default();
             path.extend(children.into_iter().rev().map(|child| (depth + 1, child)));
         }

@@ -1,4 +1,4 @@
-//! SIGUSR1: who is alive on the loop, and what happened last.
+//! SIGUSR1: which tasks are on the loop, and what happened last.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use helloop::events::Observer;
 use helloop::signals::{SIGUSR1, on_signal};
 use helloop::watch::{Narrator, Recorder};
 
-/// Events that are told.
+/// Events that are shown.
 const LAST_EVENTS: usize = 50;
 
 /// Answers the signal. Events are recorded from the first one on, or from the beginning if the loop
@@ -18,7 +18,7 @@ pub(super) struct Inquiry {
     handle: Handle,
     recorder: Recorder,
     is_recording: Cell<bool>,
-    /// Somebody has asked, and there is no recorder yet.
+    /// SIGUSR1 came, and there is no recorder yet.
     wants_recorder: Cell<bool>,
     /// Leads to standard error.
     out: RefCell<Box<dyn Write + Send>>,
@@ -68,7 +68,7 @@ impl Inquiry {
         }
     }
 
-    /// Adds observers, and the recorder, to who watches already.
+    /// Adds observers, and the recorder, to those that watch already.
     fn watch(&self, event_loop: &mut EventLoop, observers: Vec<Box<dyn Observer>>) {
         let mut all: Vec<_> = event_loop.observe(None).into_iter().chain(observers).collect();
         all.push(Box::new(self.recorder.clone()));
@@ -90,7 +90,7 @@ impl Inquiry {
             );
             self.wants_recorder.set(true);
         }
-        // In one piece. Where standard error is closed, nobody wants to know.
+        // In one write. If standard error is closed, that is no error.
         let _ = self.out.borrow_mut().write_all(&text);
     }
 }

@@ -20,8 +20,8 @@ pub(super) fn name(signal: i32) -> &'static str {
 /// The signals that begin a drain: those with which supervisors and people end a program, and those
 /// that nginx's users know.
 ///
-/// A closed terminal sends SIGHUP. Where that is ignored already, somebody wants the program to
-/// survive its terminal, as nohup(1) does, and it stays so.
+/// A closed terminal sends SIGHUP. Where that is ignored already, the program is meant to
+/// survive its terminal, as with nohup(1), and it stays so.
 pub(crate) fn signals_that_drain() -> Vec<i32> {
     let mut signals = vec![SIGTERM, SIGINT, SIGQUIT];
     if !is_ignored(SIGHUP) {
@@ -37,13 +37,13 @@ pub(crate) fn signals_that_drain() -> Vec<i32> {
 /// When the system refuses it.
 pub(super) fn outlive_user_signals() -> io::Result<()> {
     for signal in [SIGUSR1, SIGUSR2] {
-        // A handler that does next to nothing; nobody reads the flag.
+        // A handler that does next to nothing; the flag is not read.
         signal_hook::flag::register(signal, Arc::default())?;
     }
     Ok(())
 }
 
-/// Whether the process ignores `signal`, as far as the system tells: `SigIgn` of
+/// Whether the process ignores `signal`, as far as the system says: `SigIgn` of
 /// proc_pid_status(5), one bit for each signal.
 fn is_ignored(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

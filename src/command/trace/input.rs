@@ -96,7 +96,7 @@ impl Input {
         matches!(self.source, Source::Binary(_))
     }
 
-    /// True if the trace begins with the loop, as far as its first turn tells.
+    /// True if the trace begins with the loop, as far as its first turn shows.
     pub(crate) fn begins_with_the_loop(&mut self) -> bool {
         while self.ahead.len() < LOOK_AHEAD {
             let Some(record) = self.read() else { return true };

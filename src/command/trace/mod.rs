@@ -82,7 +82,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
             complain(format_args!("{error}"));
             ExitCode::from(1)
         }
-        // Who has read enough.
+        // The reader has closed it.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             complain(format_args!("cannot write {name}: {error}"));
