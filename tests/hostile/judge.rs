@@ -431,8 +431,7 @@ impl Case<'_> {
         let deadline_came =
             plan.end.drain.is_none_or(|timeout| record.finished >= record.ordered + timeout);
         let Some((_, ended)) = self.ending() else {
-            // Never accepted, or the loop was dropped first.
-            // ... or the clock jumped while it was on its way, which may be long.
+            // Never accepted, or the loop was dropped first, or the clock jumped while it was on its way.
             let was_on_its_way = plan.jumps() && plan.faults.latency_percent > 0;
             let came_too_late =
                 was_on_its_way || seen.arrived.is_some_and(|at| at + SETTLED >= record.ordered);
@@ -471,10 +470,14 @@ impl Case<'_> {
         let is_in_time = |sent: Time| sent + SETTLED < record.finished;
         let has_asked = self.sent_at(self.end_of(answers.len())).is_some_and(is_in_time);
         let has_stayed = seen.left.is_none_or(|left| left >= record.finished);
+        // After a jump of the clock, what was on its way is late, by as much: nobody could see it yet.
+        let may_be_on_its_way = plan.jumps() && plan.faults.latency_percent > 0;
         let was_ended = match self.facts {
             Some(_) => self.ended_for(&[Reason::Cut]),
             // Without descriptors nobody can look into the queue.
-            None => !seen.was_refused && plan.faults.accept_error_percent == 0,
+            None => {
+                !seen.was_refused && plan.faults.accept_error_percent == 0 && !may_be_on_its_way
+            }
         };
         has_asked && has_stayed && was_ended && !seen.was_cut
     }
