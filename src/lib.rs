@@ -52,9 +52,6 @@
 //! ```
 #![forbid(unsafe_code)]
 
-#[cfg(not(unix))]
-compile_error!("helloop needs a Unix: it is built on file descriptors");
-
 pub mod event_loop;
 pub mod world;
 pub mod events;
@@ -64,6 +61,7 @@ pub mod coroutine;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod greeting;
+#[cfg(unix)]
 pub mod signals;
 pub mod watch;
 #[cfg(feature = "lab")]

@@ -121,7 +121,7 @@ pub const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(1);
 /// Descriptors left for the program itself when the number of connections is derived from the
 /// descriptor limit, beside those that are open when the first acceptor is resumed and one for a
 /// newcomer in the hand of each acceptor: for a file that is opened now and then.
-pub const DESCRIPTORS_RESERVED: u64 = 4;
+pub const DESCRIPTORS_RESERVED: usize = 4;
 
 /// Time for which a connection must have done nothing before it is closed in favour of a newcomer
 /// for which a full server has no room. At the limit: one that lingers after its last answer is closed

@@ -34,7 +34,7 @@ pub(crate) fn divide(
     // A poller and its alarm, and for each address a listener for IPv4, one for IPv6, and what a
     // listener has in its hand.
     let needed = 2 + 4 * addresses as u64;
-    let shared = descriptors.saturating_sub(DESCRIPTORS_OF_COMMAND + DESCRIPTORS_RESERVED);
+    let shared = descriptors.saturating_sub(DESCRIPTORS_OF_COMMAND + DESCRIPTORS_RESERVED as u64);
     let room = (shared / loops as u64).saturating_sub(needed).max(1);
     let room = usize::try_from(room).unwrap_or(usize::MAX);
     let of_loop = |number: usize| {

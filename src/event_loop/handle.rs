@@ -212,6 +212,11 @@ impl Handle {
         self.shared.state.borrow_mut().world.connect(address)
     }
 
+    /// See [`World::sockets_left`].
+    pub(crate) fn sockets_left(&self) -> usize {
+        self.shared.state.borrow().world.sockets_left()
+    }
+
     /// Makes [`EventLoop::run`](super::EventLoop::run) return when the present turn is over.
     pub fn shutdown(&self) {
         self.shared.wakes.stop();

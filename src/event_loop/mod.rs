@@ -12,9 +12,11 @@
 //!
 //! Nothing else anywhere calls a task.
 
+#[cfg(unix)]
 use std::cell::OnceCell;
 use std::fmt;
 use std::io;
+#[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::events::Observer;
@@ -72,6 +74,7 @@ pub struct EventLoop {
     /// What the last wait reported; empty between turns, kept for its memory.
     arrived: Vec<(SourceId, Readiness)>,
     /// Made when a host program first asks for it.
+    #[cfg(unix)]
     descriptor: OnceCell<OwnedFd>,
 }
 
@@ -92,6 +95,7 @@ impl EventLoop {
             left: 0,
             has_said_deadlock: false,
             arrived: Vec::new(),
+            #[cfg(unix)]
             descriptor: OnceCell::new(),
         }
     }
@@ -213,6 +217,7 @@ impl Drop for HeldClock<'_> {
 ///
 /// # Panics
 /// In a simulated world, which has no descriptor, and when the process has none left.
+#[cfg(unix)]
 impl AsFd for EventLoop {
     fn as_fd(&self) -> BorrowedFd<'_> {
         let make = || self.handle.shared.state.borrow().world.descriptor();

@@ -12,11 +12,11 @@ use std::rc::Rc;
 
 use super::connection;
 use super::status::{Phase, Status};
-use super::{ACCEPTOR, Service, Shared, connections_of_descriptors};
+use super::{ACCEPTOR, Service, Shared};
 use crate::event_loop::{Context, Description, Flow, Source, Task, TimerId};
 use crate::events::Event;
 use crate::id::TaskId;
-use crate::limits::{ACCEPT_BACKOFF, ACCEPT_LOG_INTERVAL, LISTEN_BACKLOG};
+use crate::limits::{ACCEPT_BACKOFF, ACCEPT_LOG_INTERVAL, DESCRIPTORS_RESERVED, LISTEN_BACKLOG};
 use crate::server::machine::{Machine, MachineState, machine};
 use crate::world::{Listener, Readiness, Stream, Time, concerns_one_connection};
 
@@ -256,7 +256,10 @@ impl<S: Service + 'static> Task for Acceptor<S> {
     fn resume(&mut self, cx: &mut Context<'_>) -> Flow {
         // Not before: the program that runs the server has opened what it needs by now.
         let in_hands = self.status().acceptors.get();
-        self.status().settle_connections_max(|| connections_of_descriptors(in_hands));
+        self.status().settle_connections_max(|| {
+            // Newcomers that the acceptors have in their hands are sockets as well.
+            cx.handle().sockets_left().saturating_sub(in_hands + DESCRIPTORS_RESERVED).max(1)
+        });
         if self.status().phase.get() == Phase::Cutting {
             return self.cut(cx);
         }

@@ -17,7 +17,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -26,7 +25,7 @@ use std::thread::{self, JoinHandle};
 
 use crate::event_loop::{EventLoop, Handle};
 use crate::http::{BodyPolicy, DateCache, Request, Response};
-use crate::limits::{DESCRIPTORS_RESERVED, LimitError, Limits};
+use crate::limits::{LimitError, Limits};
 use crate::panics::caught;
 use crate::world::{Listener, os};
 
@@ -415,25 +414,6 @@ fn attach<S: Service + 'static>(
 fn invalid_input(error: LimitError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, error)
 }
-
-/// As many connections as the descriptor limit of the process (RLIMIT_NOFILE) leaves room for, beside
-/// what is open now, and newcomers `in_hands`.
-fn connections_of_descriptors(in_hands: usize) -> usize {
-    let (soft, _hard) = rlimit::Resource::NOFILE.get().unwrap_or((1024, 1024));
-    let needed = descriptors_open() + in_hands as u64 + DESCRIPTORS_RESERVED;
-    let room = soft.saturating_sub(needed);
-    usize::try_from(room.max(1)).unwrap_or(usize::MAX)
-}
-
-/// Descriptors that the process has open now. Where it cannot be asked, as many as a server needs.
-fn descriptors_open() -> u64 {
-    let open = fs::read_dir("/dev/fd").map(|descriptors| descriptors.count() as u64);
-    // One of them was for reading the list.
-    open.map_or(DESCRIPTORS_IF_UNKNOWN, |open| open.saturating_sub(1))
-}
-
-/// See [`descriptors_open`]: standard streams, a poller and its alarm, listeners, signals, log files.
-const DESCRIPTORS_IF_UNKNOWN: u64 = 24;
 
 impl<S> Shared<S> {
     /// Tells the access log; one that panics is removed.

@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::ops::Add;
+#[cfg(unix)]
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,10 @@ use bitflags::bitflags;
 use crate::id::SourceId;
 
 mod clock;
+#[cfg(unix)]
+pub mod os;
+#[cfg(not(unix))]
+#[path = "no_os.rs"]
 pub mod os;
 pub mod sim;
 
@@ -145,9 +150,18 @@ pub trait World {
     /// When the kernel refuses, or the socket belongs to another world.
     fn register(&mut self, pollable: Pollable<'_>, id: SourceId) -> io::Result<()>;
 
+    /// Sockets for which there is room beside those that are open: of the process's descriptors, for
+    /// example. In a world without such a limit, any number.
+    fn sockets_left(&self) -> usize {
+        usize::MAX
+    }
+
     /// A descriptor that becomes readable when [`wait`](World::wait) would return something, for
     /// host programs with a loop of their own. `None` where the world has no descriptor.
-    fn descriptor(&self) -> Option<io::Result<OwnedFd>>;
+    #[cfg(unix)]
+    fn descriptor(&self) -> Option<io::Result<OwnedFd>> {
+        None
+    }
 }
 
 /// Something that [`World::register`] takes.

@@ -1,5 +1,6 @@
 //! The operating system as a [`World`]: epoll or kqueue, through `mio`, edge-triggered.
 
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -104,10 +105,22 @@ impl World for Os {
         }
     }
 
+    fn sockets_left(&self) -> usize {
+        let (soft, _hard) = rlimit::Resource::NOFILE.get().unwrap_or((1024, 1024));
+        let open = fs::read_dir("/dev/fd").map(|descriptors| descriptors.count() as u64);
+        // One of them was for reading the list.
+        let open = open.map_or(DESCRIPTORS_IF_UNKNOWN, |open| open.saturating_sub(1));
+        usize::try_from(soft.saturating_sub(open)).unwrap_or(usize::MAX)
+    }
+
     fn descriptor(&self) -> Option<io::Result<OwnedFd>> {
         Some(self.poll.registry().as_fd().try_clone_to_owned())
     }
 }
+
+/// Descriptors that are open where nobody can count them, as many as a server needs: standard streams, a poller
+/// and its alarm, listeners, signals, log files.
+const DESCRIPTORS_IF_UNKNOWN: u64 = 24;
 
 /// What is reported of a stream. Urgent data also wakes a task that waits for ordinary data, so asking
 /// for it as well (EPOLLPRI) does not make the kernel report anything more often: it adds a bit to the

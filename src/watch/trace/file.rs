@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::{HEADER_BYTES, header};
@@ -19,7 +18,7 @@ pub(super) trait Output: Send {
 /// When the file cannot be written.
 pub(super) fn create(path: &Path, size_max: u64) -> io::Result<Box<dyn Output>> {
     // Opening a named pipe waits for its reader. The thread may wait for that; who calls may not.
-    if fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+    if is_pipe(path) {
         return Ok(Box::new(Stream { path: path.to_owned(), file: None }));
     }
     let mut file = File::create(path)?;
@@ -31,6 +30,17 @@ pub(super) fn create(path: &Path, size_max: u64) -> io::Result<Box<dyn Output>> 
     }
     // It has no length that could be limited. To rotate it would give a device another name.
     Ok(Box::new(Stream { path, file: Some(file) }))
+}
+
+#[cfg(unix)]
+fn is_pipe(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: &Path) -> bool {
+    false
 }
 
 /// A named pipe, or a device.

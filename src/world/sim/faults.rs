@@ -199,6 +199,20 @@ pub(super) fn strikes(random: &mut fastrand::Rng, percent: u8) -> bool {
     percent > 0 && random.u8(0..100) < percent
 }
 
+/// A number below `most`. All draws have a fixed width: fastrand's own `usize`, `choice` and `shuffle` give other
+/// numbers where `usize` has 32 bits, and a seed is to be one world on every target.
+#[allow(clippy::cast_possible_truncation, reason = "it is below a `usize`")]
+pub(super) fn below(random: &mut fastrand::Rng, most: usize) -> usize {
+    random.u64(0..most as u64) as usize
+}
+
+/// Puts `items` into any order, as fastrand's `shuffle` does.
+pub(super) fn shuffle<T>(random: &mut fastrand::Rng, items: &mut [T]) {
+    for at in 1..items.len() {
+        items.swap(at, below(random, at + 1));
+    }
+}
+
 /// Any duration up to `most`, of any magnitude: short ones are as frequent as long ones.
 pub(super) fn duration(random: &mut fastrand::Rng, most: Duration) -> Duration {
     let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
@@ -252,6 +266,17 @@ mod tests {
         assert!(absent.iter().all(|count| (50..150).contains(count)), "{absent:?}");
         let mut none = Faults::NONE;
         assert!(none.by_name().iter().all(|(_, percent)| **percent == 0));
+    }
+
+    /// The worlds of all seeds are what they were, and what they are where `usize` has 32 bits.
+    #[test]
+    fn draws_have_one_width() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let drawn = [3, 64, 4096, 1 << 20].map(|most| below(&mut random, most));
+        assert_eq!(drawn, [1, 34, 981, 816_701]);
+        let mut items = [0, 1, 2, 3, 4, 5, 6, 7];
+        shuffle(&mut random, &mut items);
+        assert_eq!(items, [7, 6, 2, 5, 4, 3, 0, 1]);
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::faults::{CUT_BYTES_MAX, Faults, LATENCY_MAX, TINY_PIPE_BYTES_MAX, duration, strikes};
+use super::faults::{
+    CUT_BYTES_MAX, Faults, LATENCY_MAX, TINY_PIPE_BYTES_MAX, below, duration, strikes,
+};
 use super::{EndId, Net, PIPE_BYTES, State};
 use crate::id::SourceId;
 use crate::world::{Readiness, Time};
@@ -141,12 +143,12 @@ impl Line {
         Line {
             // A tiny pipe over a long way would move nothing worth waiting for.
             pipe_bytes: if is_tiny && !is_far {
-                random.usize(1..=TINY_PIPE_BYTES_MAX)
+                1 + below(random, TINY_PIPE_BYTES_MAX)
             } else {
                 PIPE_BYTES
             },
             latency: if is_far { duration(random, LATENCY_MAX) } else { Duration::ZERO },
-            cut_after_bytes: is_cut.then(|| random.usize(0..CUT_BYTES_MAX)),
+            cut_after_bytes: is_cut.then(|| below(random, CUT_BYTES_MAX)),
         }
     }
 }
@@ -222,7 +224,7 @@ impl State {
             *left -= bytes.len();
         }
         if strikes(&mut self.random, self.faults.urgent_percent) {
-            end.mark = Some(end.inbox.len() + self.random.usize(0..=bytes.len()));
+            end.mark = Some(end.inbox.len() + below(&mut self.random, bytes.len() + 1));
         }
         end.inbox.extend(bytes);
         let (source, readiness) = (end.source, end.readiness());

@@ -9,7 +9,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +24,7 @@ mod link;
 mod net;
 mod socket;
 
-use faults::{duration, strikes};
+use faults::{below, duration, shuffle, strikes};
 use link::End;
 
 pub use faults::{CLOCK_JUMP_MAX, EXHAUSTED_MAX, Faults, HELD_MAX, LATENCY_MAX, WALL_JUMP_MAX};
@@ -252,10 +251,6 @@ impl World for Sim {
         }
         Ok(())
     }
-
-    fn descriptor(&self) -> Option<io::Result<OwnedFd>> {
-        None
-    }
 }
 
 impl State {
@@ -290,15 +285,14 @@ impl State {
         let spurious: Vec<_> = spurious.collect();
         for id in spurious {
             let directions = [Readiness::READABLE, Readiness::WRITABLE];
-            pending.push((id, directions[random.usize(0..2)]));
+            pending.push((id, directions[below(random, 2)]));
         }
-        if strikes(random, faults.stale_percent)
-            && let Some(id) = random.choice(retired.iter())
-        {
-            pending.push((*id, Readiness::all()));
+        if strikes(random, faults.stale_percent) && !retired.is_empty() {
+            let id = retired[below(random, retired.len())];
+            pending.push((id, Readiness::all()));
         }
         if strikes(random, faults.shuffled_percent) {
-            random.shuffle(pending);
+            shuffle(random, pending);
         }
         let held: Vec<_> =
             pending.extract_if(.., |_| strikes(random, faults.held_percent)).collect();

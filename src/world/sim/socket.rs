@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
 
-use super::faults::{AcceptError, EXHAUSTED_MAX, Faults, duration, strikes};
+use super::faults::{AcceptError, EXHAUSTED_MAX, Faults, below, duration, strikes};
 use super::link::Packet;
 use super::{Backlog, EndId, Net, State};
 use crate::id::SourceId;
@@ -167,7 +167,7 @@ fn allowed(
     }
     if bytes > 1 && strikes(random, faults.short_percent) {
         let most = if random.bool() { 2 } else { bytes.min(short_bytes_max) };
-        return Ok(random.usize(1..most));
+        return Ok(1 + below(random, most - 1));
     }
     Ok(bytes)
 }
