@@ -4,7 +4,7 @@
 //! pipeline flat out: they send without waiting and read as fast as they can. A turn takes at most
 //! `REQUESTS_PER_RESUME_MAX` requests of one peer, so the others wait for that long and no longer.
 //! Peers need processors, too. So that their load alone is not taken for unfairness, one case has
-//! them talk to another server. Cases take turns, and the median of the rounds is told.
+//! them talk to another server. Cases take turns, and the median of the rounds is printed.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -23,7 +23,7 @@ const WELL_BEHAVED: usize = 16;
 /// Requests that a greedy peer writes at once.
 const BATCH: usize = 1000;
 
-/// Who is there beside the well-behaved.
+/// The peers beside the well-behaved ones.
 #[derive(Clone, Copy)]
 struct Case {
     name: &'static str,
@@ -57,7 +57,7 @@ fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Sends a request and reads the one answer. Gives how long that took.
+/// Sends a request and reads the one answer. Returns how long that took.
 fn ask(stream: &mut TcpStream) -> io::Result<Duration> {
     let (mut answer, mut length) = ([0; 1024], 0);
     let began = Instant::now();
@@ -85,7 +85,7 @@ impl Greedy {
         Ok(Greedy { stream, written: 0 })
     }
 
-    /// Writes and reads once, as much as can be. Gives the bytes that were written and read.
+    /// Writes and reads once, as much as possible. Returns the bytes that were written and read.
     fn push(&mut self, batch: &[u8], buffer: &mut [u8]) -> io::Result<(usize, usize)> {
         let none_if_full = |error: io::Error| match error.kind() {
             io::ErrorKind::WouldBlock => Ok(0),
@@ -130,7 +130,7 @@ impl Crowd {
         Ok(Crowd { stop, thread })
     }
 
-    /// Gives the bytes that they have read.
+    /// Returns the bytes that they have read.
     fn stop(self) -> io::Result<usize> {
         self.stop.store(true, Ordering::Relaxed);
         let panicked = |_| Err(io::Error::other("the greedy peers panicked"));
@@ -138,14 +138,14 @@ impl Crowd {
     }
 }
 
-/// One round of a case. Gives also the bytes that the greedy peers got per second.
+/// One round of a case. Also returns the bytes that the greedy peers got per second.
 fn round(case: Case, requests: usize) -> io::Result<(Percentiles, f64)> {
     let (server, other) = (serve()?, serve()?);
     let address = server.local_addrs()[0];
     let of_greedy = if case.elsewhere { other.local_addrs()[0] } else { address };
     let streams = (0..WELL_BEHAVED).map(|_| connect(address));
     let mut streams = streams.collect::<io::Result<Vec<TcpStream>>>()?;
-    // Everybody is at work before anything is measured.
+    // All peers are at work before anything is measured.
     streams.iter_mut().try_for_each(|stream| ask(stream).map(drop))?;
     let crowd = Crowd::start(case.greedy, of_greedy)?;
     for number in 0..requests / 10 {

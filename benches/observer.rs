@@ -3,7 +3,7 @@
 //! callgrind counts the instructions of a run of twice so many steps and of one of once so many; the
 //! difference, for each step, has no beginning and no end in it, and no noise of the machine. It
 //! sees user space alone, and takes reading the clock for a system call. So CPU time is shown, too:
-//! rounds take turns, and the median is told. What it would cost to have no observers at all is
+//! rounds take turns, and the median is printed. What it would cost to have no observers at all is
 //! found by making `Watch::tell` empty and running this again.
 
 use std::io::{self, Read, Write};

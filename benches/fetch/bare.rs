@@ -19,7 +19,7 @@ struct Client<'a> {
     /// Fetches that have begun, and that have ended.
     begun: usize,
     ended: usize,
-    /// What is behind the target in every request.
+    /// What follows the target in every request.
     tail: String,
     request: Vec<u8>,
     buffer: Box<[u8]>,

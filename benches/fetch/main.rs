@@ -44,10 +44,10 @@ pub(crate) enum Manner {
     Slow,
 }
 
-/// A line of the table: who fetches.
+/// A line of the table: a client.
 pub(crate) struct Client {
     pub(crate) name: &'static str,
-    /// The program and its first arguments; those of the job come behind. Else: how to get it.
+    /// The program and its first arguments; those of the job follow. Else: how to get it.
     command: Result<Vec<String>, String>,
     /// Speaks for itself: prints its wall time and peak. Else the process is watched from outside.
     reports: bool,
@@ -182,7 +182,7 @@ impl Client {
         program.iter().cloned().chain(job).collect()
     }
 
-    /// Who cannot check its bodies has printed them.
+    /// A client that cannot check its bodies has printed them.
     fn check_output(&self, case: &Case, figures: &Figures) -> Result<(), Box<dyn Error>> {
         if self.reports {
             return Ok(());

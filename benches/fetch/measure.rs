@@ -58,7 +58,7 @@ pub(crate) fn measure(
         .args(&command[1..])
         .stdin(Stdio::null())
         .stdout(stdout.try_clone()?)
-        // curl draws a meter there, whatever it is told.
+        // curl draws a meter there in any case.
         .stderr(if reports { Stdio::inherit() } else { Stdio::null() })
         .spawn();
     pin(own_core)?;
@@ -79,7 +79,7 @@ pub(crate) fn measure(
     Ok(Figures { cpu, wall, peak_kib, output })
 }
 
-/// Waits for the end of a process; gives the largest peak that was seen.
+/// Waits for the end of a process. Returns the largest peak that was seen.
 fn watch(mut child: Child) -> io::Result<(ExitStatus, u64)> {
     let began = Instant::now();
     let mut peak = 0;

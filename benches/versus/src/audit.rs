@@ -11,7 +11,7 @@ const LITTLE_TOLERANCE: f64 = 0.05;
 const CORE_SHARE_MAX: f64 = 1.02;
 /// Below this, others had too much of a shared core for a quiet figure.
 const SHARED_CORE_USED_MIN: f64 = 0.9;
-/// Above this, a generator has nothing left to give.
+/// Above this, a generator is saturated.
 const SATURATED_SHARE: f64 = 0.95;
 /// An open loop may notice one request in a hundred later than this.
 const LATENESS_P99_MAX: Duration = Duration::from_micros(250);

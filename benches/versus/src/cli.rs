@@ -28,7 +28,7 @@ Exit codes:
   2  usage
   3  at least one run was refused; the tables say which and why";
 
-/// helloop against other servers: who spends how much CPU on a request, and more.
+/// helloop against other servers: how much CPU each spends on a request, and more.
 ///
 /// Servers that are not installed, or do not build, are reported as absent.
 #[derive(Debug, Parser)]

@@ -1,4 +1,4 @@
-//! Exact counts behind a tool: system calls by strace, instructions by callgrind.
+//! Exact counts by a tool: system calls by strace, instructions by callgrind.
 //!
 //! Each count is that of a run with `2 n` requests minus that of a run with `n`, so that whatever
 //! happens once (start, connecting, end) cancels out.
@@ -41,7 +41,7 @@ pub(crate) fn instructions(bench: &Bench, stanza: &Stanza, n: u64) -> Result<f64
     Ok(per_request(count(n)?, count(2 * n)?, n))
 }
 
-/// Lets `stanza`'s server behind a tool give `answers` answers; gives the tool's folder.
+/// Runs `stanza`'s server under a tool until it has given `answers` answers. Returns the tool's folder.
 fn run(
     bench: &Bench,
     stanza: &Stanza,

@@ -1,6 +1,6 @@
 //! The referee: helloop against other servers.
 //!
-//! `cargo run --release --manifest-path benches/versus/Cargo.toml -- --help` tells how to use it,
+//! `cargo run --release --manifest-path benches/versus/Cargo.toml -- --help` says how to use it,
 //! METHODOLOGY.md what it does and what it cannot say.
 #![forbid(unsafe_code)]
 

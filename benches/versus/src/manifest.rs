@@ -46,7 +46,7 @@ pub(crate) struct Stanza {
     /// A configuration whose placeholders are filled in; the result is `{config}`.
     #[serde(default)]
     pub(crate) config: Option<String>,
-    /// Gives the version, by `sh -c`; the first line of its output counts.
+    /// Prints the version, by `sh -c`; the first line of its output counts.
     #[serde(default)]
     pub(crate) version: String,
     /// The executable, if its size means something.

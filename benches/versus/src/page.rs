@@ -11,7 +11,7 @@ use crate::record::{AGAIN, Record};
 use crate::table::absent_line;
 
 const STYLE: &str = include_str!("page.css");
-/// Who stands out in the plots.
+/// The server that stands out in the plots.
 const OURS: &str = "helloop";
 
 /// Appends to a `String`, which takes everything.

@@ -39,7 +39,7 @@ impl Cpu {
 pub(crate) struct Memory {
     /// Resident pages; those that processes share count for each.
     pub(crate) resident: u64,
-    /// Resident pages without a file behind them: heap and stacks.
+    /// Resident pages that no file backs: heap and stacks.
     pub(crate) anonymous: u64,
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Record {
     pub(crate) cases: Vec<Case>,
 }
 
-/// Who took part.
+/// The servers that took part.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ServerInfo {
     pub(crate) name: String,

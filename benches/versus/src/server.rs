@@ -37,7 +37,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts a server on its core, behind the words of `wrapper` (a tool that measures it), and
+    /// Starts a server on its core, under `wrapper` (the words of a tool that measures it), and
     /// waits until it has greeted.
     pub(crate) fn start(
         stanza: &Stanza,
@@ -99,7 +99,7 @@ impl Running {
                     self.first_answer = began.elapsed();
                     return Ok(());
                 }
-                // A listener of which nobody takes anything yet, or not for long.
+                // A listener from which nothing is accepted yet, or not for long.
                 Err(error) if error.downcast_ref::<std::io::Error>().is_some() => {}
                 Err(error) => return Err(error),
             }
@@ -126,7 +126,7 @@ impl Running {
         let asked = if others.is_empty() { vec![group] } else { others };
         for signal in [Signal::TERM, Signal::KILL] {
             for pid in asked.iter().filter_map(|&pid| Pid::from_raw(pid)) {
-                // Who is gone already cannot be asked.
+                // A server that is gone already cannot be asked.
                 let _ = kill_process(pid, signal);
             }
             let deadline = Instant::now() + END_PATIENCE;
@@ -144,7 +144,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(group) = Pid::from_raw(self.child.id().cast_signed()) {
-            // It fails only if nobody is left.
+            // It fails only if no process is left.
             let _ = kill_process_group(group, Signal::KILL);
         }
         let _ = self.child.wait();
@@ -170,7 +170,7 @@ fn ask(stream: &mut TcpStream, script: &Script) -> Result<()> {
     }
 }
 
-/// A port that nobody listens on. Below those that the system gives to clients, so that no
+/// A free port. Below those that the system gives to clients, so that no
 /// connection of the generator can have it meanwhile.
 fn free_port() -> Result<u16> {
     for _ in 0..1_000 {

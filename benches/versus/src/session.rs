@@ -80,7 +80,7 @@ impl Session {
         Ok(Session { bench, entrants, rounds, record, bar })
     }
 
-    /// Measures everything. After an interrupt it gives what there is.
+    /// Measures everything. After an interrupt it returns what there is.
     pub(crate) fn run(mut self) -> Result<Record> {
         for case in self.record.cases.clone() {
             let taking_part = self.taking_part(&case);

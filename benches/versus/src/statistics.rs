@@ -36,7 +36,7 @@ pub(crate) fn distance(a: f64, b: f64) -> f64 {
     if smaller > 0.0 { (a - b).abs() / smaller } else { 0.0 }
 }
 
-/// Who is measured when: `(round, entrant)`. Rounds alternate their direction, A B C C B A, so that
+/// The order of measuring: `(round, entrant)`. Rounds alternate their direction, A B C C B A, so that
 /// a machine that becomes slower or faster steadily does so for all alike.
 pub(crate) fn interleave(entrants: usize, rounds: usize) -> Vec<(usize, usize)> {
     let order = |round: usize| -> Vec<(usize, usize)> {

@@ -134,7 +134,7 @@ pub(crate) fn markdown(record: &Record) -> String {
     text
 }
 
-/// Who is absent, why, and what to do about it.
+/// Which servers are absent, why, and what to do about it.
 pub(crate) fn absent_line(absent: &crate::building::Absent) -> String {
     let cure = match &*absent.install {
         "" => String::new(),

@@ -1,4 +1,4 @@
-//! The generator that everybody knows.
+//! The well-known generator.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ pub(crate) struct Said {
     pub(crate) p99: f64,
 }
 
-/// Runs wrk on the core of the calling thread, for whole seconds. Gives what it said and its own
+/// Runs wrk on the core of the calling thread, for whole seconds. Returns what it said and its own
 /// CPU time.
 pub(crate) fn run(
     address: SocketAddr,

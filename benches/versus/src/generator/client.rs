@@ -207,7 +207,7 @@ impl Client {
         }
     }
 
-    /// Holds answers against what was asked; gives how many bytes they were.
+    /// Compares answers with what was asked. Returns how many bytes they were.
     fn check(&mut self, input: &[u8], now: Time) -> Result<usize, Stop> {
         let mut used = 0;
         while used < input.len() {

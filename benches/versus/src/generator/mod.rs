@@ -1,6 +1,6 @@
 //! The lean generator: hand-written tasks on helloop's own loop.
 //!
-//! It asks, checks every byte of every answer, and counts. It runs on the thread of the caller, who
+//! It asks, checks every byte of every answer, and counts. It runs on the thread of the caller, which
 //! has pinned it to a core.
 
 use std::net::SocketAddr;
@@ -64,7 +64,7 @@ pub(crate) enum Load {
 /// When to stop.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Until {
-    /// After a window of this length behind the warm-up.
+    /// After a window of this length, which follows the warm-up.
     Time(Duration),
     /// After so many answers, all of which count.
     Answers(u64),

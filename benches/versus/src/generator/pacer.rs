@@ -39,7 +39,7 @@ impl Pacer {
         self.window_start = now;
     }
 
-    /// Gives the number of requests that were due in the window, and by how many nanoseconds that
+    /// Returns the number of requests that were due in the window, and by how many nanoseconds that
     /// was noticed late.
     pub(super) fn end(self) -> (u64, Histogram<u64>) {
         (self.due, self.lateness)
