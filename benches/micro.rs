@@ -4,7 +4,6 @@
 #![allow(missing_docs, reason = "criterion makes public functions")]
 
 use std::hint::black_box;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -12,8 +11,7 @@ use helloop::event_loop::{Context, EventLoop, Flow, Task};
 use helloop::events::{Event, Observer};
 use helloop::greeting::Greeting;
 use helloop::http::{
-    Answer, Ask, BodyPolicy, Error, Exchange, Handled, Handler, ReplyEvent, Request, Response,
-    Stage, Want, decode_segment,
+    Ask, Error, Exchange, Found, ReplyEvent, Response, Room, Terms, Want, decode_segment,
 };
 use helloop::limits::{Limits, ReplyLimits};
 use helloop::server::Service;
@@ -26,35 +24,38 @@ use helloop::world::sim::Sim;
 #[derive(Default)]
 struct Desk {
     limits: Limits,
+    exchange: Exchange,
+    response: Response,
+    output: Vec<u8>,
 }
 
-impl Handler for Desk {
-    fn limits(&self) -> &Limits {
-        &self.limits
-    }
+const TERMS: Terms<'static> =
+    Terms { date: b"Sun, 06 Nov 1994 08:49:37 GMT", is_draining: false, requests_max: None };
 
-    fn date(&mut self) -> &[u8; 29] {
-        b"Sun, 06 Nov 1994 08:49:37 GMT"
+impl Desk {
+    fn advance(&mut self, input: &mut &[u8]) -> Want {
+        let Desk { limits, exchange, response, output } = self;
+        loop {
+            let mut room = Room::new(None);
+            let mut found = exchange.next(input, false, limits, &mut room);
+            if let Found::Body(announced) = found {
+                let policy = Greeting.body_policy(announced.request());
+                found = exchange.receive(announced, policy, input, false, limits, output);
+            }
+            match found {
+                Found::Request(asked) => {
+                    response.clear();
+                    Greeting.call(asked.request(), response);
+                    exchange.answer(asked, response, &TERMS, output);
+                }
+                Found::Wrong(wrong) => {
+                    exchange.refuse(&wrong, response, &TERMS, output);
+                }
+                Found::Body(_) => unreachable!("it was received"),
+                Found::Nothing(want) => return want,
+            }
+        }
     }
-
-    fn draining(&self) -> bool {
-        false
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        None
-    }
-
-    fn body_policy(&mut self, head: &Request<'_>) -> BodyPolicy {
-        Greeting.body_policy(head)
-    }
-
-    fn respond(&mut self, request: &Request<'_>, response: &mut Response) -> Handled {
-        Greeting.call(request, response);
-        Handled::Done
-    }
-
-    fn answered(&mut self, _: &Answer<'_>) {}
 }
 
 const SMALL: &[u8] = b"GET /World HTTP/1.1\r\nHost: localhost:8080\r\n\r\n";
@@ -72,28 +73,25 @@ const CHUNKED: &[u8] = b"POST /World HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: c
 fn exchange(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("exchange");
     for (name, bytes) in [("small", SMALL), ("browser", BROWSER), ("chunked", CHUNKED)] {
-        let (mut desk, mut response, mut output) = (Desk::default(), Response::new(), Vec::new());
-        let mut machine = Exchange::new();
+        let mut desk = Desk::default();
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                output.clear();
+                desk.output.clear();
                 let mut input = black_box(bytes);
-                let want =
-                    machine.advance(&mut input, false, &mut output, &mut response, &mut desk);
-                assert_eq!((want, input.len()), (Want::Read, 0));
+                let want = desk.advance(&mut input);
+                assert_eq!((want, input.len()), (Want::Request, 0));
             });
         });
     }
     group.bench_function("small, a byte at a time", |bencher| {
-        let (mut desk, mut response, mut output) = (Desk::default(), Response::new(), Vec::new());
-        let mut machine = Exchange::new();
+        let mut desk = Desk::default();
         bencher.iter(|| {
-            output.clear();
+            desk.output.clear();
             for end in 1..=SMALL.len() {
                 let mut input = black_box(&SMALL[..end]);
-                let _ = machine.advance(&mut input, false, &mut output, &mut response, &mut desk);
+                let _ = desk.advance(&mut input);
             }
-            assert!(!output.is_empty());
+            assert!(!desk.output.is_empty());
         });
     });
     group.finish();
@@ -106,25 +104,19 @@ fn head(criterion: &mut Criterion) {
         [line, b"Content-Length: 1\r\n", fields].concat()
     };
     let mut group = criterion.benchmark_group("head");
-    let (mut desk, mut response, mut output) = (Desk::default(), Response::new(), Vec::new());
+    let mut desk = Desk::default();
     for (name, bytes) in [("small", with_body(SMALL)), ("browser", with_body(BROWSER))] {
         group.throughput(Throughput::Bytes(bytes.len() as u64));
         // In one piece, and as slowly as a peer can drip it.
         for (how, step) in [("whole", bytes.len()), ("dripped", 1)] {
             group.bench_function(format!("{name}, {how}"), |bencher| {
                 bencher.iter(|| {
-                    let mut machine = Exchange::new();
+                    desk.exchange = Exchange::new();
+                    let mut want = Want::Request;
                     for end in (step..=bytes.len()).step_by(step) {
-                        let mut input = black_box(&bytes[..end]);
-                        let _ = machine.advance(
-                            &mut input,
-                            false,
-                            &mut output,
-                            &mut response,
-                            &mut desk,
-                        );
+                        want = desk.advance(&mut black_box(&bytes[..end]));
                     }
-                    assert!(machine.stage() == Stage::Body && output.is_empty());
+                    assert!(want == Want::Body && desk.output.is_empty());
                 });
             });
         }
@@ -170,12 +162,16 @@ fn chunks(criterion: &mut Criterion) {
 
 /// An answer that needs no request: what encoding alone costs.
 fn encode(criterion: &mut Criterion) {
-    let (mut desk, mut response, mut output) = (Desk::default(), Response::new(), Vec::new());
+    let Desk { mut response, mut output, .. } = Desk::default();
     criterion.bench_function("encode a 408", |bencher| {
         bencher.iter(|| {
             output.clear();
-            let error = black_box(Error::HeadTimeout);
-            let _ = Exchange::new().refuse(error, &mut output, &mut response, &mut desk);
+            let (mut exchange, mut room) = (Exchange::new(), Room::new(None));
+            let Found::Wrong(wrong) = exchange.time_is_up(black_box(Error::HeadTimeout), &mut room)
+            else {
+                unreachable!("it waits for a head")
+            };
+            exchange.refuse(&wrong, &mut response, &TERMS, &mut output);
             assert!(output.starts_with(b"HTTP/1.1 408 "));
         });
     });

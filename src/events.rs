@@ -208,12 +208,6 @@ impl Watch {
         self.observer.replace(observer)
     }
 
-    /// True if an event would be told.
-    #[inline]
-    pub(crate) fn is_on(&self) -> bool {
-        self.on.get()
-    }
-
     /// Tells the observer. `event` is evaluated only if somebody listens.
     #[inline]
     pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {

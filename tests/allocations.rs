@@ -15,9 +15,7 @@ use helloop::coroutine::{
 use helloop::event_loop::{EventLoop, Handle};
 use helloop::events::Event;
 use helloop::greeting::Greeting;
-use helloop::http::{
-    Answer, BodyPolicy, DateCache, Exchange, Handled, Handler, Request, Response, Want,
-};
+use helloop::http::{Exchange, Found, Response, Room, Terms};
 use helloop::limits::Limits;
 use helloop::server::{Attached, Server, Service};
 use helloop::world::sim::Sim;
@@ -103,54 +101,33 @@ fn count(bytes: &[u8], wanted: &[u8]) -> u64 {
     bytes.windows(wanted.len()).filter(|window| *window == wanted).count() as u64
 }
 
-/// A handler that answers as the greeting does, without a loop around it.
-struct Desk {
-    limits: Limits,
-    date: DateCache,
-    answers: u32,
-}
-
-impl Handler for Desk {
-    fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    fn date(&mut self) -> &[u8; 29] {
-        self.date.at(0, || std::time::UNIX_EPOCH)
-    }
-
-    fn draining(&self) -> bool {
-        false
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        None
-    }
-
-    fn body_policy(&mut self, head: &Request<'_>) -> BodyPolicy {
-        Greeting.body_policy(head)
-    }
-
-    fn respond(&mut self, request: &Request<'_>, response: &mut Response) -> Handled {
-        Greeting.call(request, response);
-        Handled::Done
-    }
-
-    fn answered(&mut self, _: &Answer<'_>) {
-        self.answers += 1;
-    }
-}
-
-/// Advances a fresh exchange over `input`; gives the number of answers.
-fn advance(input: &[u8], desk: &mut Desk, output: &mut Vec<u8>, response: &mut Response) -> u32 {
-    let before = desk.answers;
-    let mut exchange = Exchange::new();
+/// Advances a fresh exchange over `input`, with the greeting; gives the number of answers.
+fn advance(input: &[u8], output: &mut Vec<u8>, response: &mut Response) -> u32 {
+    let (mut exchange, limits) = (Exchange::new(), Limits::default());
+    let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
+    let terms = Terms { date, is_draining: false, requests_max: None };
     let mut rest = input;
-    while exchange.advance(&mut rest, false, output, response, desk) == Want::Flush {
-        output.clear();
+    loop {
+        let mut room = Room::new(None);
+        let mut found = exchange.next(&mut rest, false, &limits, &mut room);
+        if let Found::Body(announced) = found {
+            let policy = Greeting.body_policy(announced.request());
+            found = exchange.receive(announced, policy, &mut rest, false, &limits, output);
+        }
+        match found {
+            Found::Request(asked) => {
+                response.clear();
+                Greeting.call(asked.request(), response);
+                exchange.answer(asked, response, &terms, output);
+            }
+            Found::Wrong(wrong) => {
+                exchange.refuse(&wrong, response, &terms, output);
+            }
+            _ => break,
+        }
     }
     output.clear();
-    desk.answers - before
+    exchange.requests()
 }
 
 /// Not only the plain greeting: 404, 405 with its field, a refusal, and a body that is there.
@@ -163,12 +140,11 @@ fn answers_of_every_kind_allocate_nothing() {
         b"GET / HTTP/1.1\r\nHost : x\r\n\r\n",
         b"HEAD /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
     ];
-    let mut desk = Desk { limits: Limits::default(), date: DateCache::new(), answers: 0 };
     let (mut output, mut response) = (Vec::new(), Response::new());
     for round in 0..3 {
         for input in inputs {
             let mut answers = 0;
-            let info = measure(|| answers = advance(input, &mut desk, &mut output, &mut response));
+            let info = measure(|| answers = advance(input, &mut output, &mut response));
             assert_eq!(answers, 1);
             assert!(round == 0 || info.count_total == 0, "{info:?}: {input:?}");
         }
@@ -178,17 +154,16 @@ fn answers_of_every_kind_allocate_nothing() {
 /// The counter counts: a name that must be decoded is copied, and a body that comes later is kept.
 #[test]
 fn what_must_allocate_is_counted() {
-    let mut desk = Desk { limits: Limits::default(), date: DateCache::new(), answers: 0 };
     let (mut output, mut response) = (Vec::new(), Response::new());
     for _ in 0..2 {
         let input = b"GET /%41 HTTP/1.1\r\nHost: x\r\n\r\n";
         let info = measure(|| {
-            advance(input, &mut desk, &mut output, &mut response);
+            advance(input, &mut output, &mut response);
         });
         assert!(info.count_total > 0);
         let input = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe";
         let info = measure(|| {
-            advance(input, &mut desk, &mut output, &mut response);
+            advance(input, &mut output, &mut response);
         });
         assert!(info.count_total > 0 && info.count_current == 0, "{info:?}");
     }

@@ -62,7 +62,9 @@ mod watched;
 
 pub use blocking::{Blocking, Executor};
 #[cfg(feature = "client")]
-pub(crate) use budget::{Budgets, others_first};
+pub(crate) use budget::Budgets;
+#[cfg(any(feature = "client", feature = "twin"))]
+pub(crate) use budget::others_first;
 pub use callback::Call;
 pub use gather::{Gather, TryGather};
 pub use group::{GroupError, TaskGroup};

@@ -189,7 +189,7 @@ impl Stream {
         Ok(Stream::new(Source::stream(handle, socket, TaskId::default())?))
     }
 
-    pub(super) fn new(source: Source<world::Stream>) -> Stream {
+    pub(crate) fn new(source: Source<world::Stream>) -> Stream {
         Stream { source, waits: Waits::default(), budgets: Budgets::default() }
     }
 

@@ -232,12 +232,6 @@ impl Handle {
         self.shared.state.borrow().tasks.contains_key(task)
     }
 
-    /// True if somebody listens to [`tell`](Handle::tell).
-    #[inline]
-    pub(crate) fn is_observed(&self) -> bool {
-        self.shared.watch.is_on()
-    }
-
     /// Tells the loop's observer something. `event` is evaluated only if there is one.
     #[inline]
     pub fn tell(&self, event: impl FnOnce() -> Event) {

@@ -1,161 +1,64 @@
-//! The server side of one connection: requests in, answers out, in order.
+//! The server side of one connection: requests in, answers out, in order. It is pulled: [`Exchange::next`]
+//! returns what it has found in the bytes, and the driver answers that before it calls again.
 //!
 //! ```text
 //!               head complete, body not whole
 //!      ┌──────┐ ────────────────────────────▶ ┌──────┐
 //!  ┌──▶│ Head │                               │ Body │
 //!  │   └──────┘ ◀──────────────────────────── └──────┘
-//!  │    │    │        body whole, answered        │
+//!  │    │    │       body whole: a request        │
 //!  └────┘    │                                    │
-//!  answered  │            ┌────────┐              │
+//!  a request │            ┌────────┐              │
 //!            └──────────▶ │ Closed │ ◀────────────┘
-//!                         └────────┘  wrong, or the last answer, or end of input
+//!                         └────────┘  wrong, or the last answer, or the end of input
 //! ```
 //!
 //! # Flush before want
 //!
-//! The contract between [`Exchange::advance`] and its driver: the driver writes all pending output
+//! The contract between [`Exchange::next`] and its driver: the driver writes all pending output
 //! before it acts on the [`Want`] that it was given. So the machine never waits for a write, an
 //! answer is never overtaken by a close, and a peer that does not read is not read from either.
 
 mod body;
-mod desk;
+mod found;
 mod later;
-mod refusal;
+mod room;
 #[cfg(test)]
 mod tests;
 
+pub use self::found::{Announced, Answer, BodyPolicy, Found, Terms, Want, Wrong};
+pub use self::room::{Asked, Room};
+
 use self::body::{Body, Coming};
-use self::desk::{Asked, Desk, Responded};
 use self::later::Later;
-use self::refusal::refuse_body;
+use self::room::Kept;
 use super::chunked::{Decoder, Progress};
-use super::encode::CONTINUE;
-use super::framing::{Expectation, Framing};
+use super::encode::{CONTINUE, Connection, encode};
+use super::framing::{Expectation, Framing, Persistence};
 use super::head::{Head, LineCheck};
 use super::{Error, Reason, Request, Response, Status};
 use crate::limits::Limits;
-use std::net::SocketAddr;
 
 /// The server side of one connection, as a machine that is fed bytes. It owns memory only while a
-/// body is under way that did not come in one piece with its head.
+/// body is under way that did not come in one piece with its head, and while a service takes its time.
 #[derive(Debug, Default)]
 pub struct Exchange {
     state: State,
-    /// Answers so far, error answers included.
+    /// Requests so far, refused ones included.
     requests: u32,
-    unframed: Unframed,
-    /// Input behind the last answer was left for the next call, unseen.
-    is_interrupted: bool,
+    close_delimited: CloseDelimited,
 }
 
 /// Whether the last answer is one of which only the end of the connection tells the end, and how
 /// far it has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Unframed {
+enum CloseDelimited {
     #[default]
     No,
     /// Its head is out, and its end is not, or never will be.
     Begun,
     /// All of it was given.
     Whole,
-}
-
-/// What the machine needs next. *Flush before want*: the driver writes all pending output before it
-/// acts on any of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "flush, then do what is wanted"]
-pub enum Want {
-    /// More input: call again with what is left of the input and more behind it, or with `eof`.
-    Read,
-    /// Nothing but the flush (or another connection's turn): call again with what is left of the
-    /// input, without reading.
-    Flush,
-    /// Nothing of the peer: the service is at work. [`Exchange::answer`] and its kin go on.
-    Service,
-    /// The connection is over. If [`Reason::lingers`], half-close and drain first.
-    Close(Reason),
-}
-
-/// What a connection is doing, so that the driver knows which timeout applies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Between requests: no byte of the next one is there, but perhaps an empty line before it.
-    Idle,
-    /// A head has begun.
-    Head,
-    /// A head is complete and its body is under way.
-    Body,
-    /// A request is complete, and the service is at work on it.
-    Service,
-    /// Over.
-    Closed,
-}
-
-/// What the driver supplies while the machine advances. None of it does I/O.
-pub trait Handler {
-    /// The limits to enforce. Where they change, a request under way may be judged by both.
-    fn limits(&self) -> &Limits;
-
-    /// Requests that may be answered in this call; then the exchange wants a flush. A driver that
-    /// calls several times before others have their turn says what is left.
-    fn requests_left(&self) -> usize {
-        self.limits().requests_per_resume_max
-    }
-
-    /// The value of the `Date` field now; see [`DateCache`](super::DateCache).
-    fn date(&mut self) -> &[u8; 29];
-
-    /// Whether the server is draining: the next answer is then the last of its connection.
-    fn draining(&self) -> bool;
-
-    /// Who is at the other end, for [`Request::peer`].
-    fn peer(&self) -> Option<SocketAddr>;
-
-    /// What to do with the body that follows `head`. Called once per request that has a body, as
-    /// soon as its head is complete.
-    fn body_policy(&mut self, head: &Request<'_>) -> BodyPolicy;
-
-    /// Answers `request`, which is complete. `response` is cleared. Called once per good request.
-    fn respond(&mut self, request: &Request<'_>, response: &mut Response) -> Handled;
-
-    /// Told after each answer, once it is in the output.
-    fn answered(&mut self, answer: &Answer<'_>);
-}
-
-/// What to do with a body. Its limits hold either way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyPolicy {
-    /// Keep it for the service.
-    Collect,
-    /// Read and drop it; the service sees an empty body. If the peer waits for `100 Continue`, it
-    /// is answered finally instead and the connection closes.
-    Discard,
-}
-
-/// How [`Handler::respond`] went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handled {
-    /// The response is ready.
-    Done,
-    /// The service panicked: the peer gets a plain 500 and the connection closes.
-    Panicked,
-    /// The service will answer later, through [`Exchange::answer`] or
-    /// [`Exchange::answer_in_pieces`]. Until then nothing of the connection is consumed.
-    Later,
-}
-
-/// An answer that was given, for access logs and observers.
-#[derive(Clone, Copy, Debug)]
-pub struct Answer<'a> {
-    /// The request; `None` if its head is wrong or incomplete.
-    pub request: Option<&'a Request<'a>>,
-    /// The status of the answer.
-    pub status: Status,
-    /// Bytes of the answer's body, after HEAD 0.
-    pub body_bytes: usize,
-    /// Why the connection closes after this answer, if it does.
-    pub closes: Option<Reason>,
 }
 
 #[derive(Debug)]
@@ -168,254 +71,306 @@ enum State {
     Closed(Reason),
 }
 
-/// What a step of the machine came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    /// The state has changed; go on.
-    Onward,
-    /// The rest of the input is not enough for another step.
-    Starved,
-}
-
 impl Exchange {
     /// A connection on which nothing has happened.
     pub fn new() -> Exchange {
         Exchange::default()
     }
 
-    /// Takes what it can use from the front of `input`, appends answers to `output`, and says what
-    /// it needs next.
+    /// Takes what it can use from the front of `input`, up to the end of one request, and returns what that is.
     ///
-    /// `input` is advanced past what was consumed; what is left must be at the front of the next
-    /// call's input. Only partial heads, and requests behind a `Flush` or `Close`, are left. An empty
-    /// line before a request is consumed, and the connection stays idle. `eof`:
-    /// nothing comes after this input. `response` is scratch, one for all connections.
+    /// `input` is advanced past what was consumed; what is left must be at the front of the next call's input.
+    /// Only a partial head is left where more is wanted. An empty line before a request is consumed, and is
+    /// nothing. `eof`: nothing comes after this input. `room` is where a request is kept for as long as
+    /// the driver looks at it: a new one for each call.
     ///
-    /// *Flush before want*: the driver must write all of `output` before it acts on the answer. It
-    /// gets [`Want::Flush`] when `output_bytes_max` is reached, or after
-    /// [`requests_left`](Handler::requests_left) requests, with input left over. After `Close` nothing is consumed or answered again.
-    ///
-    /// # Panics
-    /// Only if the handler does.
-    pub fn advance<H: Handler>(
+    /// How many requests are answered before the output is written is the driver's to say. After
+    /// [`Want::Close`] nothing is consumed or found again.
+    pub fn next<'i: 'r, 'r>(
         &mut self,
-        input: &mut &[u8],
+        input: &mut &'i [u8],
         eof: bool,
-        output: &mut Vec<u8>,
-        response: &mut Response,
-        handler: &mut H,
-    ) -> Want {
-        let requests_before = self.requests;
-        self.is_interrupted = false;
-        let mut desk = Desk { output, response, handler };
-        loop {
-            let step = match &mut self.state {
-                State::Closed(reason) => return Want::Close(*reason),
-                State::Service(_) => return Want::Service,
-                State::Head(_) if input.is_empty() => Step::Starved,
-                State::Head(_) if desk.is_full(self.requests.wrapping_sub(requests_before)) => {
-                    self.is_interrupted = true;
-                    return Want::Flush;
-                }
-                State::Head(_) => self.advance_head(input, eof, &mut desk),
-                State::Body(_) => self.advance_body(input, &mut desk),
-            };
-            if step == Step::Starved && !eof {
-                return Want::Read;
-            }
-            if step == Step::Starved {
-                self.finish();
-            }
-        }
-    }
-
-    /// Answers with `error` and closes: what the driver does when a timeout of the head or body has
-    /// passed. A connection that is closed already stays as it is.
-    pub fn refuse<H: Handler>(
-        &mut self,
-        error: Error,
-        output: &mut Vec<u8>,
-        response: &mut Response,
-        handler: &mut H,
-    ) -> Want {
-        let mut desk = Desk { output, response, handler };
-        let reason = match &self.state {
-            State::Closed(reason) => return Want::Close(*reason),
-            State::Head(check) => desk.refuse(None, check.is_head(), error),
-            State::Body(body) => refuse_body(body, error, &mut desk),
-            State::Service(_) => return Want::Service,
+        limits: &Limits,
+        room: &'r mut Room<'r>,
+    ) -> Found<'r> {
+        let check = match &mut self.state {
+            State::Head(check) => check,
+            State::Body(_) => return self.next_of_body(input, eof, limits, room),
+            State::Service(_) => return Found::Nothing(Want::Service),
+            State::Closed(reason) => return Found::Nothing(Want::Close(*reason)),
         };
-        self.close_answered(reason);
-        Want::Close(reason)
+        let scanned = check.skip_empty_line(input).and_then(|()| match *input {
+            [] => Ok(None),
+            bytes => check.scan(bytes, limits),
+        });
+        let head = match scanned {
+            Ok(Some(head)) => head,
+            Ok(None) => {
+                let want = if check.is_touched() { Want::Head } else { Want::Request };
+                return self.nothing(want, eof);
+            }
+            Err(error) => {
+                let is_head = check.is_head();
+                return self.wrong(error, is_head, None);
+            }
+        };
+        *check = LineCheck::default();
+        *input = &input[head.bytes.len()..];
+        self.found(&head, limits, room)
     }
 
-    /// What the connection is doing.
-    pub fn stage(&self) -> Stage {
-        match &self.state {
-            State::Head(check) if check.is_touched() || self.is_interrupted => Stage::Head,
-            State::Head(_) => Stage::Idle,
-            State::Body(_) => Stage::Body,
-            State::Service(_) => Stage::Service,
-            State::Closed(_) => Stage::Closed,
+    /// Takes the body that was announced, as far as it is here. Returns the request if that is all of it.
+    ///
+    /// # Errors
+    /// None: what is wrong with the body is returned as [`Found::Wrong`], as by [`next`](Exchange::next).
+    pub fn receive<'i: 'r, 'r>(
+        &mut self,
+        announced: Announced<'r>,
+        policy: BodyPolicy,
+        input: &mut &'i [u8],
+        eof: bool,
+        limits: &Limits,
+        output: &mut Vec<u8>,
+    ) -> Found<'r> {
+        let Announced { head, request, persistence, expectation, coming, room } = announced;
+        if let Some(content) = coming.whole(input) {
+            let body = if policy == BodyPolicy::Collect { content } else { b"" };
+            let request = Request { body, ..request };
+            return self.whole(Asked { request, head, persistence, unread: None }, room);
         }
+        let is_waiting = expectation == Expectation::Continue;
+        if is_waiting && policy == BodyPolicy::Collect && input.is_empty() && !eof {
+            output.extend_from_slice(CONTINUE);
+        }
+        let is_answer_due = is_waiting && policy == BodyPolicy::Discard;
+        let kept = Kept::new(head, persistence);
+        self.state = State::Body(Box::new(Body { kept, policy, is_answer_due, coming }));
+        self.next_of_body(input, eof, limits, room)
     }
 
-    /// Answers so far, error answers included. Wraps at 2³².
+    /// Answers a request. If [`Answer::closes`], the connection is over with it.
+    pub fn answer(
+        &mut self,
+        asked: &Asked<'_>,
+        response: &Response,
+        terms: &Terms<'_>,
+        output: &mut Vec<u8>,
+    ) -> Answer {
+        let closes = asked.unread.or_else(|| self.why_last(asked.persistence, response, terms));
+        let is_head = asked.request.method() == "HEAD";
+        self.send(response, is_head, closes, asked.persistence, terms, output)
+    }
+
+    /// Answers a request whose service has panicked: with a plain 500, the last answer of the connection. Nothing
+    /// is left of what is in `response`.
+    pub fn fail(
+        &mut self,
+        asked: &Asked<'_>,
+        response: &mut Response,
+        terms: &Terms<'_>,
+        output: &mut Vec<u8>,
+    ) -> Answer {
+        response.clear();
+        response.status(Status::INTERNAL_SERVER_ERROR).text("the service failed\n");
+        let is_head = asked.request.method() == "HEAD";
+        let closes = Some(Reason::ServicePanicked);
+        self.send(response, is_head, closes, asked.persistence, terms, output)
+    }
+
+    /// Answers with what is wrong. The connection is over, unless nobody can doubt where the next request begins.
+    /// `response` is scratch.
+    pub fn refuse(
+        &mut self,
+        wrong: &Wrong<'_>,
+        response: &mut Response,
+        terms: &Terms<'_>,
+        output: &mut Vec<u8>,
+    ) -> Answer {
+        let Wrong { error, is_head, goes_on, .. } = *wrong;
+        response.clear();
+        response.status(error.status()).text(format_args!("{error}\n"));
+        self.requests = self.requests.wrapping_add(1);
+        let closes = match goes_on {
+            Some(persistence) => self.why_last(persistence, response, terms),
+            None => Some(Reason::Refused(error)),
+        };
+        self.send(response, is_head, closes, goes_on.unwrap_or(Persistence::Implied), terms, output)
+    }
+
+    /// The time of a head or of a body has passed. What was found of a request is wrong with that; where there is
+    /// none, nothing is.
+    pub fn time_is_up<'r>(&mut self, error: Error, room: &'r mut Room<'r>) -> Found<'r> {
+        let check = match &self.state {
+            State::Head(check) => check,
+            State::Body(_) => return self.wrong_in_body(error, room),
+            State::Service(_) => return Found::Nothing(Want::Service),
+            State::Closed(reason) => return Found::Nothing(Want::Close(*reason)),
+        };
+        let is_head = check.is_head();
+        self.wrong(error, is_head, None)
+    }
+
+    /// Requests so far, refused ones included. Wraps at 2³².
     pub fn requests(&self) -> u32 {
         self.requests
     }
 
-    /// True from the head on of an answer of which only the end of the connection tells the end, and
-    /// for ever after. Until all of it is written, nothing but a reset may end the connection: an
-    /// orderly end would say that this was all (RFC 9112 section 8).
-    pub fn is_unframed(&self) -> bool {
-        self.unframed != Unframed::No
+    /// True once the head of a close-delimited answer has been sent, and from then on. Until all of it is
+    /// written, nothing but a reset may end the connection: an orderly end would say that this was all (RFC
+    /// 9112 section 8).
+    pub fn is_close_delimited(&self) -> bool {
+        self.close_delimited != CloseDelimited::No
     }
 
-    /// True while such an answer lacks its end, and for ever if it was abandoned.
-    pub fn is_broken_off(&self) -> bool {
-        self.unframed == Unframed::Begun
+    /// True while such an answer lacks its end, and for ever if it was abandoned: it is truncated.
+    pub fn is_truncated(&self) -> bool {
+        self.close_delimited == CloseDelimited::Begun
     }
 
-    /// Bytes of content so far of the body that is under way; 0 without one. For telling a body
-    /// that makes progress from one that does not.
-    pub fn body_bytes(&self) -> u64 {
-        match &self.state {
-            State::Body(body) => body.received_bytes,
-            State::Head(_) | State::Service(_) | State::Closed(_) => 0,
-        }
-    }
-
-    fn advance_head<H: Handler>(
-        &mut self,
-        input: &mut &[u8],
-        eof: bool,
-        desk: &mut Desk<'_, H>,
-    ) -> Step {
-        let State::Head(check) = &mut self.state else { unreachable!("`advance` matched Head") };
-        let found = check.skip_empty_line(input).and_then(|()| match *input {
-            [] => Ok(None),
-            bytes => check.scan(bytes, desk.handler.limits()),
-        });
-        match found {
-            Ok(None) => return Step::Starved,
-            Err(error) => {
-                let reason = desk.refuse(None, check.is_head(), error);
-                self.close_answered(reason);
-            }
-            Ok(Some(mut head)) => {
-                *check = LineCheck::default();
-                *input = &input[head.bytes.len()..];
-                self.begin(&mut head, input, eof, desk);
-            }
-        }
-        Step::Onward
-    }
-
-    /// A head is complete: finds the body, and answers at once if that is whole.
-    fn begin<H: Handler>(
-        &mut self,
-        head: &mut Head<'_>,
-        input: &mut &[u8],
-        eof: bool,
-        desk: &mut Desk<'_, H>,
-    ) {
-        let Head { bytes: head, request, directives } = head;
-        request.peer = desk.handler.peer();
-        let directives = match *directives {
+    /// A head is complete: what follows it?
+    fn found<'r>(&mut self, head: &Head<'r>, limits: &Limits, room: &'r mut Room<'r>) -> Found<'r> {
+        let Head { bytes: head, mut request, directives } = *head;
+        request.peer = room.peer;
+        let directives = match directives {
             Ok(directives) => directives,
-            Err(error) => return self.refuse_request(request, error, desk),
+            Err(error) => return self.wrong_request(error, request, room),
         };
+        let persistence = directives.persistence;
         let is_expected_in_vain = directives.expectation == Expectation::Unknown;
         let coming = match directives.framing {
+            Framing::None | Framing::Length(0) if is_expected_in_vain => {
+                let request = &room.keep_request(request).request;
+                let is_head = request.method() == "HEAD";
+                let (error, goes_on) = (Error::Expectation, Some(persistence));
+                return Found::Wrong(Wrong { error, request: Some(request), is_head, goes_on });
+            }
             Framing::None | Framing::Length(0) => {
-                let persistence = directives.persistence;
-                if is_expected_in_vain {
-                    return self.decline(request, Error::Expectation, persistence, desk);
-                }
-                let asked = Asked { head, persistence, unread: None };
-                return self.respond(request, &asked, desk);
+                return self.whole(Asked { request, head, persistence, unread: None }, room);
             }
             // The peer may now send its body or not: nobody knows what comes next.
             _ if is_expected_in_vain => {
-                return self.refuse_request(request, Error::Expectation, desk);
+                return self.wrong_request(Error::Expectation, request, room);
             }
-            Framing::Length(bytes) if bytes > desk.handler.limits().body_bytes_max => {
-                return self.refuse_request(request, Error::BodyTooLong, desk);
+            Framing::Length(bytes) if bytes > limits.body_bytes_max => {
+                return self.wrong_request(Error::BodyTooLong, request, room);
             }
             Framing::Length(bytes) => Coming::Bytes(bytes),
             Framing::Chunked => Coming::Chunks(Decoder::default()),
         };
-        let policy = desk.handler.body_policy(request);
-        if let Some(content) = coming.whole(input) {
-            let body = if policy == BodyPolicy::Collect { content } else { b"" };
-            let request = Request { body, ..*request };
-            let persistence = directives.persistence;
-            let asked = Asked { head, persistence, unread: None };
-            return self.respond(&request, &asked, desk);
-        }
-        let is_waiting = directives.expectation == Expectation::Continue;
-        if is_waiting && policy == BodyPolicy::Collect && input.is_empty() && !eof {
-            desk.output.extend_from_slice(CONTINUE);
-        }
-        self.state = State::Body(Box::new(Body {
-            head: head.to_vec(),
-            persistence: directives.persistence,
-            policy,
-            is_answer_due: is_waiting && policy == BodyPolicy::Discard,
-            coming,
-            content: Vec::new(),
-            received_bytes: 0,
-        }));
+        let expectation = directives.expectation;
+        Found::Body(Announced { head, request, persistence, expectation, coming, room })
     }
 
-    fn advance_body<H: Handler>(&mut self, input: &mut &[u8], desk: &mut Desk<'_, H>) -> Step {
-        let State::Body(body) = &mut self.state else { unreachable!("`advance` matched Body") };
-        let outcome = body.receive(input, desk.handler.limits());
-        if outcome == Ok(Progress::More) && !body.is_answer_due {
-            return Step::Starved;
-        }
-        let State::Body(body) = std::mem::take(&mut self.state) else { unreachable!("see above") };
-        match outcome {
-            Err(error) => {
-                let reason = refuse_body(&body, error, desk);
-                self.close_answered(reason);
-            }
+    fn next_of_body<'r>(
+        &mut self,
+        input: &mut &[u8],
+        eof: bool,
+        limits: &Limits,
+        room: &'r mut Room<'r>,
+    ) -> Found<'r> {
+        let State::Body(body) = &mut self.state else { unreachable!("a body is under way") };
+        match body.receive(input, limits) {
+            Ok(Progress::More) if !body.is_answer_due => self.nothing(Want::Body, eof),
             Ok(progress) => {
                 let unread = (progress == Progress::More).then_some(Reason::UnreadBody);
-                let Body { head, persistence, .. } = &*body;
-                let asked = Asked { head, persistence: *persistence, unread };
-                body.with_request(desk.handler.peer(), |request| {
-                    self.respond(request, &asked, desk);
-                });
+                let kept = Kept { unread, ..std::mem::take(&mut body.kept) };
+                self.state = State::default();
+                self.requests = self.requests.wrapping_add(1);
+                Found::Request(room.keep(kept))
             }
+            Err(error) => self.wrong_in_body(error, room),
         }
-        Step::Onward
     }
 
-    /// Has the service answer, now or later.
-    fn respond<H: Handler>(
-        &mut self,
-        request: &Request<'_>,
-        asked: &Asked<'_>,
-        desk: &mut Desk<'_, H>,
-    ) {
+    /// A request is whole.
+    fn whole<'r>(&mut self, asked: Asked<'r>, room: &'r mut Room<'r>) -> Found<'r> {
         self.requests = self.requests.wrapping_add(1);
-        match desk.respond(request, asked, self.requests) {
-            Responded::Now(None) => {}
-            Responded::Now(Some(reason)) => self.state = State::Closed(reason),
-            Responded::Later => self.state = State::Service(Box::new(Later::new(asked))),
+        Found::Request(room.asked.insert(asked))
+    }
+
+    /// More is needed, and if the input has ended, nothing will come of it.
+    fn nothing<'r>(&mut self, want: Want, eof: bool) -> Found<'r> {
+        if !eof {
+            return Found::Nothing(want);
+        }
+        let reason = match want {
+            Want::Request => Reason::PeerFinished,
+            _ => Reason::PeerFinishedInRequest,
+        };
+        self.state = State::Closed(reason);
+        Found::Nothing(Want::Close(reason))
+    }
+
+    fn wrong<'r>(
+        &mut self,
+        error: Error,
+        is_head: bool,
+        request: Option<&'r Request<'r>>,
+    ) -> Found<'r> {
+        self.state = State::Closed(Reason::Refused(error));
+        Found::Wrong(Wrong { error, request, is_head, goes_on: None })
+    }
+
+    fn wrong_request<'r>(
+        &mut self,
+        error: Error,
+        request: Request<'r>,
+        room: &'r mut Room<'r>,
+    ) -> Found<'r> {
+        let request = &room.keep_request(request).request;
+        self.wrong(error, request.method() == "HEAD", Some(request))
+    }
+
+    /// What is wrong within a body, or with waiting for it.
+    fn wrong_in_body<'r>(&mut self, error: Error, room: &'r mut Room<'r>) -> Found<'r> {
+        let State::Body(body) = &mut self.state else { unreachable!("a body is under way") };
+        let request = &room.keep(std::mem::take(&mut body.kept)).request;
+        self.wrong(error, request.method() == "HEAD", Some(request))
+    }
+
+    /// Why this answer is the last, if it is. The request's own wish first, because it is what a reader of logs
+    /// looks for.
+    fn why_last(
+        &self,
+        persistence: Persistence,
+        response: &Response,
+        terms: &Terms<'_>,
+    ) -> Option<Reason> {
+        match persistence {
+            Persistence::CloseAsked => Some(Reason::Asked),
+            Persistence::CloseHttp10 => Some(Reason::Http10),
+            _ if response.close => Some(Reason::ServiceAsked),
+            _ if terms.requests_max.is_some_and(|most| self.requests >= most) => {
+                Some(Reason::RequestLimit)
+            }
+            _ if terms.is_draining => Some(Reason::Draining),
+            Persistence::Implied | Persistence::Echoed => None,
         }
     }
 
-    /// The input has ended where more was needed.
-    fn finish(&mut self) {
-        self.state = State::Closed(match self.stage() {
-            Stage::Idle => Reason::PeerFinished,
-            Stage::Head | Stage::Body | Stage::Service | Stage::Closed => {
-                Reason::PeerFinishedInRequest
-            }
-        });
+    fn send(
+        &mut self,
+        response: &Response,
+        is_head: bool,
+        closes: Option<Reason>,
+        persistence: Persistence,
+        terms: &Terms<'_>,
+        output: &mut Vec<u8>,
+    ) -> Answer {
+        let connection = connection_field(closes, persistence);
+        let body_bytes = encode(response, is_head, connection, terms.date, output);
+        if let Some(reason) = closes {
+            self.state = State::Closed(reason);
+        }
+        Answer { status: response.status, body_bytes, closes }
+    }
+}
+
+fn connection_field(closes: Option<Reason>, persistence: Persistence) -> Connection {
+    match (closes, persistence) {
+        (Some(_), _) => Connection::Close,
+        (None, Persistence::Echoed) => Connection::KeepAlive,
+        (None, _) => Connection::Implied,
     }
 }
 

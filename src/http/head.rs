@@ -368,14 +368,14 @@ fn read_fields(bytes: &[u8], fields_max: usize) -> Result<Option<Fields<'_>>, Er
             let length = lines.len() + 2;
             return Ok(Some(Fields { headers: Headers { lines, count }, steering, length }));
         }
-        let Some((name, value, after)) = field_line(rest)? else { return Ok(None) };
+        let Some(line) = field_line(rest)? else { return Ok(None) };
         if count == fields_max {
             return Ok(None);
         }
-        (count, rest) = (count + 1, after);
+        (count, rest) = (count + 1, line.rest);
         // The first field that says something impossible decides; the lines behind it must be lines all the same.
         if let Ok(found) = &mut steering
-            && let Err(error) = found.field(name, value)
+            && let Err(error) = found.field(line.name, line.value)
         {
             steering = Err(error);
         }
@@ -385,14 +385,22 @@ fn read_fields(bytes: &[u8], fields_max: usize) -> Result<Option<Fields<'_>>, Er
 /// Whether these are good field lines, and the empty line behind them.
 pub(super) fn check_fields(mut lines: &[u8]) -> Result<(), Error> {
     while !lines.starts_with(b"\r\n") {
-        let (_, _, after) = field_line(lines)?.ok_or(Error::FieldName)?;
-        lines = after;
+        lines = field_line(lines)?.ok_or(Error::FieldName)?.rest;
     }
     Ok(())
 }
 
-/// Takes `name ":" OWS value OWS CRLF` apart; gives name, value and what is behind. `None`: it has no end.
-fn field_line(bytes: &[u8]) -> Result<Option<(&[u8], &[u8], &[u8])>, Error> {
+/// A field line, taken apart.
+struct FieldLine<'a> {
+    name: &'a [u8],
+    /// Without white space around it.
+    value: &'a [u8],
+    /// What follows the line.
+    rest: &'a [u8],
+}
+
+/// Takes `name ":" OWS value OWS CRLF` apart. `None`: it has no end.
+fn field_line(bytes: &[u8]) -> Result<Option<FieldLine<'_>>, Error> {
     let Some(name_bytes) = bytes.iter().position(|byte| !is_token_byte(*byte)) else {
         return Ok(None);
     };
@@ -405,7 +413,8 @@ fn field_line(bytes: &[u8]) -> Result<Option<(&[u8], &[u8], &[u8])>, Error> {
         value_end += text_bytes(&rest[value_end..]);
         match &rest[value_end..] {
             [b'\r', b'\n', after @ ..] => {
-                return Ok(Some((name, trim(&rest[1..value_end]), after)));
+                let value = trim(&rest[1..value_end]);
+                return Ok(Some(FieldLine { name, value, rest: after }));
             }
             [b'\t', ..] => value_end += 1,
             [] | [b'\r'] => return Ok(None),

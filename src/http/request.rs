@@ -16,7 +16,7 @@ pub struct Request<'a> {
     pub(super) headers: Headers<'a>,
     /// Chunked coding is taken off; empty where there is no body, or it was to be discarded.
     pub(super) body: &'a [u8],
-    pub(super) peer: Option<SocketAddr>,
+    pub(super) peer: Option<&'a SocketAddr>,
 }
 
 /// The version of a request. Only the major version decides about understanding (RFC 9110 section
@@ -68,12 +68,8 @@ impl<'a> Request<'a> {
         self.target_text
     }
 
-    /// The target in its parts.
-    pub fn target_parts(&self) -> Target<'a> {
-        self.target
-    }
-
-    /// The raw path (see [`Target::path`]); [`decode_segment`](super::decode_segment) decodes it.
+    /// The raw path: begins with `/`, or is `*` for the server as a whole, or empty for CONNECT.
+    /// [`decode_segment`](super::decode_segment) decodes it.
     pub fn path(&self) -> &'a str {
         self.target.path()
     }
@@ -100,7 +96,7 @@ impl<'a> Request<'a> {
 
     /// Who sent it, where the driver knows.
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.peer
+        self.peer.copied()
     }
 }
 

@@ -9,7 +9,7 @@ use std::net::Ipv6Addr;
 
 /// A request target, taken apart but not decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target<'a> {
+pub(super) enum Target<'a> {
     /// `/path?query`: the usual form.
     Origin {
         /// Begins with `/`.
@@ -65,7 +65,7 @@ impl<'a> Target<'a> {
     }
 
     /// The raw path: begins with `/`, or is `*` for the server as a whole, or empty for CONNECT.
-    pub fn path(self) -> &'a str {
+    pub(super) fn path(self) -> &'a str {
         match self {
             Target::Origin { path, .. } | Target::Absolute { path, .. } => path,
             Target::Authority(_) => "",
@@ -74,7 +74,7 @@ impl<'a> Target<'a> {
     }
 
     /// The raw query: what follows the first `?`, if there is one.
-    pub fn query(self) -> Option<&'a str> {
+    pub(super) fn query(self) -> Option<&'a str> {
         match self {
             Target::Origin { query, .. } | Target::Absolute { query, .. } => query,
             Target::Authority(_) | Target::Asterisk => None,

@@ -141,6 +141,6 @@ mod tests {
         let mut lines: Vec<u64> = states.iter().map(|s| s["line"].as_u64().unwrap()).collect();
         lines.dedup();
         assert_eq!(lines.len(), states.len(), "each has a line of its own");
-        assert!(states.iter().all(|s| s["file"] == "src/server/connection/place.rs"));
+        assert!(states.iter().all(|s| s["file"] == "src/server/connection/states.rs"));
     }
 }

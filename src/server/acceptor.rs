@@ -10,7 +10,7 @@ use std::mem;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use super::connection;
+use super::connection::Connection;
 use super::status::{Phase, Status};
 use super::{ACCEPTOR, Service, Shared};
 use crate::event_loop::{Context, Description, Flow, Source, Task, TimerId};
@@ -148,11 +148,9 @@ impl<S: Service + 'static> Acceptor<S> {
     }
 
     fn open(&self, (stream, peer): Newcomer) -> io::Result<()> {
-        let shared = &self.shared;
-        let handle = &shared.status.handle;
-        handle.try_spawn_task(|task| connection::open(shared, stream, peer, task))?;
+        spawn(&self.shared, stream, peer)?;
         // It is idle until it asks, and others may wait.
-        shared.status.ask_for_room();
+        self.status().ask_for_room();
         Ok(())
     }
 
@@ -250,6 +248,22 @@ impl<S: Service + 'static> Acceptor<S> {
             report.cut_unaccepted += cut;
         });
     }
+}
+
+/// Makes a task of a new connection.
+fn spawn<S: Service + 'static>(
+    shared: &Rc<Shared<S>>,
+    stream: Stream,
+    peer: SocketAddr,
+) -> io::Result<()> {
+    #[cfg(feature = "twin")]
+    if shared.connections == super::Connections::Coroutine {
+        return super::twin::open(shared, stream, peer);
+    }
+    shared.status.handle.try_spawn_task(|task| -> io::Result<_> {
+        Ok(Box::new(Connection::open(shared, stream, peer, task)?))
+    })?;
+    Ok(())
 }
 
 impl<S: Service + 'static> Task for Acceptor<S> {

@@ -10,8 +10,8 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::ACCEPTOR;
 use super::status::{Phase, Status};
-use super::{ACCEPTOR, CONNECTION};
 use crate::event_loop::{Context, Description, Flow, Handle, Remote, Task, TimerId};
 use crate::events::Event;
 use crate::id::TaskId;
@@ -142,7 +142,7 @@ impl Drainer {
         log::debug!("server: {from} -> {to}, {}", self.status.how_many_are_open());
         // Also those of another server on this loop, which find nothing to do.
         wake_all(cx.handle(), ACCEPTOR);
-        wake_all(cx.handle(), CONNECTION);
+        self.status.wake_connections();
     }
 }
 

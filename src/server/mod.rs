@@ -30,17 +30,20 @@ use crate::panics::caught;
 use crate::world::{Listener, os};
 
 mod acceptor;
+mod asking;
 mod bind;
-mod bridge;
 mod connection;
 mod coroutine;
+mod deadlines;
 mod drain;
 mod machine;
 mod room;
 mod status;
+#[cfg(feature = "twin")]
+mod twin;
 
+pub use asking::Access;
 pub use bind::BindError;
-pub use bridge::Access;
 pub use coroutine::{
     Coroutines, Gone, OwnedRequest, Part, Pending, PieceReceiver, PieceSender, Reply, coroutines,
     pieces,
@@ -94,7 +97,7 @@ impl<F: Fn(&Request<'_>, &mut Response)> Service for F {
 /// Called after each answer, for access logs.
 type AccessLog = Box<dyn FnMut(&Access<'_>) + Send>;
 
-/// How the connections of a server are written. What they do is the same, event for event.
+/// How the connections of a server are written. What they say is the same, byte for byte.
 #[cfg(feature = "twin")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Connections {
@@ -351,7 +354,7 @@ const ACCEPTOR: &str = "acceptor";
 const CONNECTION: &str = "connection";
 
 /// The state machines of a server, for those who draw them.
-pub const MACHINES: [Machine; 3] = [connection::MACHINE, acceptor::MACHINE, drain::MACHINE];
+pub const MACHINES: [Machine; 3] = [connection::states::MACHINE, acceptor::MACHINE, drain::MACHINE];
 
 /// What the tasks of one server share.
 struct Shared<S> {

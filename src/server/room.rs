@@ -69,6 +69,11 @@ impl Room {
         self.open
     }
 
+    /// The tasks of all connections, and of some that are gone.
+    pub(super) fn tasks(&self) -> Vec<TaskId> {
+        self.rings.entries.iter().map(|entry| entry.task).collect()
+    }
+
     /// Connections that could come in now.
     fn free(&self) -> usize {
         self.connections_max.unwrap_or(usize::MAX).saturating_sub(self.open)

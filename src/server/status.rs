@@ -146,6 +146,12 @@ impl Status {
         (0..).map_while(admitted).for_each(|acceptor| self.handle.wake(acceptor));
     }
 
+    /// Wakes every connection. Ids of those that are gone find nobody.
+    pub(super) fn wake_connections(&self) {
+        let tasks = self.room.borrow().tasks();
+        tasks.into_iter().for_each(|connection| self.handle.wake(connection));
+    }
+
     /// Asks as many connections to make room as there are newcomers without it.
     pub(super) fn ask_for_room(&self) {
         let asked = std::iter::from_fn(|| self.room.borrow_mut().ask_another());

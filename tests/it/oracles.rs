@@ -4,11 +4,7 @@
 //! The inputs are good requests, spoilt: most are wrong in one place only, which is where parsers
 //! disagree. A failure prints its input; `SEED` makes it come again.
 
-use std::net::SocketAddr;
-
-use helloop::http::{
-    Answer, BodyPolicy, Exchange, Handled, Handler, Reason, Request, Response, Want,
-};
+use helloop::http::{BodyPolicy, Exchange, Found, Reason, Response, Room, Terms, Want};
 use helloop::limits::Limits;
 
 /// Good requests, and ways to spoil them.
@@ -41,65 +37,48 @@ fn small_limits() -> Limits {
     })
 }
 
-/// Takes requests down; says nothing about them.
-struct Desk {
-    limits: Limits,
-    understood: Vec<Understood>,
-}
-
-impl Handler for Desk {
-    fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    fn date(&mut self) -> &[u8; 29] {
-        b"Thu, 01 Jan 2026 00:00:00 GMT"
-    }
-
-    fn draining(&self) -> bool {
-        false
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        None
-    }
-
-    fn body_policy(&mut self, _: &Request<'_>) -> BodyPolicy {
-        BodyPolicy::Collect
-    }
-
-    fn respond(&mut self, request: &Request<'_>, _: &mut Response) -> Handled {
-        self.understood.push(Understood {
-            method: request.method().to_owned(),
-            target: request.target().to_owned(),
-            body: request.body().to_owned(),
-        });
-        Handled::Done
-    }
-
-    fn answered(&mut self, _: &Answer<'_>) {}
-}
+const TERMS: Terms<'static> =
+    Terms { date: b"Thu, 01 Jan 2026 00:00:00 GMT", is_draining: false, requests_max: None };
 
 /// What the exchange makes of `input`, given in pieces that end at `cuts`, and how it ended: `None`
 /// if it waits for more.
 fn exchanged(input: &[u8], cuts: &[usize]) -> (Vec<Understood>, Option<Reason>) {
-    let mut desk = Desk { limits: small_limits(), understood: Vec::new() };
+    let (limits, mut understood) = (small_limits(), Vec::new());
     let (mut exchange, mut response) = (Exchange::new(), Response::new());
     let (mut output, mut consumed) = (Vec::new(), 0);
     for to in cuts.iter().copied().chain([input.len()]) {
         let mut rest = &input[consumed..to];
         let want = loop {
-            match exchange.advance(&mut rest, false, &mut output, &mut response, &mut desk) {
-                Want::Flush => output.clear(),
-                want => break want,
+            let mut room = Room::new(None);
+            let mut found = exchange.next(&mut rest, false, &limits, &mut room);
+            if let Found::Body(announced) = found {
+                let (policy, output) = (BodyPolicy::Collect, &mut output);
+                found = exchange.receive(announced, policy, &mut rest, false, &limits, output);
+            }
+            match found {
+                Found::Request(asked) => {
+                    let request = asked.request();
+                    understood.push(Understood {
+                        method: request.method().to_owned(),
+                        target: request.target().to_owned(),
+                        body: request.body().to_owned(),
+                    });
+                    response.clear();
+                    exchange.answer(asked, &response, &TERMS, &mut output);
+                }
+                Found::Wrong(wrong) => {
+                    exchange.refuse(&wrong, &mut response, &TERMS, &mut output);
+                }
+                Found::Body(_) => unreachable!("it was received"),
+                Found::Nothing(want) => break want,
             }
         };
         consumed = to - rest.len();
         if let Want::Close(reason) = want {
-            return (desk.understood, Some(reason));
+            return (understood, Some(reason));
         }
     }
-    (desk.understood, None)
+    (understood, None)
 }
 
 fn is_refused(reason: Option<Reason>) -> bool {

@@ -95,11 +95,11 @@ fn compare(expected: Option<&Outcome>, found: &Outcome) -> Result<(), String> {
     Err(text)
 }
 
-/// Whether every case lives the same life at one server and at another.
+/// Whether the same comes of every case at one server and at another.
 #[cfg(feature = "twin")]
-pub(crate) fn compare_lives(one: fn() -> Builder, other: fn() -> Builder) {
+pub(crate) fn compare_servers(one: fn() -> Builder, other: fn() -> Builder) {
     for page in PAGES {
-        cases(page).iter().for_each(|case| server::compare_lives(case, one, other));
+        cases(page).iter().for_each(|case| server::compare(case, one, other));
     }
 }
 

@@ -1,27 +1,20 @@
 //! A body that did not come whole with its head.
 
+use super::super::Error;
 use super::super::chunked::{Decoder, Progress};
-use super::super::framing::Persistence;
-use super::super::head::Head;
-use super::super::{Error, Request};
 use super::BodyPolicy;
+use super::room::Kept;
 use crate::limits::Limits;
-use std::net::SocketAddr;
 
 /// A request whose body is under way.
 #[derive(Debug)]
 pub(super) struct Body {
-    /// The complete head, kept because the input that it came in is reused.
-    pub(super) head: Vec<u8>,
-    pub(super) persistence: Persistence,
+    /// The content in it is what has come so far; it stays empty under `BodyPolicy::Discard`.
+    pub(super) kept: Kept,
     pub(super) policy: BodyPolicy,
     /// The peer waits for a final answer and not for us to read: see `BodyPolicy::Discard`.
     pub(super) is_answer_due: bool,
     pub(super) coming: Coming,
-    /// The content so far; stays empty under `BodyPolicy::Discard`.
-    pub(super) content: Vec<u8>,
-    /// Bytes of content so far, whether kept or not.
-    pub(super) received_bytes: u64,
 }
 
 /// What is still to come of a body.
@@ -49,11 +42,10 @@ impl Body {
         input: &mut &[u8],
         limits: &Limits,
     ) -> Result<Progress, Error> {
-        let Body { content, received_bytes, policy, coming, .. } = self;
+        let Body { kept, policy, coming, .. } = self;
         let mut keep = |data: &[u8]| {
-            *received_bytes += data.len() as u64;
             if *policy == BodyPolicy::Collect {
-                content.extend_from_slice(data);
+                kept.content.extend_from_slice(data);
             }
         };
         match coming {
@@ -68,15 +60,5 @@ impl Body {
                 Ok(if *bytes == 0 { Progress::Done } else { Progress::More })
             }
         }
-    }
-
-    /// Shows the request with the content that there is.
-    pub(super) fn with_request<R>(
-        &self,
-        peer: Option<SocketAddr>,
-        show: impl FnOnce(&Request<'_>) -> R,
-    ) -> R {
-        let head = Head::parse(&self.head).expect("this head was found good");
-        show(&Request { body: &self.content, peer, ..head.request })
     }
 }

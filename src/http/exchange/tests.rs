@@ -3,6 +3,9 @@
 
 use super::*;
 use crate::http::Version;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
+const PEER: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4000));
 
 const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
@@ -36,65 +39,11 @@ struct Outcome {
     requests: u32,
 }
 
-impl Handler for Echo {
-    fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    fn date(&mut self) -> &[u8; 29] {
-        DATE
-    }
-
-    fn draining(&self) -> bool {
-        self.draining
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        Some(([127, 0, 0, 1], 4000).into())
-    }
-
-    fn body_policy(&mut self, head: &Request<'_>) -> BodyPolicy {
-        assert!(head.body().is_empty());
-        if head.path() == "/discard" { BodyPolicy::Discard } else { BodyPolicy::Collect }
-    }
-
-    fn respond(&mut self, request: &Request<'_>, response: &mut Response) -> Handled {
-        assert_eq!(request.peer(), self.peer());
-        let is_clear = response.current_status() == Status::OK && response.current_body() == b"";
-        assert!(is_clear, "nothing of the last answer is left");
-        match request.path() {
-            "/panic" => {
-                response.header("X-Half", "an ans").expect("a good field").text("half an ans");
-                return Handled::Panicked;
-            }
-            "/later" => {
-                self.later = Some(Later::Whole(format!("later {}\n", request.body().len())));
-                return Handled::Later;
-            }
-            "/pieces" => {
-                self.later = Some(Later::Pieces(&["one ", "and another piece\n"]));
-                return Handled::Later;
-            }
-            "/broken" => {
-                self.later = Some(Later::Broken);
-                return Handled::Later;
-            }
-            "/close" => _ = response.close(),
-            "/empty" => _ = response.status(Status::NO_CONTENT),
-            _ => {}
-        }
-        let body = String::from_utf8_lossy(request.body());
-        response.text(format_args!("{} {} [{body}]\n", request.method(), request.target()));
-        Handled::Done
-    }
-
-    fn answered(&mut self, answer: &Answer<'_>) {
-        let request = answer.request.map_or("-".to_owned(), |request| {
-            format!("{} {} {}", request.method(), request.target(), request.headers().len())
-        });
-        let Answer { status, body_bytes, closes, .. } = answer;
-        self.answers.push(format!("{request}: {} {body_bytes} {closes:?}", status.code()));
-    }
+/// What the service comes to.
+enum Served {
+    Now,
+    Panicked,
+    Later,
 }
 
 impl Echo {
@@ -104,77 +53,151 @@ impl Echo {
         echo
     }
 
+    fn terms(&self) -> Terms<'static> {
+        let requests_max = self.limits.requests_per_connection_max;
+        Terms { date: DATE, is_draining: self.draining, requests_max }
+    }
+
+    fn respond(&mut self, request: &Request<'_>, response: &mut Response) -> Served {
+        assert_eq!(request.peer(), Some(PEER));
+        match request.path() {
+            "/panic" => {
+                response.header("X-Half", "an ans").expect("a good field").text("half an ans");
+                return Served::Panicked;
+            }
+            "/later" => {
+                self.later = Some(Later::Whole(format!("later {}\n", request.body().len())));
+                return Served::Later;
+            }
+            "/pieces" => {
+                self.later = Some(Later::Pieces(&["one ", "and another piece\n"]));
+                return Served::Later;
+            }
+            "/broken" => {
+                self.later = Some(Later::Broken);
+                return Served::Later;
+            }
+            "/close" => _ = response.close(),
+            "/empty" => _ = response.status(Status::NO_CONTENT),
+            _ => {}
+        }
+        let body = String::from_utf8_lossy(request.body());
+        response.text(format_args!("{} {} [{body}]\n", request.method(), request.target()));
+        Served::Now
+    }
+
+    fn answered(&mut self, request: Option<&Request<'_>>, answer: &Answer) {
+        let request = request.map_or("-".to_owned(), |request| {
+            format!("{} {} {}", request.method(), request.target(), request.headers().len())
+        });
+        let Answer { status, body_bytes, closes } = answer;
+        self.answers.push(format!("{request}: {} {body_bytes} {closes:?}", status.code()));
+    }
+
+    /// Answers whatever is in `input`.
+    fn advance(
+        &mut self,
+        exchange: &mut Exchange,
+        input: &mut &[u8],
+        eof: bool,
+        output: &mut Vec<u8>,
+    ) -> Want {
+        let (limits, terms) = (self.limits.clone(), self.terms());
+        loop {
+            let mut response = Response::new();
+            let mut room = Room::new(Some(&PEER));
+            let mut found = exchange.next(input, eof, &limits, &mut room);
+            if let Found::Body(announced) = found {
+                let head = announced.request();
+                assert!(head.body().is_empty());
+                let is_unwanted = head.path() == "/discard";
+                let policy = if is_unwanted { BodyPolicy::Discard } else { BodyPolicy::Collect };
+                found = exchange.receive(announced, policy, input, eof, &limits, output);
+            }
+            let (request, answer) = match found {
+                Found::Request(asked) => {
+                    let answer = match self.respond(asked.request(), &mut response) {
+                        Served::Now => exchange.answer(asked, &response, &terms, output),
+                        Served::Panicked => exchange.fail(asked, &mut response, &terms, output),
+                        Served::Later => {
+                            exchange.defer(asked);
+                            continue;
+                        }
+                    };
+                    (Some(asked.request()), answer)
+                }
+                Found::Wrong(wrong) => {
+                    (wrong.request(), exchange.refuse(&wrong, &mut response, &terms, output))
+                }
+                Found::Body(_) => unreachable!("it was received"),
+                Found::Nothing(want) => return want,
+            };
+            self.answered(request, &answer);
+        }
+    }
+
     /// Plays the driver for input that comes in `pieces`, and then ends if `eof`.
     fn serve(mut self, pieces: &[&[u8]], eof: bool) -> Outcome {
-        let (mut exchange, mut response) = (Exchange::new(), Response::new());
+        let mut exchange = Exchange::new();
         let (mut kept, mut written) = (Vec::new(), Vec::new());
         let mut end = None;
         for (number, piece) in pieces.iter().enumerate() {
             kept.extend_from_slice(piece);
             let is_eof = eof && number + 1 == pieces.len();
             loop {
-                let (mut input, mut output) = (&kept[..], Vec::new());
-                let mut want =
-                    exchange.advance(&mut input, is_eof, &mut output, &mut response, &mut self);
+                let mut input = &kept[..];
+                let want = self.advance(&mut exchange, &mut input, is_eof, &mut written);
                 kept = input.to_vec();
-                let was_later = want == Want::Service;
-                if was_later {
-                    assert_eq!(exchange.stage(), Stage::Service);
-                    want = self.answer_later(&mut exchange, &mut output);
-                }
-                written.extend_from_slice(&output);
                 match want {
-                    Want::Flush if was_later => {}
-                    Want::Service => panic!("the service has answered"),
-                    Want::Flush => {
-                        assert_eq!(exchange.stage(), Stage::Head);
-                        assert!(!kept.is_empty(), "a flush is for what is left");
+                    Want::Service => {
+                        let before = written.len();
+                        let mut input = &kept[..];
+                        let again = self.advance(&mut exchange, &mut input, is_eof, &mut written);
+                        assert_eq!((again, input.len()), (Want::Service, kept.len()));
+                        assert_eq!(written.len(), before, "nothing happens meanwhile");
+                        self.answer_later(&mut exchange, &mut written);
+                        continue;
                     }
                     Want::Close(reason) => {
                         assert!(end.is_none_or(|end| end == reason), "a close is for ever");
                         end = Some(reason);
                     }
-                    Want::Read => match exchange.stage() {
-                        Stage::Idle | Stage::Body => assert!(kept.is_empty(), "all is consumed"),
-                        Stage::Head => assert!(!kept.is_empty(), "a partial head is left"),
-                        Stage::Service => panic!("an answer is due, and it wants to read"),
-                        Stage::Closed => panic!("closed, and wants to read"),
-                    },
+                    Want::Request | Want::Body => assert!(kept.is_empty(), "all is consumed"),
+                    Want::Head => assert!(!kept.is_empty(), "a partial head is left"),
                 }
-                if want != Want::Flush {
-                    break;
-                }
+                break;
             }
         }
         let output = String::from_utf8(written).expect("answers are text");
         Outcome { output, end, answers: self.answers, requests: exchange.requests() }
     }
-}
 
-impl Echo {
     /// Plays a service that has taken its time.
-    fn answer_later(&mut self, exchange: &mut Exchange, output: &mut Vec<u8>) -> Want {
-        let mut response = Response::new();
-        match self.later.take().expect("only such requests are answered later") {
+    fn answer_later(&mut self, exchange: &mut Exchange, output: &mut Vec<u8>) {
+        let (mut response, terms) = (Response::new(), self.terms());
+        let mut room = Room::new(Some(&PEER));
+        let answered = match self.later.take().expect("only such requests are answered later") {
             Later::Whole(text) => {
                 response.text(text);
-                exchange.answer(Handled::Done, output, &mut response, self)
+                let asked = exchange.deferred(&mut room).expect("it was deferred");
+                Some((asked, exchange.answer(asked, &response, &terms, output)))
             }
             Later::Pieces(pieces) => {
-                let mut want = exchange.answer_in_pieces(output, &mut response, self);
+                exchange.answer_in_pieces(&response, &terms, output);
                 for piece in pieces.iter().flat_map(|piece| [*piece, ""]) {
-                    assert_eq!(want, Want::Service);
-                    want = exchange.piece(piece.as_bytes(), output);
+                    exchange.piece(piece.as_bytes(), output);
                 }
                 assert!(exchange.is_in_pieces());
-                exchange.end_of_pieces(output, self)
+                exchange.end_of_pieces(output, &mut room)
             }
             Later::Broken => {
-                let _service = exchange.answer_in_pieces(output, &mut response, self);
-                let _service = exchange.piece(b"half", output);
-                exchange.abandon(Reason::ServicePanicked, self)
+                exchange.answer_in_pieces(&response, &terms, output);
+                exchange.piece(b"half", output);
+                exchange.abandon(Reason::ServicePanicked, &mut room)
             }
-        }
+        };
+        let (asked, answer) = answered.expect("an answer was due");
+        self.answered(Some(asked.request()), &answer);
     }
 }
 
@@ -236,8 +259,7 @@ const STREAMS: &[&str] = &[
 /// Ways to set up a server, for the cut tests.
 const SETUPS: &[fn(&mut Limits)] = &[
     |_| {},
-    |limits| (limits.output_bytes_max, limits.body_bytes_max) = (1, 4),
-    |limits| (limits.requests_per_resume_max, limits.fields_max) = (1, 2),
+    |limits| (limits.fields_max, limits.body_bytes_max) = (2, 4),
     |limits| (limits.request_line_bytes_max, limits.head_bytes_max) = (34, 64),
     |limits| (limits.requests_per_connection_max, limits.chunk_overhead_bytes_max) = (Some(2), 2),
 ];
@@ -298,38 +320,27 @@ fn the_usual_request_is_answered_byte_for_byte() {
 
 #[test]
 fn the_usual_request_allocates_nothing() {
-    struct Quiet(Limits);
-    impl Handler for Quiet {
-        fn limits(&self) -> &Limits {
-            &self.0
-        }
-        fn date(&mut self) -> &[u8; 29] {
-            DATE
-        }
-        fn draining(&self) -> bool {
-            false
-        }
-        fn peer(&self) -> Option<SocketAddr> {
-            None
-        }
-        fn body_policy(&mut self, _: &Request<'_>) -> BodyPolicy {
-            BodyPolicy::Collect
-        }
-        fn respond(&mut self, request: &Request<'_>, response: &mut Response) -> Handled {
-            assert_eq!(request.version(), Version::Http11);
-            response.text(format_args!("Hello, {}!\n", &request.path()[1..]));
-            Handled::Done
-        }
-        fn answered(&mut self, _: &Answer<'_>) {}
-    }
     let (mut exchange, mut response, mut output) = (Exchange::new(), Response::new(), Vec::new());
-    let mut handler = Quiet(Limits::default());
+    let (limits, terms) = (Limits::default(), Echo::default().terms());
     let mut once = || {
         output.clear();
         let mut input = &b"GET /World HTTP/1.1\r\nHost: a\r\n\r\n\
             PUT /b HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"[..];
-        let want = exchange.advance(&mut input, false, &mut output, &mut response, &mut handler);
-        assert_eq!(want, Want::Read);
+        for _ in 0..2 {
+            let mut room = Room::new(None);
+            let mut found = exchange.next(&mut input, false, &limits, &mut room);
+            if let Found::Body(announced) = found {
+                let policy = BodyPolicy::Collect;
+                found =
+                    exchange.receive(announced, policy, &mut input, false, &limits, &mut output);
+            }
+            let Found::Request(asked) = found else { panic!("{found:?}") };
+            assert_eq!(asked.request().version(), Version::Http11);
+            response.clear();
+            response.text(format_args!("Hello, {}!\n", &asked.request().path()[1..]));
+            exchange.answer(asked, &response, &terms, &mut output);
+        }
+        assert!(input.is_empty());
     };
     once();
     let info = allocation_counter::measure(once);
@@ -577,41 +588,31 @@ fn the_end_of_input_is_no_close_of_the_answer() {
 }
 
 #[test]
-fn a_peer_that_pipelines_is_stopped_at_the_output_cap() {
-    let requests = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000);
-    let mut echo = Echo::with(|limits| limits.output_bytes_max = 1000);
-    let (mut exchange, mut response, mut output) = (Exchange::new(), Response::new(), Vec::new());
-    let mut input = &requests[..];
-    let want = exchange.advance(&mut input, false, &mut output, &mut response, &mut echo);
-    assert_eq!(want, Want::Flush);
-    assert!((1000..1200).contains(&output.len()), "{}", output.len());
-    let left = input.len();
-    let want = exchange.advance(&mut input, false, &mut output, &mut response, &mut echo);
-    assert_eq!((want, input.len()), (Want::Flush, left), "not flushed: nothing happens");
-    echo.limits = Limits::default();
-    output.clear();
-    let before = exchange.requests();
-    let want = exchange.advance(&mut input, false, &mut output, &mut response, &mut echo);
-    assert_eq!(want, Want::Flush);
-    assert_eq!(exchange.requests() - before, 64, "the budget of a resume");
+fn what_is_wanted_tells_the_driver_which_timeout_applies() {
+    let (mut echo, mut exchange, mut output) = (Echo::default(), Exchange::new(), Vec::new());
+    let mut want_after =
+        |mut input: &[u8]| echo.advance(&mut exchange, &mut input, false, &mut output);
+    assert_eq!(want_after(b""), Want::Request);
+    assert_eq!(want_after(b"\r"), Want::Request);
+    assert_eq!(want_after(b"\n"), Want::Request);
+    assert_eq!(want_after(b"P"), Want::Head);
+    assert_eq!(want_after(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab"), Want::Body);
+    assert_eq!(want_after(b"c"), Want::Request);
+    assert_eq!(want_after(b"\0"), Want::Close(Reason::Refused(Error::Method)));
 }
 
 #[test]
-fn stages_tell_the_driver_which_timeout_applies() {
-    let mut echo = Echo::default();
-    let (mut exchange, mut response, mut output) = (Exchange::new(), Response::new(), Vec::new());
-    let mut stage_after = |exchange: &mut Exchange, mut input: &[u8]| {
-        let _ = exchange.advance(&mut input, false, &mut output, &mut response, &mut echo);
-        (exchange.stage(), exchange.body_bytes())
-    };
-    assert_eq!(stage_after(&mut exchange, b""), (Stage::Idle, 0));
-    assert_eq!(stage_after(&mut exchange, b"\r"), (Stage::Idle, 0));
-    assert_eq!(stage_after(&mut exchange, b"\n"), (Stage::Idle, 0));
-    assert_eq!(stage_after(&mut exchange, b"P"), (Stage::Head, 0));
-    let request = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab";
-    assert_eq!(stage_after(&mut exchange, request), (Stage::Body, 2));
-    assert_eq!(stage_after(&mut exchange, b"c"), (Stage::Idle, 0));
-    assert_eq!(stage_after(&mut exchange, b"\0"), (Stage::Closed, 0));
+fn a_request_at_a_time() {
+    let (mut exchange, limits) = (Exchange::new(), Limits::default());
+    let requests = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3);
+    let mut input = &requests[..];
+    for left in [2, 1, 0] {
+        let mut room = Room::new(None);
+        let found = exchange.next(&mut input, false, &limits, &mut room);
+        assert!(matches!(found, Found::Request(asked) if asked.request().path() == "/a"));
+        assert_eq!(input.len(), left * requests.len() / 3);
+    }
+    assert_eq!(exchange.requests(), 3);
 }
 
 /// An expectation in vain is wrong with the request alone, where that has no body.
@@ -675,15 +676,17 @@ fn an_answer_to_head_has_no_content_whatever_is_wrong() {
 #[test]
 fn a_timeout_is_answered_once() {
     let check = |input: &[u8], error, expected: &str, has_body| {
-        let mut echo = Echo::default();
-        let (mut exchange, mut response, mut output) =
-            (Exchange::new(), Response::new(), Vec::new());
+        let (mut echo, mut exchange, mut output) = (Echo::default(), Exchange::new(), Vec::new());
         let mut rest = input;
-        let _ = exchange.advance(&mut rest, false, &mut output, &mut response, &mut echo);
-        for _ in 0..2 {
-            let want = exchange.refuse(error, &mut output, &mut response, &mut echo);
-            assert_eq!(want, Want::Close(Reason::Refused(error)));
-        }
+        let _ = echo.advance(&mut exchange, &mut rest, false, &mut output);
+        let (mut room, terms) = (Room::new(Some(&PEER)), echo.terms());
+        let found = exchange.time_is_up(error, &mut room);
+        let Found::Wrong(wrong) = found else { panic!("{found:?}") };
+        let answer = exchange.refuse(&wrong, &mut Response::new(), &terms, &mut output);
+        echo.answered(wrong.request(), &answer);
+        let mut room = Room::new(None);
+        let found = exchange.time_is_up(error, &mut room);
+        assert!(matches!(found, Found::Nothing(Want::Close(Reason::Refused(_)))), "{found:?}");
         assert_eq!(echo.answers, [expected]);
         assert_eq!(output.ends_with(b"in time\n"), has_body);
     };

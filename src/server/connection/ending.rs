@@ -1,23 +1,27 @@
-//! How a connection ends: orderly where an answer might be lost, else at once.
+//! How a connection ends: orderly where an answer might be lost, else at once; and when its time is up.
 
 use std::io;
+use std::time::Duration;
 
-use super::{Connection, Next, State};
+use super::keep::has_unread;
+use super::states::{FLUSHING, IDLE, LINGERING, RECEIVING_BODY, RECEIVING_HEAD, TABLE};
+use super::{Budget, Connection, Next, Rest, State, Then, Who};
 use crate::event_loop::{Context, Flow, Source};
 use crate::events::Event;
-use crate::http::Reason;
+use crate::http::{Error, Found, Reason, Room, Want};
 use crate::server::Service;
 use crate::world::{Readiness, Stream};
 
 impl<S: Service> Connection<S> {
     /// An orderly end: half-close, then read until the peer has closed too.
     ///
-    /// `came_whole`: see [`Behind`](super::Behind).
+    /// `came_whole`: what is answered came by one read, all of it, and nothing came with it. False where that is not
+    /// known.
     pub(super) fn close(&mut self, reason: Reason, came_whole: bool, cx: &Context<'_>) -> Next {
-        if self.exchange.is_broken_off() {
+        if self.exchange.is_truncated() {
             return self.end(reason, cx);
         }
-        if self.exchange.is_unframed() {
+        if self.exchange.is_close_delimited() {
             // All of it is written: now the end says so.
             self.source.socket().abort_on_close(false);
         }
@@ -30,14 +34,14 @@ impl<S: Service> Connection<S> {
         Next::Step
     }
 
-    pub(super) fn linger(&mut self, read_bytes_left: &mut usize, cx: &mut Context<'_>) -> Next {
-        if *read_bytes_left == 0 {
+    pub(super) fn linger(&mut self, budget: &mut Budget, cx: &mut Context<'_>) -> Next {
+        if budget.read_bytes_left == 0 {
             self.state = State::Lingering;
             return Next::Yield(Flow::Again);
         }
         match self.source.read(&mut cx.scratch.input) {
             Ok(bytes @ 1..) => {
-                *read_bytes_left = read_bytes_left.saturating_sub(bytes);
+                budget.read_bytes_left = budget.read_bytes_left.saturating_sub(bytes);
                 self.state = State::Lingering;
                 Next::Step
             }
@@ -71,7 +75,93 @@ impl<S: Service> Connection<S> {
     }
 }
 
-/// Whether unread input could turn into a reset. `came_whole`: see [`Behind`](super::Behind).
+/// What becomes of a connection in time, and in the end.
+impl<S: Service> Connection<S> {
+    pub(super) fn extend_deadline(&mut self, cx: &Context<'_>) {
+        self.deadline.extend(cx.now() + self.shared.time_limit(self.state.row()));
+    }
+
+    /// True, once a window, if a body or an answer has moved by enough to deserve another window. A head has one
+    /// limit from its first byte to its last, however it dribbles.
+    pub(super) fn take_progress(&mut self) -> bool {
+        let progress = match &mut self.state {
+            State::ReceivingBody { progress } => progress,
+            State::Flushing(unsent) => &mut unsent.progress,
+            _ => return false,
+        };
+        let has_moved = *progress >= self.shared.progress_that_counts();
+        if has_moved {
+            *progress = 0;
+        }
+        has_moved
+    }
+
+    /// Nothing came in time, and the kernel was asked once more.
+    pub(super) fn time_is_up(&mut self, cx: &mut Context<'_>) -> Flow {
+        let from = self.state.row();
+        let next = match from {
+            IDLE => self.end(self.shared.why_idle_ends(self.source.id()), cx),
+            RECEIVING_HEAD => self.refuse(Error::HeadTimeout, cx),
+            RECEIVING_BODY => self.refuse(Error::BodyTimeout, cx),
+            FLUSHING => {
+                // It would not read anything else either: free the kernel's buffers at once.
+                self.source.socket().abort_on_close(true);
+                self.end(Reason::WriteTimeout, cx)
+            }
+            LINGERING => {
+                self.state = State::Closed;
+                Next::Yield(Flow::Done)
+            }
+            _ => Next::Yield(Flow::Wait),
+        };
+        self.tell_step(from, cx);
+        match next {
+            Next::Step => self.run(cx),
+            Next::Yield(flow) => flow,
+        }
+    }
+
+    fn refuse(&mut self, error: Error, cx: &mut Context<'_>) -> Next {
+        let shared = &*self.shared;
+        let peer = self.peer.address();
+        let date = shared.date(cx.now());
+        let mut room = Room::new(Some(&peer));
+        let reason = match self.exchange.time_is_up(error, &mut room) {
+            Found::Wrong(wrong) => {
+                let (response, output) =
+                    (&mut *shared.response.borrow_mut(), &mut cx.scratch.output);
+                let answer = self.exchange.refuse(&wrong, response, &shared.terms(&date), output);
+                let who = Who { task: cx.task(), peer };
+                let number = self.exchange.requests();
+                shared.answered(who, number, wrong.request(), &answer, Duration::ZERO);
+                Reason::Refused(error)
+            }
+            Found::Nothing(Want::Close(reason)) => reason,
+            _ => unreachable!("it waits for its peer"),
+        };
+        self.deliver(Then::Close(reason), false, cx)
+    }
+
+    /// The server is stopped, or a drain took too long.
+    pub(super) fn cut(&mut self, cx: &mut Context<'_>) -> Flow {
+        let from = self.state.row();
+        let was_busy = match TABLE[from].rest {
+            Rest::Busy => true,
+            Rest::Idle => has_unread(&mut self.source, &mut cx.scratch.input),
+            Rest::Lingering => false,
+        };
+        self.shared.status.count(|report| report.cut += u64::from(was_busy));
+        match self.state {
+            State::Lingering => self.state = State::Closed,
+            _ if was_busy => _ = self.end(Reason::Cut, cx),
+            _ => _ = self.end(Reason::Shutdown, cx),
+        }
+        self.tell_step(from, cx);
+        Flow::Done
+    }
+}
+
+/// Whether unread input could turn into a reset. `came_whole`: see [`Connection::close`].
 ///
 /// Where a peer of which everything was read said itself that this was its last request, nothing is
 /// left that could, and a close at once saves two system calls of seven, and a turn. A peer that
@@ -79,7 +169,7 @@ impl<S: Service> Connection<S> {
 /// the last read came back short, and the world had reported the source by then: before, nobody
 /// knows whether the read ended at urgent data with more after them. (A new connection's request is
 /// reported in the turn of its first read, as a rule; so this costs nothing.)
-pub(super) fn must_linger(
+pub(in crate::server) fn must_linger(
     reason: Reason,
     eof: bool,
     came_whole: bool,
@@ -91,7 +181,7 @@ pub(super) fn must_linger(
 }
 
 /// Which of the two things that can go wrong with a socket went wrong.
-pub(super) fn reason_of(error: &io::Error) -> Reason {
+pub(in crate::server) fn reason_of(error: &io::Error) -> Reason {
     match error.kind() {
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted

@@ -1,6 +1,5 @@
 //! What a connection keeps of bytes, and of its peer.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::event_loop::Source;
@@ -9,42 +8,28 @@ use crate::world::Stream;
 /// Input that was received and not consumed, if there is any: part of a head, or whole requests
 /// behind a flush. Boxed, because the idle many have none.
 #[allow(clippy::box_collection, reason = "one word in every connection instead of three")]
-pub(super) type Held = Option<Box<Vec<u8>>>;
+pub(in crate::server) type Held = Option<Box<Vec<u8>>>;
 
 /// A peer's address without an IPv6 scope: 20 bytes instead of 32, in every idle connection.
 #[derive(Clone, Copy)]
-pub(super) struct Peer {
+pub(in crate::server) struct Peer {
     ip: IpAddr,
     port: u16,
 }
 
 impl Peer {
-    pub(super) fn of(address: SocketAddr) -> Peer {
+    pub(in crate::server) fn of(address: SocketAddr) -> Peer {
         Peer { ip: address.ip(), port: address.port() }
     }
 
-    pub(super) fn address(self) -> SocketAddr {
+    pub(in crate::server) fn address(self) -> SocketAddr {
         SocketAddr::new(self.ip, self.port)
     }
 }
 
-/// Writes until everything is written or the socket is full; gives the number of bytes written.
-pub(super) fn write_all(source: &mut Source<Stream>, bytes: &[u8]) -> io::Result<usize> {
-    let mut sent = 0;
-    while sent < bytes.len() {
-        match source.write(&bytes[sent..]) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => sent += written,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(sent)
-}
-
 /// True if something has come that nobody has looked at: the kernel is asked. `buffer` is for nothing
 /// else; what was read is lost.
-pub(super) fn has_unread(source: &mut Source<Stream>, buffer: &mut [u8]) -> bool {
+pub(in crate::server) fn has_unread(source: &mut Source<Stream>, buffer: &mut [u8]) -> bool {
     source.assume_ready();
     matches!(source.read(buffer), Ok(1..))
 }

@@ -1,19 +1,23 @@
 //! One connection: an explicit state machine that drives an [`Exchange`] over a socket.
 //!
 //! ```text
-//!              first byte             complete requests
-//!    ┌──────┐ ───────────▶ ┌───────────┐ ───────────▶ answers are written at once
-//! ──▶│ idle │              │ receiving │ ◀─────┐           │ all written
-//!    └──────┘ ◀─────────── └───────────┘       └───────────┤
-//!      │        nothing left over                          │ the socket is full
-//!      │ idle timeout                                      ▼
-//!      │              peer reads on, or more requests ┌──────────┐
-//!      │            answering ◀────────────────────── │ flushing │
-//!      ▼                                              └──────────┘
-//!   dropped ◀── the peer's end, or 2 s ── lingering ◀── the last answer is written
-//!      ▲                                                   │
-//!      └─────── the peer asked for it and sent no more ────┘
+//!         first byte                  head whole
+//!    ┌──────┐       ┌────────────────┐        ┌────────────────┐ more than its share ┌───────────┐
+//! ──▶│ idle │ ────▶ │ receiving head │ ─────▶ │ receiving body │ ──────────────────▶ │ answering │
+//!    └──────┘       └────────────────┘        └────────────────┘                     └───────────┘
+//!        ▲                                                                                 │
+//!        │  all is written       ┌──────────┐   the socket is full   ┌─────────┐           │
+//!        └────────────────────── │ flushing │ ◀───────────────────── │ serving │ ◀─────────┘
+//!                                └──────────┘                        └─────────┘  the service takes its time
+//!                                     │ that was the last answer
+//!                                     ▼
+//!                               ┌───────────┐  the peer's end, or 2 s  ┌────────┐
+//!                               │ lingering │ ───────────────────────▶ │ closed │
+//!                               └───────────┘                          └────────┘
 //! ```
+//!
+//! Every request goes around the ring and passes by what it does not need; see [`states::TABLE`]. Its way through the
+//! code is one function, [`Connection::serve_requests`].
 //!
 //! **Flush before want.** All output is written before the exchange's answer is acted on: the
 //! other end of the contract is [`Want`].
@@ -25,87 +29,73 @@ use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
-use super::bridge::Who;
+use super::asking::Who;
+use super::deadlines::Deadline;
+use super::room::Rest;
 use super::status::Phase;
-use super::{CONNECTION, Service, Shared};
+use super::{CONNECTION, Pending, Service, Shared, Start};
 use crate::event_loop::{Cause, Context, Description, Flow, Scratch, Source, Task};
 use crate::events::Event;
-use crate::http::{Exchange, Reason, Stage, Want};
+use crate::http::{Exchange, Found, Reason, Room, Want};
 use crate::id::TaskId;
-use crate::limits::BUFFER_BYTES_KEPT_MAX;
-use crate::world::{Readiness, Stream, Time};
+use crate::world::{Stream, Time};
 
-mod deadlines;
-mod ending;
+pub(super) mod ending;
 mod keep;
-mod place;
-mod serving;
-#[cfg(feature = "twin")]
-mod twin;
+pub(super) mod serving;
+pub(super) mod states;
+mod writing;
 
-pub(super) use place::MACHINE;
-
-use deadlines::{Deadline, Waiting};
-use keep::{Held, Peer, left_over, write_all};
+use keep::{Held, Peer, left_over};
 use serving::{PartsLeft, Serving, Work};
+use states::{
+    ANSWERING, CLOSED, FLUSHING, IDLE, LINGERING, RECEIVING_BODY, RECEIVING_HEAD, SERVING, TABLE,
+};
 
-/// Where a connection is. What a state needs lives in its variant.
+use writing::{Then, Unsent};
+
+/// Where a connection is. What a state needs lives in its variant; all else about it is in its row of the
+/// [table](TABLE).
 enum State {
-    /// Between requests: nothing of the next one is here.
     Idle,
-    /// Part of a request is here.
-    Receiving {
+    ReceivingHead {
+        /// What has come of it.
         held: Held,
-        /// Bytes of the present body that arrived in the present window.
+    },
+    ReceivingBody {
+        /// Bytes of it that arrived in the present window.
         progress: u32,
     },
-    /// Requests are here and have not been looked at: they wait for their turn.
-    Answering { held: Held },
-    /// The service takes its time. Nothing is read meanwhile.
+    Answering {
+        /// Requests that nobody has looked at.
+        held: Held,
+    },
+    /// Nothing is read meanwhile.
     Serving(Box<Serving>),
-    /// The socket took only part of the answers. Nothing is read meanwhile: back-pressure.
-    Flushing {
-        unsent: Box<Unsent>,
-        /// Bytes that the peer took in the present window.
-        progress: u32,
-    },
-    /// Everything is said and the write side is shut; what still comes is read for nothing, so that
-    /// it does not turn into a reset which destroys the last answer (RFC 9112 section 9.6).
+    /// Nothing is read meanwhile: backpressure.
+    Flushing(Box<Unsent>),
+    /// The write side is shut (RFC 9112 section 9.6).
     Lingering,
-    /// Nothing more happens; the socket is closed when the task is dropped. Also the placeholder
-    /// while a step is under way.
+    /// The socket is closed when the task is dropped. Also the placeholder while a step is under way.
     Closed,
 }
 
-/// Output that did not fit into the socket.
-struct Unsent {
-    bytes: Vec<u8>,
-    /// `bytes[..sent]` is on its way; less than all.
-    sent: usize,
-    /// Input behind the requests that these bytes answer.
-    held: Held,
-    /// The answer that is on its way, if these bytes are not the last of it.
-    work: Option<Work>,
-    /// What the exchange wants once everything is written.
-    then: Want,
-}
-
-/// What comes after the bytes that are being written.
-#[derive(Default)]
-struct Behind {
-    held: Held,
-    work: Option<Work>,
-    /// What is answered came whole, by one read, and nothing came with it. False where that is not
-    /// known.
-    came_whole: bool,
+/// Why no further request is looked at for now.
+enum Pause {
+    /// The exchange has found nothing, before this has come.
+    Want(Want),
+    /// The service takes its time.
+    Later(Box<dyn Pending>),
+    /// A batch of requests is answered: the peer must read, or it is the turn of others.
+    OthersFirst,
 }
 
 /// What a connection may still do in the present resume.
 struct Budget {
     read_bytes_left: usize,
-    /// Answers that the connection had given before.
-    answered_before: u32,
+    requests_left: usize,
     parts_left: PartsLeft,
 }
 
@@ -128,25 +118,27 @@ pub(super) struct Connection<S> {
     eof: bool,
 }
 
-/// The task for a new connection.
-///
-/// # Errors
-/// When the loop cannot watch it; it is closed then.
-pub(super) fn open<S: Service + 'static>(
-    shared: &Rc<Shared<S>>,
-    stream: Stream,
-    peer: SocketAddr,
-    task: TaskId,
-) -> io::Result<Box<dyn Task>> {
-    #[cfg(feature = "twin")]
-    if shared.connections == super::Connections::Coroutine {
-        return Ok(Box::new(twin::Twin::new(shared, stream, peer, task)?));
+impl State {
+    fn row(&self) -> usize {
+        match self {
+            State::Idle => IDLE,
+            State::ReceivingHead { .. } => RECEIVING_HEAD,
+            State::ReceivingBody { .. } => RECEIVING_BODY,
+            State::Answering { .. } => ANSWERING,
+            State::Serving(_) => SERVING,
+            State::Flushing(_) => FLUSHING,
+            State::Lingering => LINGERING,
+            State::Closed => CLOSED,
+        }
     }
-    Ok(Box::new(Connection::new(shared, stream, peer, task)?))
 }
 
 impl<S: Service> Connection<S> {
-    fn new(
+    /// The task for a new connection.
+    ///
+    /// # Errors
+    /// When the loop cannot watch it; it is closed then.
+    pub(super) fn open(
         shared: &Rc<Shared<S>>,
         stream: Stream,
         peer: SocketAddr,
@@ -154,8 +146,7 @@ impl<S: Service> Connection<S> {
     ) -> io::Result<Connection<S>> {
         let handle = &shared.status.handle;
         let source = Source::stream(handle, stream, task)?;
-        let due = handle.now() + shared.idle_time_limit();
-        let deadline = Deadline::new(due);
+        let deadline = Deadline::new(handle.now() + shared.idle_time_limit());
         shared.status.connection_opened(source.id(), task);
         Ok(Connection {
             source,
@@ -172,96 +163,86 @@ impl<S: Service> Connection<S> {
 /// The machine: each step takes a state and leaves the next in its place.
 impl<S: Service> Connection<S> {
     fn run(&mut self, cx: &mut Context<'_>) -> Flow {
+        let limits = &self.shared.limits;
         let mut budget = Budget {
-            read_bytes_left: self.shared.limits.read_bytes_per_resume_max,
-            answered_before: self.exchange.requests(),
+            read_bytes_left: limits.read_bytes_per_resume_max,
+            requests_left: limits.requests_per_resume_max,
             parts_left: PartsLeft::ALL,
         };
         loop {
-            let next = self.watched(cx, |this, cx| this.step(&mut budget, cx));
+            let from = self.state.row();
+            let next = self.step(&mut budget, cx);
+            self.tell_step(from, cx);
             if let Next::Yield(flow) = next {
                 return flow;
             }
         }
     }
 
-    /// Does something, and tells the loop's observer if that led to another state.
-    fn watched<R>(
-        &mut self,
-        cx: &mut Context<'_>,
-        transition: impl FnOnce(&mut Self, &mut Context<'_>) -> R,
-    ) -> R {
-        if !cx.handle().is_observed() {
-            return transition(self, cx);
-        }
-        let from = self.place();
-        let result = transition(self, cx);
-        let to = self.place();
-        if from != to {
-            debug_assert!(from.leads_to().contains(&to), "{from:?} leads to {to:?}");
-            let (task, from, to) = (cx.task(), from.name(), to.name());
-            cx.handle().tell(|| Event::State { task, from, to });
-        }
-        result
-    }
-
     fn step(&mut self, budget: &mut Budget, cx: &mut Context<'_>) -> Next {
         match mem::replace(&mut self.state, State::Closed) {
-            State::Idle => self.receive(None, 0, budget, cx),
-            State::Receiving { held, progress } => self.receive(held, progress, budget, cx),
-            State::Answering { held } => self.answer(held, 0, 0, budget, cx),
-            State::Serving(serving) => self.serve(*serving, &mut budget.parts_left, cx),
-            State::Flushing { unsent, progress } => self.flush(unsent, progress, cx),
-            State::Lingering => self.linger(&mut budget.read_bytes_left, cx),
+            State::Idle => self.serve_requests(IDLE, None, 0, budget, cx),
+            State::ReceivingHead { held } => {
+                self.serve_requests(RECEIVING_HEAD, held, 0, budget, cx)
+            }
+            State::ReceivingBody { progress } => {
+                self.serve_requests(RECEIVING_BODY, None, progress, budget, cx)
+            }
+            State::Answering { held } => self.serve_requests(ANSWERING, held, 0, budget, cx),
+            State::Serving(serving) => self.serve_part(serving, budget, cx),
+            State::Flushing(unsent) => self.flush(unsent, cx),
+            State::Lingering => self.linger(budget, cx),
             State::Closed => Next::Yield(Flow::Done),
         }
     }
 
-    /// Reads once, and lets the exchange work on what came.
-    fn receive(
+    /// Tells the loop's observer where a step has led.
+    fn tell_step(&self, from: usize, cx: &Context<'_>) {
+        let to = self.state.row();
+        if from != to {
+            let (task, from, to) = (cx.task(), TABLE[from].name(), TABLE[to].name());
+            cx.handle().tell(|| Event::State { task, from, to });
+        }
+    }
+
+    /// The way of a request, top to bottom: read, find it, ask the service, answer, write. Before it are `held` bytes
+    /// that were read earlier, and `progress` bytes of its body in the present window.
+    fn serve_requests(
         &mut self,
-        held: Held,
+        from: usize,
+        mut held: Held,
         progress: u32,
         budget: &mut Budget,
         cx: &mut Context<'_>,
     ) -> Next {
-        // Without a request left, a look at what is not there does no harm.
-        let is_spent = self.requests_left(budget) == 0 && self.source.readiness().is_readable();
-        if is_spent || budget.read_bytes_left == 0 {
-            self.state = self.state_with(held, progress);
-            return Next::Yield(Flow::Again);
-        }
-        let fresh = match self.source.read(&mut cx.scratch.input) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return self.wait_to_read(held, progress);
+        // Read, once, unless there are requests that wait for their turn.
+        let mut fresh = 0;
+        if from != ANSWERING {
+            // Without a request left, a look at what is not there does no harm.
+            let is_spent = budget.requests_left == 0 && self.source.readiness().is_readable();
+            if is_spent || budget.read_bytes_left == 0 {
+                self.state = state_of(from, held, progress);
+                return Next::Yield(Flow::Again);
             }
-            Err(error) => return self.fail(&error, cx),
-        };
-        self.eof |= fresh == 0;
-        budget.read_bytes_left = budget.read_bytes_left.saturating_sub(fresh);
-        let progress = progress.saturating_add(u32::try_from(fresh).unwrap_or(u32::MAX));
-        self.answer(held, fresh, progress, budget, cx)
-    }
+            fresh = match self.source.read(&mut cx.scratch.input) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return self.wait_to_read(state_of(from, held, progress));
+                }
+                Err(error) => return self.fail(&error, cx),
+            };
+            self.eof |= fresh == 0;
+            budget.read_bytes_left = budget.read_bytes_left.saturating_sub(fresh);
+        }
 
-    fn requests_left(&self, budget: &Budget) -> usize {
-        self.shared.requests_left(self.exchange.requests(), budget.answered_before)
-    }
-
-    /// Lets the exchange work on `held` and then the first `fresh` bytes of the input buffer.
-    fn answer(
-        &mut self,
-        held: Held,
-        fresh: usize,
-        progress: u32,
-        budget: &Budget,
-        cx: &mut Context<'_>,
-    ) -> Next {
-        let requests_left = self.requests_left(budget);
-        let (task, now) = (cx.task(), cx.now());
+        let shared = &*self.shared;
+        let peer = self.peer.address();
+        let who = Who { task: cx.task(), peer };
+        let date = shared.date(cx.now());
+        let terms = shared.terms(&date);
+        let mut response = shared.response.borrow_mut();
         let Scratch { input, output } = &mut *cx.scratch;
         let input = &input[..fresh];
-        let mut held = held;
         let all = match &mut held {
             Some(held) => {
                 held.extend_from_slice(input);
@@ -270,104 +251,76 @@ impl<S: Service> Connection<S> {
             None => input,
         };
         let mut rest = all;
-        let came_whole = all.len() == fresh && self.exchange.stage() == Stage::Idle;
-        let answered = self.exchange.requests();
-        let who = Who { peer: self.peer.address(), task, now, answered, requests_left };
-        let (want, pending) = self.shared.with_bridge(who, |bridge, response| {
-            self.exchange.advance(&mut rest, self.eof, output, response, bridge)
-        });
+        let pause = loop {
+            // Find: the exchange says what is at the front of the input.
+            let mut room = Room::new(Some(&peer));
+            let mut found = self.exchange.next(&mut rest, self.eof, &shared.limits, &mut room);
+            if let Found::Body(announced) = found {
+                let policy = shared.body_policy(&announced);
+                let (eof, limits) = (self.eof, &shared.limits);
+                found = self.exchange.receive(announced, policy, &mut rest, eof, limits, output);
+            }
+            let (request, answer, took) = match found {
+                // Ask the service, and answer.
+                Found::Request(asked) => {
+                    let (number, request) = (self.exchange.requests(), asked.request());
+                    let (started, took) = shared.ask(who, number, request, &mut response);
+                    let answer = match started {
+                        Ok(Start::Done) => self.exchange.answer(asked, &response, &terms, output),
+                        Ok(Start::Later(pending)) => {
+                            self.exchange.defer(asked);
+                            break Pause::Later(pending);
+                        }
+                        Err(_) => self.exchange.fail(asked, &mut response, &terms, output),
+                    };
+                    (Some(request), answer, took)
+                }
+                Found::Wrong(wrong) => {
+                    let answer = self.exchange.refuse(&wrong, &mut response, &terms, output);
+                    (wrong.request(), answer, Duration::ZERO)
+                }
+                Found::Body(_) => unreachable!("a body was announced, and was received"),
+                Found::Nothing(want) => break Pause::Want(want),
+            };
+            shared.answered(who, self.exchange.requests(), request, &answer, took);
+            budget.requests_left = budget.requests_left.saturating_sub(1);
+            let is_enough =
+                budget.requests_left == 0 || output.len() >= shared.limits.output_bytes_max;
+            if is_enough && !rest.is_empty() && answer.closes.is_none() {
+                break Pause::OthersFirst;
+            }
+        };
+        drop(response);
+
+        // What is left over is kept; then everything that was said is written.
         let consumed = all.len() - rest.len();
         let held = left_over(held, input, consumed);
-        let work = pending.map(|pending| {
-            let had_finished = self.source.readiness().contains(Readiness::READ_CLOSED);
-            Work { pending, had_finished }
-        });
-        let came_whole = came_whole && held.is_none();
-        self.deliver(want, Behind { held, work, came_whole }, progress, cx)
-    }
-
-    /// Writes the output buffer, then does what the exchange wants: flush before want.
-    fn deliver(&mut self, want: Want, behind: Behind, progress: u32, cx: &mut Context<'_>) -> Next {
-        let output = &mut cx.scratch.output;
-        let sent = match write_all(&mut self.source, output) {
-            Ok(sent) => sent,
-            Err(error) => return self.fail(&error, cx),
-        };
-        if sent < output.len() {
-            let bytes = output[sent..].to_vec();
-            output.clear();
-            let Behind { held, work, .. } = behind;
-            let unsent = Box::new(Unsent { bytes, sent: 0, held, work, then: want });
-            self.state = State::Flushing { unsent, progress: 0 };
-            self.source.want(Readiness::WRITABLE);
-            return Next::Yield(Flow::Wait);
-        }
-        output.clear();
-        output.shrink_to(BUFFER_BYTES_KEPT_MAX);
-        self.act(want, behind, progress, cx)
-    }
-
-    /// Goes on with what did not fit before.
-    fn flush(&mut self, mut unsent: Box<Unsent>, progress: u32, cx: &mut Context<'_>) -> Next {
-        let sent = match write_all(&mut self.source, &unsent.bytes[unsent.sent..]) {
-            Ok(sent) => sent,
-            Err(error) => return self.fail(&error, cx),
-        };
-        unsent.sent += sent;
-        if unsent.sent < unsent.bytes.len() {
-            let progress = progress.saturating_add(u32::try_from(sent).unwrap_or(u32::MAX));
-            self.state = State::Flushing { unsent, progress };
-            self.source.want(Readiness::WRITABLE);
-            return Next::Yield(Flow::Wait);
-        }
-        let behind = Behind { held: unsent.held, work: unsent.work, came_whole: false };
-        self.act(unsent.then, behind, 0, cx)
-    }
-
-    /// Everything is written: does what the exchange wants.
-    fn act(&mut self, want: Want, behind: Behind, progress: u32, cx: &Context<'_>) -> Next {
-        let Behind { held, work, came_whole } = behind;
-        match want {
-            Want::Read => {
-                debug_assert!(!self.eof, "after the end there is nothing to read");
-                if !self.source.readiness().is_readable() {
-                    return self.wait_to_read(held, progress);
-                }
-                self.state = self.state_with(held, progress);
-                Next::Step
+        let came_whole = from == IDLE && held.is_none();
+        let then = match pause {
+            Pause::OthersFirst => Then::To(State::Answering { held }),
+            Pause::Later(pending) => {
+                let work = Work::new(pending, &self.source);
+                Then::To(State::Serving(Box::new(Serving { work, held })))
             }
-            // A batch of requests is answered: the others first.
-            Want::Flush => {
-                self.state = State::Answering { held };
-                Next::Yield(Flow::Again)
+            Pause::Want(Want::Request) => Then::To(State::Idle),
+            Pause::Want(Want::Head) => Then::To(State::ReceivingHead { held }),
+            Pause::Want(Want::Body) => {
+                let fresh = u32::try_from(fresh).unwrap_or(u32::MAX);
+                Then::To(State::ReceivingBody { progress: progress.saturating_add(fresh) })
             }
-            Want::Service => match work {
-                Some(work) => {
-                    self.state = State::Serving(Box::new(Serving { work, held }));
-                    Next::Step
-                }
-                None => self.end(Reason::ServicePanicked, cx),
-            },
-            Want::Close(reason) => self.close(reason, came_whole, cx),
-        }
+            Pause::Want(Want::Service) => Then::Close(Reason::ServicePanicked),
+            Pause::Want(Want::Close(reason)) => Then::Close(reason),
+        };
+        self.deliver(then, came_whole, cx)
     }
+}
 
-    fn wait_to_read(&mut self, held: Held, progress: u32) -> Next {
-        self.state = self.state_with(held, progress);
-        self.source.want(Readiness::READABLE);
-        Next::Yield(Flow::Wait)
-    }
-
-    /// The state of a connection whose input was looked at.
-    fn state_with(&self, held: Held, progress: u32) -> State {
-        match self.exchange.stage() {
-            Stage::Idle => State::Idle,
-            _ => State::Receiving { held, progress },
-        }
-    }
-
-    fn state_name(&self) -> &'static str {
-        self.place().name()
+/// A state in which input is waited for.
+fn state_of(row: usize, held: Held, progress: u32) -> State {
+    match row {
+        RECEIVING_HEAD => State::ReceivingHead { held },
+        RECEIVING_BODY => State::ReceivingBody { progress },
+        _ => State::Idle,
     }
 }
 
@@ -378,44 +331,46 @@ impl<S: Service> Task for Connection<S> {
             return self.cut(cx);
         }
         let (source, now) = (self.source.id(), cx.now());
-        let before = (self.waiting(), self.exchange.requests());
-        let mut time_to_go = self.shared.time_to_go(source, before.0, self.deadline.due(), now);
+        let before = (self.state.row(), self.exchange.requests());
+        let rest = TABLE[before.0].rest;
+        let mut time_to_go = self.shared.time_to_go(source, rest, self.deadline.due(), now);
         let is_due = self.deadline.has_come(now) || time_to_go <= now;
         // The drainer says so once. Who is idle later has a grace of its own; so has one that was asked
         // to make room when the drainer said so, and is not needed any more.
         let is_closing = phase == Phase::ClosingIdle && time_to_go == Time::NEVER;
         let may_close = is_closing && cx.cause().contains(Cause::WOKEN);
-        if is_closing && before.0 == Waiting::NextRequest {
+        if is_closing && before.0 == IDLE {
             self.deadline.bring_forward(now + self.shared.idle_time_limit());
         }
-        if is_due || (may_close && matches!(self.state, State::Idle)) {
+        if is_due || (may_close && before.0 == IDLE) {
             // A last look: what came in time may wait behind many other events.
             self.source.assume_ready();
         }
 
         let mut flow = self.run(cx);
-        let mut after = (self.waiting(), self.exchange.requests());
+        let mut after = (self.state.row(), self.exchange.requests());
 
-        if flow == Flow::Wait && may_close && matches!(self.state, State::Idle) {
-            self.watched(cx, |this, cx| this.end(Reason::Shutdown, cx));
+        if flow == Flow::Wait && may_close && after.0 == IDLE {
+            self.end(Reason::Shutdown, cx);
+            self.tell_step(IDLE, cx);
             return Flow::Done;
         }
         if self.take_progress() || before != after {
             self.extend_deadline(cx);
-        } else if is_due && (flow == Flow::Wait || matches!(self.state, State::Lingering)) {
+        } else if is_due && (flow == Flow::Wait || after.0 == LINGERING) {
             // Who floods a lingering connection never lets it wait; its time is up all the same.
             flow = self.time_is_up(cx);
             self.extend_deadline(cx);
-            after.0 = self.waiting();
+            after.0 = self.state.row();
         }
         if flow == Flow::Done {
             return flow;
         }
         if before != after {
-            self.shared.status.connection_rests(source, after.0.rest());
+            self.shared.status.connection_rests(source, TABLE[after.0].rest);
             time_to_go = Time::NEVER;
         }
-        self.deadline.arm(time_to_go, cx);
+        self.deadline.arm(time_to_go, cx.handle(), cx.task());
         flow
     }
 
@@ -424,7 +379,7 @@ impl<S: Service> Task for Connection<S> {
     }
 
     fn describe(&self) -> Description<'_> {
-        let (peer, state) = (self.peer.address(), self.state_name());
+        let (peer, state) = (self.peer.address(), TABLE[self.state.row()].name());
         Description { peer: Some(peer), state: Some(state), ..Description::default() }
     }
 }

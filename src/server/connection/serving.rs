@@ -1,44 +1,15 @@
 //! Requests whose service takes its time.
 
 use std::task::{self, Poll};
+use std::time::Duration;
 
 use super::keep::Held;
-use super::{Behind, Connection, Next, State, Who};
-use crate::event_loop::{Context, Flow};
-use crate::http::{Exchange, Handled, Reason, Want};
+use super::{Budget, Connection, Next, State, Then, Who};
+use crate::event_loop::{Context, Flow, Source};
+use crate::http::{Exchange, Reason, Room, Terms, Want};
 use crate::limits::{PARTS_PER_RESUME_MAX, WRITE_BYTES_PER_RESUME_MAX};
 use crate::server::{Part, Pending, Service, Shared};
 use crate::world::{Readiness, Stream};
-
-/// A service's answer on its way.
-pub(super) struct Work {
-    pub(super) pending: Box<dyn Pending>,
-    /// The peer had finished sending when its request was read: that it has is no news.
-    pub(super) had_finished: bool,
-}
-
-/// What of answers that come in pieces a connection may still take in the present resume. A service
-/// that always has the next piece, and a peer that reads as fast, would keep the loop for ever.
-#[derive(Clone, Copy)]
-pub(super) struct PartsLeft {
-    parts: usize,
-    bytes: usize,
-}
-
-impl PartsLeft {
-    pub(super) const ALL: PartsLeft =
-        PartsLeft { parts: PARTS_PER_RESUME_MAX, bytes: WRITE_BYTES_PER_RESUME_MAX };
-
-    pub(super) fn is_spent(self) -> bool {
-        self.parts == 0 || self.bytes == 0
-    }
-
-    /// With one part less. A piece is written whole, however large.
-    pub(super) fn without(self, part: &Part) -> PartsLeft {
-        let bytes = if let Part::Piece(data) = part { data.len() } else { 0 };
-        PartsLeft { parts: self.parts - 1, bytes: self.bytes.saturating_sub(bytes) }
-    }
-}
 
 /// A request that a service is at work on.
 pub(super) struct Serving {
@@ -47,87 +18,142 @@ pub(super) struct Serving {
     pub(super) held: Held,
 }
 
-impl<S: Service> Connection<S> {
-    /// Takes the next part of an answer that a service gives in its own time.
-    pub(super) fn serve(
-        &mut self,
-        serving: Serving,
-        parts_left: &mut PartsLeft,
-        cx: &mut Context<'_>,
-    ) -> Next {
-        let Serving { mut work, held } = serving;
-        if peer_is_gone(self.source.readiness(), &work) {
-            let who = self.who_asked(cx);
-            let exchange = &mut self.exchange;
-            let _closed = self
-                .shared
-                .with_bridge(who, |bridge, _| exchange.abandon(Reason::PeerGone, bridge));
-            return self.end(Reason::PeerGone, cx);
-        }
-        if parts_left.is_spent() {
-            self.state = State::Serving(Box::new(Serving { work, held }));
-            return Next::Yield(Flow::Again);
-        }
-        let waker = cx.waker();
-        let part = match work.pending.poll_part(&mut task::Context::from_waker(&waker)) {
-            Poll::Ready(part) => part,
-            Poll::Pending => {
-                self.state = State::Serving(Box::new(Serving { work, held }));
-                // Not to read, but to be told when the peer goes away.
-                self.source.want(Readiness::READABLE);
-                return Next::Yield(Flow::Wait);
-            }
-        };
-        *parts_left = parts_left.without(&part);
-        let want = self.take_part(part, cx);
-        let work = (want == Want::Service).then_some(work);
-        self.deliver(want, Behind { held, work, came_whole: false }, 0, cx)
+/// A service's answer on its way.
+pub(in crate::server) struct Work {
+    pub(in crate::server) pending: Box<dyn Pending>,
+    /// The peer had finished sending when its request was read: that it has is no news.
+    had_finished: bool,
+}
+
+/// What of answers that come in pieces a connection may still take in the present resume. A service
+/// that always has the next piece, and a peer that reads as fast, would keep the loop for ever.
+pub(in crate::server) struct PartsLeft {
+    parts: usize,
+    bytes: usize,
+}
+
+impl PartsLeft {
+    pub(in crate::server) const ALL: PartsLeft =
+        PartsLeft { parts: PARTS_PER_RESUME_MAX, bytes: WRITE_BYTES_PER_RESUME_MAX };
+
+    pub(in crate::server) fn is_spent(&self) -> bool {
+        self.parts == 0 || self.bytes == 0
     }
 
-    fn take_part(&mut self, part: Part, cx: &mut Context<'_>) -> Want {
-        let who = self.who_asked(cx);
-        let socket = self.source.socket();
-        take_part(&mut self.exchange, part, &mut cx.scratch.output, &self.shared, who, socket)
-    }
-
-    /// For the request that is being served: it was counted when it was asked.
-    fn who_asked(&self, cx: &Context<'_>) -> Who {
-        let answered = self.exchange.requests().wrapping_sub(1);
-        let (peer, task, now) = (self.peer.address(), cx.task(), cx.now());
-        Who { peer, task, now, answered, requests_left: 0 }
+    /// A piece is written whole, however large.
+    pub(in crate::server) fn take(&mut self, part: &Part) {
+        let bytes = if let Part::Piece(data) = part { data.len() } else { 0 };
+        self.parts -= 1;
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 }
 
-/// Hands a part of an answer to the exchange.
-pub(super) fn take_part<S: Service>(
-    exchange: &mut Exchange,
+impl Work {
+    pub(in crate::server) fn new(pending: Box<dyn Pending>, source: &Source<Stream>) -> Work {
+        let had_finished = source.readiness().contains(Readiness::READ_CLOSED);
+        Work { pending, had_finished }
+    }
+
+    /// True if the peer has closed its side while the service is at work.
+    pub(in crate::server) fn is_for_nobody(&self, readiness: Readiness) -> bool {
+        let finished = readiness.contains(Readiness::READ_CLOSED) && !self.had_finished;
+        finished || readiness.contains(Readiness::WRITE_CLOSED)
+    }
+}
+
+impl<S: Service> Connection<S> {
+    /// Takes the next part of an answer that a service gives in its own time.
+    pub(super) fn serve_part(
+        &mut self,
+        mut serving: Box<Serving>,
+        budget: &mut Budget,
+        cx: &mut Context<'_>,
+    ) -> Next {
+        let who = Who { task: cx.task(), peer: self.peer.address() };
+        if serving.work.is_for_nobody(self.source.readiness()) {
+            abandon(&mut self.exchange, Reason::PeerGone, &self.shared, who);
+            return self.end(Reason::PeerGone, cx);
+        }
+        if budget.parts_left.is_spent() {
+            self.state = State::Serving(serving);
+            return Next::Yield(Flow::Again);
+        }
+        let waker = cx.waker();
+        let mut poll_context = task::Context::from_waker(&waker);
+        let Poll::Ready(part) = serving.work.pending.poll_part(&mut poll_context) else {
+            self.state = State::Serving(serving);
+            // Not to read, but to be told when the peer goes away.
+            self.source.want(Readiness::READABLE);
+            return Next::Yield(Flow::Wait);
+        };
+        budget.parts_left.take(&part);
+        let date = self.shared.date(cx.now());
+        let terms = self.shared.terms(&date);
+        let (output, socket) = (&mut cx.scratch.output, self.source.socket());
+        let then =
+            match take_part(part, &mut self.exchange, &terms, output, &self.shared, who, socket) {
+                Want::Service => Then::To(State::Serving(serving)),
+                Want::Close(reason) => Then::Close(reason),
+                _ => Then::To(State::Answering { held: serving.held }),
+            };
+        self.deliver(then, false, cx)
+    }
+}
+
+/// Hands a part of an answer to the exchange, and returns what it waits for then.
+pub(in crate::server) fn take_part<S: Service>(
     part: Part,
+    exchange: &mut Exchange,
+    terms: &Terms<'_>,
     output: &mut Vec<u8>,
     shared: &Shared<S>,
     who: Who,
     socket: &Stream,
 ) -> Want {
-    let had_begun = exchange.is_unframed();
-    let (want, _) = shared.with_bridge(who, |bridge, spare| match part {
-        Part::Whole(mut response) => exchange.answer(Handled::Done, output, &mut response, bridge),
-        Part::Head(mut response) => exchange.answer_in_pieces(output, &mut response, bridge),
-        Part::Piece(data) => exchange.piece(&data, output),
-        Part::End => exchange.end_of_pieces(output, bridge),
+    let mut room = Room::new(Some(&who.peer));
+    let answered = match part {
         Part::Failed if exchange.is_in_pieces() => {
-            exchange.abandon(Reason::ServicePanicked, bridge)
+            return abandon(exchange, Reason::ServicePanicked, shared, who);
         }
-        Part::Failed => exchange.answer(Handled::Panicked, output, spare, bridge),
-    });
-    if exchange.is_unframed() && !had_begun {
-        // Whatever ends the connection before the answer's end resets it: also the end of the
-        // process.
-        socket.abort_on_close(true);
-    }
-    want
+        Part::Whole(response) => exchange
+            .deferred(&mut room)
+            .map(|asked| (asked, exchange.answer(asked, &response, terms, output))),
+        Part::Failed => exchange.deferred(&mut room).map(|asked| {
+            let response = &mut shared.response.borrow_mut();
+            (asked, exchange.fail(asked, response, terms, output))
+        }),
+        Part::Head(response) => {
+            exchange.answer_in_pieces(&response, terms, output);
+            if exchange.is_close_delimited() {
+                // Whatever ends the connection before the answer's end resets it: also the end of the
+                // process.
+                socket.abort_on_close(true);
+            }
+            return Want::Service;
+        }
+        Part::Piece(data) => {
+            exchange.piece(&data, output);
+            return Want::Service;
+        }
+        Part::End => exchange.end_of_pieces(output, &mut room),
+    };
+    let Some((asked, answer)) = answered else { return Want::Request };
+    let request = Some(asked.request());
+    shared.answered(who, exchange.requests(), request, &answer, Duration::ZERO);
+    answer.closes.map_or(Want::Request, Want::Close)
 }
 
-/// True if the peer has closed its side while the service is at work.
-pub(super) fn peer_is_gone(readiness: Readiness, work: &Work) -> bool {
-    let finished = readiness.contains(Readiness::READ_CLOSED) && !work.had_finished;
-    finished || readiness.contains(Readiness::WRITE_CLOSED)
+/// The answer that is on its way will not be completed.
+pub(in crate::server) fn abandon<S: Service>(
+    exchange: &mut Exchange,
+    reason: Reason,
+    shared: &Shared<S>,
+    who: Who,
+) -> Want {
+    let mut room = Room::new(Some(&who.peer));
+    if let Some((asked, answer)) = exchange.abandon(reason, &mut room) {
+        let request = Some(asked.request());
+        shared.answered(who, exchange.requests(), request, &answer, Duration::ZERO);
+    }
+    Want::Close(reason)
 }

@@ -1,11 +1,9 @@
 //! A driver of an exchange that is as small as can be, and that looks whether the exchange keeps
 //! its side of the contract: flush before want, limits, nothing consumed twice.
 
-use std::net::SocketAddr;
-
 use helloop::http::{
-    Answer, BodyPolicy, Exchange, Handled, Handler, Reason, Reply, ReplyEvent, Request, Response,
-    Stage, Status, Version, Want,
+    Answer, BodyPolicy, Exchange, Found, Reason, Reply, ReplyEvent, Request, Response, Room,
+    Status, Terms, Version, Want,
 };
 use helloop::limits::{Limits, ReplyLimits};
 
@@ -20,7 +18,7 @@ pub(super) struct Setup {
     pub(super) eof: bool,
 }
 
-/// A head as the handler saw it.
+/// A head as the driver saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) method: String,
@@ -37,7 +35,7 @@ pub(super) struct Understood {
     pub(super) body: Vec<u8>,
 }
 
-/// An answer as the handler was told of it.
+/// An answer as the driver was told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) method: Option<String>,
@@ -68,13 +66,9 @@ const ANSWER_BYTES_MAX: usize = 1000;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 impl Setup {
-    /// Bits: 1 small limits; 2 bodies are discarded; 4 the end of input; 8 an answer at a time;
-    /// 16 two requests.
+    /// Bits: 1 small limits; 2 bodies are discarded; 4 the end of input; 16 two requests.
     pub(super) fn of(bits: u8) -> Setup {
         let mut limits = if has(bits, 1) { small_limits() } else { Limits::default() };
-        if has(bits, 8) {
-            (limits.output_bytes_max, limits.requests_per_resume_max) = (1, 1);
-        }
         limits.requests_per_connection_max = has(bits, 16).then_some(2);
         let policy = if has(bits, 2) { BodyPolicy::Discard } else { BodyPolicy::Collect };
         assert_eq!(limits.check(), Ok(()));
@@ -127,31 +121,58 @@ impl Driver<'_> {
             let has_moved = rest.len() < before.len() || !output.is_empty();
             self.keep(&output);
             match want {
-                Want::Flush => assert!(has_moved, "it wants to be flushed, and has said nothing"),
-                Want::Service => self.serve(&mut rest, eof),
-                Want::Read => {
+                None => assert!(has_moved, "it has answered, and has said nothing"),
+                Some(Want::Service) => self.serve(&mut rest, eof),
+                Some(Want::Close(reason)) => return self.close(reason, so_far, eof),
+                Some(want) => {
                     assert!(!eof, "nothing more can be read");
-                    return self.check_wait(rest);
+                    return self.check_wait(want, rest);
                 }
-                Want::Close(reason) => return self.close(reason, so_far, eof),
             }
         }
     }
 
-    /// One call. Gives what it wants and has said.
-    fn step(&mut self, rest: &mut &[u8], eof: bool) -> (Want, Vec<u8>) {
+    /// Finds one request and answers it. Gives what is wanted if there is none, and what was said.
+    fn step(&mut self, rest: &mut &[u8], eof: bool) -> (Option<Want>, Vec<u8>) {
         let so_far = self.desk.run.consumed + rest.len();
-        let (before, answers) = (*rest, self.desk.run.answers.len());
+        let before = *rest;
         let (mut output, limits) = (Vec::new(), &self.desk.setup.limits);
         let Driver { exchange, response, desk } = self;
-        let want = exchange.advance(rest, eof, &mut output, response, desk);
+        let terms = desk.terms();
+        let mut room = Room::new(None);
+        let mut found = exchange.next(rest, eof, limits, &mut room);
+        if let Found::Body(announced) = found {
+            let policy = desk.body_policy(announced.request());
+            found = exchange.receive(announced, policy, rest, eof, limits, &mut output);
+        }
+        response.clear();
+        let want = match found {
+            Found::Request(asked) => {
+                let request = asked.request();
+                let answer = match desk.respond(request, response) {
+                    Served::Now => Some(exchange.answer(asked, response, &terms, &mut output)),
+                    Served::Panicked => Some(exchange.fail(asked, response, &terms, &mut output)),
+                    Served::Later => {
+                        exchange.defer(asked);
+                        None
+                    }
+                };
+                if let Some(answer) = answer {
+                    desk.answered(Some(request), &answer);
+                }
+                None
+            }
+            Found::Wrong(wrong) => {
+                let answer = exchange.refuse(&wrong, response, &terms, &mut output);
+                desk.answered(wrong.request(), &answer);
+                None
+            }
+            Found::Body(_) => unreachable!("it was received"),
+            Found::Nothing(want) => Some(want),
+        };
         assert!(before.ends_with(rest), "what is left is not the end of what was given");
         // What is repeated is not longer than what has come, and bytes that are no UTF-8 become three.
-        let most = limits.output_bytes_max + ANSWER_BYTES_MAX + 3 * so_far;
-        assert!(output.len() < most, "{} bytes of output at once", output.len());
-        let answered = self.desk.run.answers.len() - answers;
-        assert!(answered <= limits.requests_per_resume_max, "{answered} requests at once");
-        assert!(self.exchange.body_bytes() <= limits.body_bytes_max, "the body is too long");
+        assert!(output.len() < ANSWER_BYTES_MAX + 3 * so_far, "{} bytes at once", output.len());
         (want, output)
     }
 
@@ -162,52 +183,53 @@ impl Driver<'_> {
     }
 
     /// The input is used up, apart from a partial head within its limit.
-    fn check_wait(&self, rest: &[u8]) {
+    fn check_wait(&self, want: Want, rest: &[u8]) {
         let most = self.desk.setup.limits.head_bytes_max;
         assert!(rest.len() < most, "{} bytes are held", rest.len());
-        match self.exchange.stage() {
-            Stage::Head => {}
-            Stage::Idle | Stage::Body => assert_eq!(rest, b"", "it wants more and has some"),
-            stage => panic!("it wants to read in {stage:?}"),
+        match want {
+            Want::Head => {}
+            want => assert_eq!(rest, b"", "it wants more and has some: {want:?}"),
         }
     }
 
     /// Gives the answer for which the service took its time.
     fn serve(&mut self, rest: &mut &[u8], eof: bool) {
         let before = rest.len();
-        assert_eq!(self.step(rest, eof), (Want::Service, Vec::new()), "the service is at work");
+        let again = self.step(rest, eof);
+        assert_eq!(again, (Some(Want::Service), Vec::new()), "the service is at work");
         assert_eq!(rest.len(), before, "nothing is consumed while the service is at work");
         let due = self.desk.due.take().expect("a service was asked and took its time");
         let Driver { exchange, response, desk } = self;
-        let mut output = Vec::new();
+        let (mut output, terms) = (Vec::new(), desk.terms());
         response.clear();
-        let want = match due {
+        let mut room = Room::new(None);
+        let answered = match due {
             Due::Whole(text) => {
                 response.text(text);
-                exchange.answer(Handled::Done, &mut output, response, desk)
+                let asked = exchange.deferred(&mut room).expect("it was deferred");
+                Some((asked, exchange.answer(asked, response, &terms, &mut output)))
             }
             Due::Pieces(text) => {
-                let begun = exchange.answer_in_pieces(&mut output, response, desk);
-                assert_eq!(begun, Want::Service);
+                exchange.answer_in_pieces(response, &terms, &mut output);
                 for piece in [&text[..], "", "and more"] {
                     assert!(exchange.is_in_pieces());
-                    assert_eq!(exchange.piece(piece.as_bytes(), &mut output), Want::Service);
+                    exchange.piece(piece.as_bytes(), &mut output);
                 }
-                exchange.end_of_pieces(&mut output, desk)
+                exchange.end_of_pieces(&mut output, &mut room)
             }
         };
+        let (asked, answer) = answered.expect("it was due");
+        desk.answered(Some(asked.request()), &answer);
         self.keep(&output);
-        assert!(matches!(want, Want::Flush | Want::Close(_)), "{want:?} behind an answer");
     }
 
     /// Over is over.
     fn close(&mut self, reason: Reason, so_far: &[u8], eof: bool) {
         let end = self.desk.run.end.get_or_insert(reason);
         assert_eq!(*end, reason, "it ends for one reason");
-        assert_eq!(self.exchange.stage(), Stage::Closed);
         let mut rest = &so_far[self.desk.run.consumed..];
         let before = rest.len();
-        assert_eq!(self.step(&mut rest, eof), (Want::Close(reason), Vec::new()));
+        assert_eq!(self.step(&mut rest, eof), (Some(Want::Close(reason)), Vec::new()));
         assert_eq!(rest.len(), before, "nothing is consumed behind the end");
     }
 
@@ -220,7 +242,7 @@ impl Driver<'_> {
     }
 }
 
-/// The handler: answers as the path says, and writes down what happens.
+/// Answers as the path says, and writes down what happens.
 struct Desk<'a> {
     setup: &'a Setup,
     run: Run,
@@ -251,23 +273,11 @@ impl Desk<'_> {
             self.run.heads.push(head);
         }
     }
-}
 
-impl Handler for Desk<'_> {
-    fn limits(&self) -> &Limits {
-        &self.setup.limits
-    }
-
-    fn date(&mut self) -> &[u8; 29] {
-        b"Thu, 01 Jan 2026 00:00:00 GMT"
-    }
-
-    fn draining(&self) -> bool {
-        false
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        None
+    fn terms(&self) -> Terms<'static> {
+        let date = b"Thu, 01 Jan 2026 00:00:00 GMT";
+        let requests_max = self.setup.limits.requests_per_connection_max;
+        Terms { date, is_draining: false, requests_max }
     }
 
     fn body_policy(&mut self, head: &Request<'_>) -> BodyPolicy {
@@ -276,7 +286,7 @@ impl Handler for Desk<'_> {
         self.setup.policy
     }
 
-    fn respond(&mut self, request: &Request<'_>, response: &mut Response) -> Handled {
+    fn respond(&mut self, request: &Request<'_>, response: &mut Response) -> Served {
         assert_eq!(self.run.end, None, "a request behind the end");
         self.head(request);
         let body = request.body();
@@ -289,26 +299,30 @@ impl Handler for Desk<'_> {
         answer(request, response, &mut self.due)
     }
 
-    fn answered(&mut self, answer: &Answer<'_>) {
-        if let Some(request) = answer.request {
+    fn answered(&mut self, request: Option<&Request<'_>>, answer: &Answer) {
+        if let Some(request) = request {
             self.head(request);
         }
         self.is_head_known = false;
-        self.run.answers.push(Told {
-            method: answer.request.map(|request| request.method().to_owned()),
-            status: answer.status,
-            body_bytes: answer.body_bytes,
-            closes: answer.closes,
-        });
+        let Answer { status, body_bytes, closes } = *answer;
+        let method = request.map(|request| request.method().to_owned());
+        self.run.answers.push(Told { method, status, body_bytes, closes });
     }
 }
 
+/// What the service comes to.
+enum Served {
+    Now,
+    Panicked,
+    Later,
+}
+
 /// The service.
-fn answer(request: &Request<'_>, response: &mut Response, due: &mut Option<Due>) -> Handled {
+fn answer(request: &Request<'_>, response: &mut Response, due: &mut Option<Due>) -> Served {
     let body = String::from_utf8_lossy(request.body());
     let text = format!("{} {} {body}.\n", request.method(), request.target());
     match request.path() {
-        "/panic" => return Handled::Panicked,
+        "/panic" => return Served::Panicked,
         "/later" => *due = Some(Due::Whole(text)),
         "/pieces" => *due = Some(Due::Pieces(text)),
         "/close" => drop(response.text(text).close()),
@@ -316,7 +330,7 @@ fn answer(request: &Request<'_>, response: &mut Response, due: &mut Option<Due>)
         "/not-modified" => drop(response.status(Status::NOT_MODIFIED).text(text)),
         _ => drop(response.text(text)),
     }
-    if due.is_some() { Handled::Later } else { Handled::Done }
+    if due.is_some() { Served::Later } else { Served::Now }
 }
 
 /// What was answered is what was told, to a client that reads it.

@@ -1,15 +1,12 @@
 //! Runs a case straight through an `Exchange`: bytes in, bytes out, no loop.
 
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use helloop::events::Excerpt;
 use helloop::greeting::Greeting;
 use helloop::http::{
-    Answer, BodyPolicy, DateCache, Error, Exchange, Handled, Handler, Request, Response, Stage,
-    Want,
+    Answer, DateCache, Error, Exchange, Found, Request, Response, Room, Terms, Want,
 };
-use helloop::limits::Limits;
 use helloop::server::Service;
 
 use super::page::{Answering, Case};
@@ -77,16 +74,19 @@ enum Ending {
 struct Driver<'a> {
     case: &'a Case,
     exchange: Exchange,
+    /// What the exchange waits for; `None` before it was asked.
+    want: Option<Want>,
     held: Vec<u8>,
     output: Vec<u8>,
     response: Response,
-    desk: Desk<'a>,
+    desk: Desk,
 }
 
 fn drive(case: &Case, cuts: &[usize], ending: Ending) -> Outcome {
     let mut driver = Driver {
         case,
         exchange: Exchange::new(),
+        want: None,
         held: Vec::new(),
         output: Vec::new(),
         response: Response::new(),
@@ -111,54 +111,69 @@ fn drive(case: &Case, cuts: &[usize], ending: Ending) -> Outcome {
 impl Driver<'_> {
     /// Lets the exchange work until it wants more input.
     fn advance(&mut self, eof: bool) {
-        loop {
-            let mut rest = &self.held[..];
+        let limits = &self.case.limits;
+        let mut rest = &self.held[..];
+        let want = loop {
             let before = self.output.len();
-            let mut output = Vec::new();
-            let want = self.exchange.advance(
-                &mut rest,
-                eof,
-                &mut output,
-                &mut self.response,
-                &mut self.desk,
-            );
-            // Flush before want.
-            self.output.append(&mut output);
-            self.held.drain(..self.held.len() - rest.len());
-            // The cap is looked at before an answer is made, and one answer may be large.
-            let bytes_max = self.case.limits.output_bytes_max + ANSWER_BYTES_MAX;
-            assert!(self.output.len() - before < bytes_max, "more output than the cap at once");
-            match want {
-                Want::Flush => {}
-                Want::Read => {
-                    assert!(!eof, "nothing more can be read");
-                    return;
-                }
-                Want::Service => unreachable!("these services answer at once"),
-                Want::Close(reason) => return self.desk.ending(reason.sentence()),
+            let (date, requests_max) = (self.desk.date, limits.requests_per_connection_max);
+            let terms = Terms { date: &date, is_draining: false, requests_max };
+            let mut room = Room::new(None);
+            let (exchange, output) = (&mut self.exchange, &mut self.output);
+            let mut found = exchange.next(&mut rest, eof, limits, &mut room);
+            if let Found::Body(announced) = found {
+                let policy = self.desk.service.body_policy(announced.request());
+                found = exchange.receive(announced, policy, &mut rest, eof, limits, output);
             }
+            let answer = match found {
+                Found::Request(asked) => {
+                    self.response.clear();
+                    self.desk.asked(asked.request());
+                    if panics(asked.request()) {
+                        exchange.fail(asked, &mut self.response, &terms, output)
+                    } else {
+                        self.desk.service.call(asked.request(), &mut self.response);
+                        exchange.answer(asked, &self.response, &terms, output)
+                    }
+                }
+                Found::Wrong(wrong) => exchange.refuse(&wrong, &mut self.response, &terms, output),
+                Found::Body(_) => unreachable!("it was received"),
+                Found::Nothing(want) => break want,
+            };
+            self.desk.answered(&answer);
+            assert!(self.output.len() - before < ANSWER_BYTES_MAX, "more output than an answer");
+        };
+        let consumed = self.held.len() - rest.len();
+        self.held.drain(..consumed);
+        match want {
+            Want::Request | Want::Head | Want::Body => assert!(!eof, "nothing more can be read"),
+            Want::Service => unreachable!("these services answer at once"),
+            Want::Close(reason) => self.desk.ending(reason.sentence()),
         }
+        self.want = Some(want);
     }
 
     /// What a driver does at the end of the silence.
     fn time_out(&mut self) {
-        let error = match self.exchange.stage() {
-            Stage::Idle => return self.desk.ending("idle for too long"),
-            Stage::Head => Error::HeadTimeout,
-            Stage::Body => Error::BodyTimeout,
-            Stage::Service => unreachable!("these services answer at once"),
-            Stage::Closed => return,
+        let error = match self.want {
+            Some(Want::Request) | None => return self.desk.ending("idle for too long"),
+            Some(Want::Head) => Error::HeadTimeout,
+            Some(Want::Body) => Error::BodyTimeout,
+            Some(Want::Service) => unreachable!("these services answer at once"),
+            Some(Want::Close(_)) => return,
         };
-        self.desk.date = date(match error {
+        let date = date(match error {
             Error::HeadTimeout => self.case.limits.head_timeout,
             _ => self.case.limits.body_progress_timeout,
         });
-        let (output, response) = (&mut self.output, &mut self.response);
-        let Want::Close(reason) = self.exchange.refuse(error, output, response, &mut self.desk)
-        else {
-            panic!("a refusal closes");
+        let terms = Terms { date: &date, is_draining: false, requests_max: None };
+        let mut room = Room::new(None);
+        let Found::Wrong(wrong) = self.exchange.time_is_up(error, &mut room) else {
+            panic!("it waits for its peer");
         };
-        self.desk.ending(reason.sentence());
+        let (output, response) = (&mut self.output, &mut self.response);
+        let answer = self.exchange.refuse(&wrong, response, &terms, output);
+        self.desk.answered(&answer);
+        self.desk.ending(answer.closes.expect("a refusal closes").sentence());
     }
 }
 
@@ -168,9 +183,8 @@ fn date(since_begin: Duration) -> [u8; 29] {
     *DateCache::new().at(0, || begin + since_begin)
 }
 
-/// The handler: answers as the case says, and writes down what happens.
-struct Desk<'a> {
-    limits: &'a Limits,
+/// The service of the case, and what happens.
+struct Desk {
     service: Box<dyn Service>,
     date: [u8; 29],
     requests: u32,
@@ -179,10 +193,9 @@ struct Desk<'a> {
     is_over: bool,
 }
 
-impl Desk<'_> {
-    fn new(case: &Case) -> Desk<'_> {
+impl Desk {
+    fn new(case: &Case) -> Desk {
         Desk {
-            limits: &case.limits,
             service: service(case.service),
             date: date(Duration::ZERO),
             requests: 0,
@@ -203,42 +216,15 @@ impl Desk<'_> {
         self.events.push(if self.is_over { CLOSES } else { STAYS_OPEN }.into());
         Outcome { output, events: self.events }
     }
-}
 
-impl Handler for Desk<'_> {
-    fn limits(&self) -> &Limits {
-        self.limits
-    }
-
-    fn date(&mut self) -> &[u8; 29] {
-        &self.date
-    }
-
-    fn draining(&self) -> bool {
-        false
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        None
-    }
-
-    fn body_policy(&mut self, head: &Request<'_>) -> BodyPolicy {
-        self.service.body_policy(head)
-    }
-
-    fn respond(&mut self, request: &Request<'_>, response: &mut Response) -> Handled {
+    fn asked(&mut self, request: &Request<'_>) {
         assert!(!self.is_over, "a request after the end");
         self.requests = self.answers + 1;
         let line = Excerpt::of(&[request.method(), " ", request.target()]);
         self.events.push(format!("request {}: {}", self.requests, line.as_str()));
-        if panics(request) {
-            return Handled::Panicked;
-        }
-        self.service.call(request, response);
-        Handled::Done
     }
 
-    fn answered(&mut self, answer: &Answer<'_>) {
+    fn answered(&mut self, answer: &Answer) {
         assert!(!self.is_over, "an answer after the end");
         self.answers += 1;
         let (status, bytes) = (answer.status.code(), answer.body_bytes);
@@ -246,7 +232,7 @@ impl Handler for Desk<'_> {
     }
 }
 
-/// A closure of ours is not called through the bridge that catches panics.
+/// A closure of ours is not called by the server, which catches panics.
 fn panics(request: &Request<'_>) -> bool {
     request.target() == "/panic"
 }

@@ -28,7 +28,7 @@ pub(super) fn outcomes(case: &Case) -> impl Iterator<Item = (String, Outcome)> {
     ways(case).into_iter().map(move |(faults, seed, sending)| {
         let name = if faults == Faults::NONE { "calm" } else { "rough" };
         let way = format!("on a {name} network with seed {seed}, {sending:?}");
-        (way, outcome(case, faults, seed, sending))
+        (way, outcome(case, faults, seed, sending, Server::builder()))
     })
 }
 
@@ -59,18 +59,8 @@ impl Service for Boxed {
     }
 }
 
-fn outcome(case: &Case, faults: Faults, seed: u64, sending: Sending) -> Outcome {
-    lived(case, faults, seed, sending, Server::builder()).0
-}
-
-/// What comes of a case at a server made by `builder`, and all that its loop told.
-fn lived(
-    case: &Case,
-    faults: Faults,
-    seed: u64,
-    sending: Sending,
-    builder: Builder,
-) -> (Outcome, Vec<(Time, Event)>) {
+/// What comes of a case at a server made by `builder`.
+fn outcome(case: &Case, faults: Faults, seed: u64, sending: Sending, builder: Builder) -> Outcome {
     let boxed = Boxed(service(case.service));
     let world = Sim::with_faults(seed, faults);
     let net = world.net();
@@ -86,17 +76,16 @@ fn lived(
     let mut events = house.told(line);
     events.push(state(&events, &client).to_owned());
     hang_up(&mut house, &client);
-    (Outcome { output, events }, house.tape.events())
+    Outcome { output, events }
 }
 
-/// The lives of a case at one server and at another, in every way: whether they are the same.
+/// What comes of a case at one server and at another, in every way: whether that is the same.
 #[cfg(feature = "twin")]
-pub(super) fn compare_lives(case: &Case, one: fn() -> Builder, other: fn() -> Builder) {
+pub(super) fn compare(case: &Case, one: fn() -> Builder, other: fn() -> Builder) {
     for (faults, seed, sending) in ways(case) {
-        let one = lived(case, faults, seed, sending, one());
-        let other = lived(case, faults, seed, sending, other());
-        assert_eq!(one.0, other.0, "{}", case.place());
-        crate::twins::assert_same(&one.1, &other.1, &case.place());
+        let one = outcome(case, faults, seed, sending, one());
+        let other = outcome(case, faults, seed, sending, other());
+        assert_eq!(one, other, "{}", case.place());
     }
 }
 

@@ -2,37 +2,15 @@
 
 use crate::http::*;
 use crate::limits::{Limits, ReplyLimits};
-use std::net::SocketAddr;
 
-/// A driver's side that says what it was asked.
-struct Echo(Limits);
-
-impl Handler for Echo {
-    fn limits(&self) -> &Limits {
-        &self.0
+/// Says what was asked.
+fn echo(request: &Request<'_>, response: &mut Response) {
+    let body = String::from_utf8_lossy(request.body());
+    let host = request.headers().text("Host").unwrap_or("nobody");
+    response.text(format_args!("{} {host}{} [{body}]", request.method(), request.target()));
+    if request.path() == "/empty" {
+        response.status(Status::NO_CONTENT);
     }
-    fn date(&mut self) -> &[u8; 29] {
-        b"Sun, 06 Nov 1994 08:49:37 GMT"
-    }
-    fn draining(&self) -> bool {
-        false
-    }
-    fn peer(&self) -> Option<SocketAddr> {
-        None
-    }
-    fn body_policy(&mut self, _: &Request<'_>) -> BodyPolicy {
-        BodyPolicy::Collect
-    }
-    fn respond(&mut self, request: &Request<'_>, response: &mut Response) -> Handled {
-        let body = String::from_utf8_lossy(request.body());
-        let host = request.headers().text("Host").unwrap_or("nobody");
-        response.text(format_args!("{} {host}{} [{body}]", request.method(), request.target()));
-        if request.path() == "/empty" {
-            response.status(Status::NO_CONTENT);
-        }
-        Handled::Done
-    }
-    fn answered(&mut self, _: &Answer<'_>) {}
 }
 
 /// Asks `ask` with `body` on `server`: status, content, and whether the connection can be reused.
@@ -40,8 +18,18 @@ fn ask(server: &mut Exchange, ask: &Ask, body: &[u8]) -> (Status, String, bool) 
     let (mut request, mut output) = (Vec::new(), Vec::new());
     ask.encode(&mut request);
     request.extend_from_slice(body);
-    let (mut response, mut echo) = (Response::new(), Echo(Limits::default()));
-    let want = server.advance(&mut &request[..], false, &mut output, &mut response, &mut echo);
+    let (mut response, mut room) = (Response::new(), Room::new(None));
+    let (mut input, limits) = (&request[..], Limits::default());
+    let mut found = server.next(&mut input, false, &limits, &mut room);
+    if let Found::Body(announced) = found {
+        let policy = BodyPolicy::Collect;
+        found = server.receive(announced, policy, &mut input, false, &limits, &mut output);
+    }
+    let Found::Request(asked) = found else { panic!("{found:?}") };
+    echo(asked.request(), &mut response);
+    let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
+    let terms = Terms { date, is_draining: false, requests_max: None };
+    let closes = server.answer(asked, &response, &terms, &mut output).closes;
 
     let (mut reply, mut status, mut content) = (ask.reply(ReplyLimits::default()), None, vec![]);
     let mut input = &output[..];
@@ -51,7 +39,7 @@ fn ask(server: &mut Exchange, ask: &Ask, body: &[u8]) -> (Status, String, bool) 
             ReplyEvent::Head(head) => status = Status::new(head.status()),
             ReplyEvent::Data(data) => content.extend_from_slice(data),
             ReplyEvent::End { reusable } => {
-                assert_eq!(reusable, want == Want::Read, "both know how it goes on");
+                assert_eq!(reusable, closes.is_none(), "both know how it goes on");
                 let content = String::from_utf8(content).expect("text");
                 return (status.expect("a head comes first"), content, reusable);
             }

@@ -1,0 +1,110 @@
+//! What a driver is given, and what it gives.
+
+use super::super::framing::{Expectation, Persistence};
+use super::super::{Error, Reason, Request, Status};
+use super::body::Coming;
+use super::room::{Asked, Room};
+
+/// What [`Exchange::next`] has found.
+#[derive(Debug)]
+#[must_use = "a request is to be answered, and what is wrong to be refused"]
+pub enum Found<'r> {
+    /// A request, whole. It is for [`Exchange::answer`], [`Exchange::fail`], or [`Exchange::defer`].
+    Request(&'r Asked<'r>),
+    /// A head, and a body is to follow: [`Exchange::receive`] is to be told what becomes of that.
+    Body(Announced<'r>),
+    /// Something that is no request: it is for [`Exchange::refuse`].
+    Wrong(Wrong<'r>),
+    /// Nothing, before this has come.
+    Nothing(Want),
+}
+
+/// What the machine waits for. *Flush before want*: the driver writes all pending output before it acts on
+/// any of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// The next request: nothing of it is here, but perhaps an empty line before it.
+    Request,
+    /// The rest of a head.
+    Head,
+    /// The rest of a body.
+    Body,
+    /// Nothing of the peer: the service is at work. [`Exchange::deferred`] and its kin go on.
+    Service,
+    /// Nothing at all: the connection is over. If [`Reason::lingers`], half-close and drain first.
+    Close(Reason),
+}
+
+/// What to do with a body. Its limits hold either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyPolicy {
+    /// Keep it for the service.
+    Collect,
+    /// Read and drop it; the service sees an empty body. If the peer waits for `100 Continue`, it
+    /// is answered finally instead and the connection closes.
+    Discard,
+}
+
+/// A head whose body follows.
+#[derive(Debug)]
+pub struct Announced<'r> {
+    pub(super) head: &'r [u8],
+    pub(super) request: Request<'r>,
+    pub(super) persistence: Persistence,
+    pub(super) expectation: Expectation,
+    pub(super) coming: Coming,
+    pub(super) room: &'r mut Room<'r>,
+}
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug)]
+pub struct Wrong<'r> {
+    pub(super) error: Error,
+    /// Known if the head is good.
+    pub(super) request: Option<&'r Request<'r>>,
+    /// The method is HEAD, as far as it is known.
+    pub(super) is_head: bool,
+    /// The next request may follow: nobody can doubt where it begins.
+    pub(super) goes_on: Option<Persistence>,
+}
+
+/// What all answers of a moment have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// The value of the `Date` field; see [`DateCache`](super::DateCache).
+    pub date: &'a [u8; 29],
+    /// The server is draining: the next answer is the last of its connection.
+    pub is_draining: bool,
+    /// See [`Limits::requests_per_connection_max`].
+    pub requests_max: Option<u32>,
+}
+
+/// An answer that was given, for access logs and observers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status of the answer.
+    pub status: Status,
+    /// Bytes of the answer's body, after HEAD 0.
+    pub body_bytes: usize,
+    /// Why the connection closes after this answer, if it does.
+    pub closes: Option<Reason>,
+}
+
+impl<'r> Announced<'r> {
+    /// The request, as far as it is here: without its body.
+    pub fn request(&self) -> &Request<'r> {
+        &self.request
+    }
+}
+
+impl<'r> Wrong<'r> {
+    /// What is wrong.
+    pub fn error(&self) -> Error {
+        self.error
+    }
+
+    /// The request; `None` if its head is wrong or incomplete.
+    pub fn request(&self) -> Option<&'r Request<'r>> {
+        self.request
+    }
+}

@@ -1,0 +1,99 @@
+//! Until when a connection may go on as it does.
+//!
+//! Deadlines are lazy: while a connection lives, one field is written, and no timer is touched until
+//! it fires or until something is due earlier.
+
+use super::Shared;
+use super::room::Rest;
+use super::status::Phase;
+use crate::event_loop::{Handle, TimerId};
+use crate::http::Reason;
+use crate::id::{SourceId, TaskId};
+use crate::limits::MAKE_ROOM_IDLE_MIN;
+use crate::world::Time;
+
+/// When a connection must have moved on, and the timer that looks whether it has.
+pub(super) struct Deadline {
+    /// Extending it is one write.
+    due: Time,
+    /// Set for `due` or earlier. One that fires early is set again. The first is set when the first
+    /// resume ends: a connection that is over by then needs none.
+    timer: TimerId,
+}
+
+impl Deadline {
+    pub(super) fn new(due: Time) -> Deadline {
+        Deadline { due, timer: TimerId::FIRED }
+    }
+
+    pub(super) fn has_come(&self, now: Time) -> bool {
+        now >= self.due
+    }
+
+    pub(super) fn due(&self) -> Time {
+        self.due
+    }
+
+    pub(super) fn extend(&mut self, due: Time) {
+        self.due = due;
+    }
+
+    pub(super) fn bring_forward(&mut self, due: Time) {
+        self.due = self.due.min(due);
+    }
+
+    /// Makes sure that a timer looks at `due`, at `sooner`, or earlier.
+    pub(super) fn arm(&mut self, sooner: Time, handle: &Handle, task: TaskId) {
+        let time = self.due.min(sooner);
+        if time == Time::NEVER {
+            // The timer that is set, if one is, fires for nothing.
+            return;
+        }
+        let fired = self.timer.deadline() <= handle.now();
+        if !fired && self.timer.deadline() > time {
+            handle.cancel(self.timer);
+        }
+        if fired || self.timer.deadline() > time {
+            self.timer = handle.at(time, task);
+        }
+    }
+
+    pub(super) fn cancel(&self, handle: &Handle) {
+        handle.cancel(self.timer);
+    }
+}
+
+impl<S> Shared<S> {
+    /// Bytes of a body, or of an answer, that deserve another window.
+    pub(super) fn progress_that_counts(&self) -> u32 {
+        u32::try_from(self.limits.progress_bytes_min).unwrap_or(u32::MAX)
+    }
+
+    /// When a connection makes room for a newcomer: [`Time::NEVER`] unless it was asked to, else once
+    /// it has done nothing for [`MAKE_ROOM_IDLE_MIN`]. `due` is when its time would be up without that.
+    pub(super) fn time_to_go(&self, source: SourceId, rest: Rest, due: Time, now: Time) -> Time {
+        if !self.status.must_make_room(source) {
+            return Time::NEVER;
+        }
+        let left = due.since(now);
+        let limit = match rest {
+            Rest::Busy => return Time::NEVER,
+            // The limit may have become shorter since.
+            Rest::Idle if left > self.idle_time_limit() => self.limits.idle_timeout,
+            Rest::Idle => self.idle_time_limit(),
+            Rest::Lingering => self.limits.linger_timeout,
+        };
+        now + MAKE_ROOM_IDLE_MIN.saturating_sub(limit.saturating_sub(left))
+    }
+
+    /// Why a connection ends that is idle, and whose time is up.
+    pub(super) fn why_idle_ends(&self, source: SourceId) -> Reason {
+        if self.status.phase.get() == Phase::ClosingIdle {
+            Reason::Shutdown
+        } else if self.status.must_make_room(source) {
+            Reason::MadeRoom
+        } else {
+            Reason::IdleTimeout
+        }
+    }
+}
