@@ -14,6 +14,9 @@ pub(super) struct Room {
     connections: HashMap<TaskId, Doing>,
     /// Acceptors with a newcomer in the hand, in the order in which they began to wait.
     full: VecDeque<TaskId>,
+    /// Those of them that were overtaken in this turn. That is fair if there is room for them as well:
+    /// then they come in before the turn is over.
+    overtaken: Vec<TaskId>,
     /// Times that a connection became idle.
     sequence: u64,
 }
@@ -36,10 +39,11 @@ impl Room {
         if to == "full" {
             self.full.push_back(task);
         } else if from == "full" {
-            let first = self.full.pop_front();
-            return demand(first == Some(task), || {
-                format!("the newcomer of {task} came in, that of {first:?} had waited for longer")
-            });
+            let place = self.full.iter().position(|acceptor| *acceptor == task);
+            let place = place.ok_or_else(|| format!("{task} did not wait"))?;
+            self.overtaken.extend(self.full.range(..place));
+            self.full.remove(place);
+            self.overtaken.retain(|acceptor| *acceptor != task);
         }
         match (to, self.connections.get_mut(&task)) {
             (_, None) => {}
@@ -101,8 +105,15 @@ impl Checker for Room {
             Event::Ending { task, why } if why == Reason::MadeRoom.sentence() => {
                 return self.made_room(task);
             }
+            Event::Waiting { .. } if !self.overtaken.is_empty() => {
+                let overtaken = &self.overtaken;
+                return Err(format!(
+                    "others came in, those of {overtaken:?} had waited for longer"
+                ));
+            }
             Event::Finished { task, .. } => {
                 self.connections.remove(&task);
+                self.overtaken.retain(|acceptor| *acceptor != task);
                 self.full.retain(|acceptor| *acceptor != task);
             }
             Event::Waiting { timeout } if timeout != Timeout::Zero => return self.look_round(at),
