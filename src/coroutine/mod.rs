@@ -39,6 +39,8 @@ use crate::event_loop::{EventLoop, Handle};
 mod blocking;
 mod budget;
 mod callback;
+#[cfg(unix)]
+mod descriptor;
 mod gather;
 mod group;
 mod line;
@@ -66,6 +68,8 @@ pub(crate) use budget::Budgets;
 #[cfg(any(feature = "client", feature = "twin"))]
 pub(crate) use budget::others_first;
 pub use callback::Call;
+#[cfg(unix)]
+pub use descriptor::{Readable, Writable};
 pub use gather::{Gather, TryGather};
 pub use group::{GroupError, TaskGroup};
 #[cfg(all(test, feature = "client"))]

@@ -24,6 +24,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+#[cfg(unix)]
+use std::os::fd::AsFd;
 
 use super::state::SourceSlot;
 use super::{Cause, Handle};
@@ -295,6 +297,55 @@ impl Source<Listener> {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// For descriptors of every other kind: datagrams, pipes, timers, signals, what inotify(7) reports.
+#[cfg(unix)]
+impl<T: AsFd> Source<T> {
+    /// Registers a descriptor for `owner`, for `READABLE`, `WRITABLE` or both. It must not block
+    /// (O_NONBLOCK). It counts as ready until an operation says otherwise.
+    ///
+    /// # Errors
+    /// When the kernel refuses: a regular file cannot be polled, for example, because it never makes
+    /// anybody wait.
+    pub fn descriptor(
+        handle: &Handle,
+        descriptor: T,
+        owner: TaskId,
+        directions: Readiness,
+    ) -> io::Result<Self> {
+        let pollable = Pollable::Fd(descriptor.as_fd(), directions);
+        let id = Self::register(handle, pollable, owner, directions)?;
+        Ok(Source { socket: descriptor, id, handle: handle.clone() })
+    }
+
+    /// Calls `operation` if the descriptor is ready for `direction`, as far as the loop knows. Only
+    /// `WouldBlock` clears the bit: of a datagram or a message, a short read says nothing about the next.
+    ///
+    /// # Errors
+    /// `WouldBlock`, or what `operation` returns, but never `Interrupted`.
+    pub fn attempt<R>(
+        &mut self,
+        direction: Readiness,
+        mut operation: impl FnMut(&mut T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let (is_write, readiness) = (direction == Readiness::WRITABLE, self.readiness());
+        if !if is_write { readiness.is_writable() } else { readiness.is_readable() } {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        match retry(|| operation(&mut self.socket)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let operation = if is_write { Operation::Write } else { Operation::Read };
+                Err(self.would_block(direction, operation))
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Ends the registration. For a descriptor that stays open afterwards, because others have it too.
+    pub fn deregister(&self) {
+        self.handle.shared.state.borrow_mut().world.deregister(self.socket.as_fd());
     }
 }
 

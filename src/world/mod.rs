@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::ops::Add;
 #[cfg(unix)]
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,6 +150,10 @@ pub trait World {
     /// When the kernel refuses, or the socket belongs to another world.
     fn register(&mut self, pollable: Pollable<'_>, id: SourceId) -> io::Result<()>;
 
+    /// Ends the registration of a descriptor that may stay open.
+    #[cfg(unix)]
+    fn deregister(&mut self, _: BorrowedFd<'_>) {}
+
     /// Sockets for which there is room beside those that are open: of the process's descriptors, for
     /// example. In a world without such a limit, any number.
     fn sockets_left(&self) -> usize {
@@ -171,6 +175,9 @@ pub enum Pollable<'a> {
     Stream(&'a mut Stream),
     /// A listener: readable when a connection waits.
     Listener(&'a mut Listener),
+    /// Any other descriptor that can be polled, and for which of `READABLE` and `WRITABLE`.
+    #[cfg(unix)]
+    Fd(BorrowedFd<'a>, Readiness),
 }
 
 /// A connected, or connecting, byte stream that never blocks.

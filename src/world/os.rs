@@ -3,11 +3,12 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use mio::net::{TcpListener, TcpStream, UnixStream};
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -99,10 +100,23 @@ impl World for Os {
             Pollable::Listener(Listener::Tcp(listener)) => {
                 registry.register(listener, token, Interest::READABLE)
             }
+            Pollable::Fd(descriptor, directions) => {
+                let interest = match directions {
+                    Readiness::READABLE => Interest::READABLE,
+                    Readiness::WRITABLE => Interest::WRITABLE,
+                    _ => Interest::READABLE.add(Interest::WRITABLE),
+                };
+                registry.register(&mut SourceFd(&descriptor.as_raw_fd()), token, interest)
+            }
             Pollable::Stream(Stream::Sim(_)) | Pollable::Listener(Listener::Sim(_)) => Err(
                 io::Error::new(io::ErrorKind::InvalidInput, "a simulated socket on a real loop"),
             ),
         }
+    }
+
+    fn deregister(&mut self, descriptor: BorrowedFd<'_>) {
+        // If it fails, the descriptor was not registered any more.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&descriptor.as_raw_fd()));
     }
 
     fn sockets_left(&self) -> usize {

@@ -19,6 +19,8 @@ mod chat;
 mod scrape;
 mod small;
 #[cfg(target_os = "linux")]
+mod descriptors;
+#[cfg(target_os = "linux")]
 mod ladder;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
