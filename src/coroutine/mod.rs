@@ -45,7 +45,7 @@ mod gather;
 mod group;
 mod line;
 mod listener;
-mod lookers;
+mod look_up_threads;
 mod promise;
 mod slot;
 mod queue;

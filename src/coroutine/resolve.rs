@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::lookers::Lookers;
+use super::look_up_threads::LookUpThreads;
 use super::promise::Promise;
 use crate::event_loop::Handle;
 use crate::limits::{
@@ -126,9 +126,9 @@ impl Resolver {
     pub fn new(handle: &Handle, kept: Duration) -> Resolver {
         let on_loop = handle.clone();
         let begin = move |host: &str| -> io::Result<LookUp> {
-            let lookers = on_loop.local(|| Lookers::new(LOOK_UP_THREAD_IDLE));
+            let threads = on_loop.local(|| LookUpThreads::new(LOOK_UP_THREAD_IDLE));
             let host = host.to_owned();
-            let asked = lookers.run(move || (host.as_str(), 0).to_socket_addrs())?;
+            let asked = threads.run(move || (host.as_str(), 0).to_socket_addrs())?;
             Ok(Box::pin(async move { Ok(asked.await.map_err(io::Error::other)??.collect()) }))
         };
         Resolver::beginning(handle, kept, Box::new(begin))

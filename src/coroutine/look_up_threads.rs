@@ -17,7 +17,7 @@ use super::blocking::{Blocking, Job, lock};
 /// The threads of one loop. Nothing waits for them: dropping this ends those that are idle, and a
 /// busy one ends after its work, or with the process.
 #[derive(Debug)]
-pub(super) struct Lookers {
+pub(super) struct LookUpThreads {
     shared: Arc<Shared>,
 }
 
@@ -41,11 +41,11 @@ struct State {
     is_closed: bool,
 }
 
-impl Lookers {
+impl LookUpThreads {
     /// Threads that end after `idle_max` without work.
-    pub(super) fn new(idle_max: Duration) -> Lookers {
+    pub(super) fn new(idle_max: Duration) -> LookUpThreads {
         let (state, news) = Default::default();
-        Lookers { shared: Arc::new(Shared { idle_max, state, news }) }
+        LookUpThreads { shared: Arc::new(Shared { idle_max, state, news }) }
     }
 
     /// Runs `work` on a thread, at once.
@@ -71,7 +71,7 @@ impl Lookers {
     }
 }
 
-impl Drop for Lookers {
+impl Drop for LookUpThreads {
     fn drop(&mut self) {
         lock(&self.shared.state).is_closed = true;
         self.shared.news.notify_all();
@@ -120,8 +120,8 @@ mod tests {
     /// Longer than any test takes.
     const LONG: Duration = Duration::from_secs(600);
 
-    fn alive(lookers: &Lookers) -> usize {
-        lock(&lookers.shared.state).alive
+    fn alive(threads: &LookUpThreads) -> usize {
+        lock(&threads.shared.state).alive
     }
 
     /// Work that ends when the sender is dropped.
@@ -135,24 +135,24 @@ mod tests {
     #[test]
     fn every_job_has_a_thread_at_once_and_an_idle_one_is_used_again() {
         run(|handle| async move {
-            let lookers = Lookers::new(LONG);
+            let threads = LookUpThreads::new(LONG);
             // Each ends when the test ends it: if there were a backlog, the last one would never be ended.
             let (ends, jobs): (Vec<_>, Vec<_>) = (0..100)
                 .map(|_| {
                     let (end, job) = hanging();
-                    (end, lookers.run(job).unwrap())
+                    (end, threads.run(job).unwrap())
                 })
                 .unzip();
-            assert_eq!(alive(&lookers), 100);
+            assert_eq!(alive(&threads), 100);
             drop(ends);
             assert_eq!(handle.gather(jobs).await.len(), 100);
-            while lock(&lookers.shared.state).idle < 100 {
+            while lock(&threads.shared.state).idle < 100 {
                 thread::yield_now();
             }
             for _ in 0..3 {
-                lookers.run(|| ()).unwrap().await.unwrap();
+                threads.run(|| ()).unwrap().await.unwrap();
             }
-            assert_eq!(alive(&lookers), 100);
+            assert_eq!(alive(&threads), 100);
         })
         .unwrap();
     }
@@ -160,12 +160,12 @@ mod tests {
     #[test]
     fn threads_without_work_end() {
         run(|_| async move {
-            let lookers = Lookers::new(Duration::from_millis(1));
-            assert_eq!(lookers.run(|| 1).unwrap().await, Ok(1));
-            while alive(&lookers) > 0 {
+            let threads = LookUpThreads::new(Duration::from_millis(1));
+            assert_eq!(threads.run(|| 1).unwrap().await, Ok(1));
+            while alive(&threads) > 0 {
                 thread::yield_now();
             }
-            assert_eq!(lookers.run(|| 2).unwrap().await, Ok(2));
+            assert_eq!(threads.run(|| 2).unwrap().await, Ok(2));
         })
         .unwrap();
     }
@@ -174,11 +174,11 @@ mod tests {
     fn nobody_waits_for_a_thread_that_hangs() {
         let (end, hangs) = hanging();
         let shared = run(|handle| async move {
-            let lookers = Lookers::new(LONG);
-            drop(lookers.run(hangs).unwrap());
-            lookers.run(|| ()).unwrap().await.unwrap();
+            let threads = LookUpThreads::new(LONG);
+            drop(threads.run(hangs).unwrap());
+            threads.run(|| ()).unwrap().await.unwrap();
             drop(handle);
-            Arc::clone(&lookers.shared)
+            Arc::clone(&threads.shared)
         })
         .unwrap();
         // The loop is gone; the one that is idle ends now, the other one after its work.
