@@ -1,4 +1,4 @@
-//! What a loop tells about itself: one flat vocabulary of [`Event`]s, and who listens.
+//! What a loop reports about itself: one flat vocabulary of [`Event`]s, and the observers that receive them.
 //!
 //! An [`Observer`] is installed while the program runs; without one, an event costs one branch that
 //! is always predicted. Narrators, recorders, traces and the checkers in tests are all folds over
@@ -37,7 +37,7 @@ pub enum Event {
     Suspended { task: TaskId, flow: Flow },
     /// A new task was given to the loop.
     Spawned { task: TaskId, kind: &'static str },
-    /// A task is gone; its id finds nobody from now on.
+    /// A task is gone; its id finds nothing from now on.
     Finished { task: TaskId, kind: &'static str },
     /// A task panicked; it was removed, the loop goes on.
     Panicked { task: TaskId, kind: &'static str },
@@ -70,8 +70,8 @@ pub enum Event {
     /// A resume took so long that it is worth a report; so many ready tasks waited meanwhile.
     Stall { task: TaskId, kind: &'static str, took: Duration, waiting: usize },
     /// More about the stall before it: the state of the task or the place in the source where it was
-    /// made (empty: it does not say), and who waited longest, ready or with a timer that was due (the
-    /// null id: nobody).
+    /// made (empty: it does not say), and which task waited longest, ready or with a timer that was due
+    /// (the null id: none).
     Blamed { task: TaskId, place: &'static str, longest: TaskId, waited: Duration },
     /// The resumes of a turn took that long together, although none did alone; that of `task` took
     /// `most`.
@@ -126,7 +126,7 @@ pub enum Operation {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Excerpt {
     bytes: [u8; Excerpt::BYTES_MAX],
-    /// Bytes in use; those behind it are zero.
+    /// Bytes in use; those after them are zero.
     used: u8,
 }
 
@@ -161,16 +161,16 @@ impl fmt::Debug for Excerpt {
     }
 }
 
-/// Somebody who is told every event of a loop, as it happens.
+/// Receives every event of a loop, as it happens.
 ///
-/// It may ask the loop's handle for things; events that come of that are not told, so an observer
+/// It may ask the loop's handle for things; events that this causes are not reported, so an observer
 /// cannot observe itself. One that panics is removed and logged; the loop goes on.
 pub trait Observer {
     /// `event` happened at `at`, a fresh reading of the loop's clock.
     fn event(&mut self, at: Time, event: &Event);
 }
 
-/// Several observers are one: each is told, in order.
+/// Several observers are one: each receives the event, in order.
 impl Observer for Vec<Box<dyn Observer>> {
     fn event(&mut self, at: Time, event: &Event) {
         for observer in self {
@@ -208,7 +208,7 @@ impl Watch {
         self.observer.replace(observer)
     }
 
-    /// Tells the observer. `event` is evaluated only if somebody listens.
+    /// Reports to the observer. `event` is evaluated only if there is one.
     #[inline]
     pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
         if self.on.get() {

@@ -1,5 +1,5 @@
-//! Who may look, and who may do: a page on this machine that knows the token, and nobody whom
-//! another page in the same browser sends.
+//! What may look at the loop, and what may hold it: a page on this machine that knows the token, and no
+//! request that another page in the same browser has caused.
 
 use std::net::IpAddr;
 
@@ -8,10 +8,10 @@ use crate::server::OwnedRequest;
 /// Bytes of the random part of a lab's address.
 const TOKEN_BYTES: usize = 16;
 
-/// A word that nobody guesses, for a URL.
+/// A word that cannot be guessed, for a URL.
 ///
 /// # Errors
-/// When the system has no randomness to give.
+/// When the system has no randomness.
 pub(super) fn token() -> std::io::Result<String> {
     let mut bytes = [0; TOKEN_BYTES];
     getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
@@ -24,7 +24,7 @@ pub(super) fn is_for_this_machine(request: &OwnedRequest) -> bool {
     text(request, "Host").is_some_and(is_loopback)
 }
 
-/// True unless the browser says that somebody else's page has made it send the request.
+/// True unless the browser says that another site's page has made it send the request.
 pub(super) fn is_from_own_page(request: &OwnedRequest) -> bool {
     let host = text(request, "Host").unwrap_or_default();
     let is_own_origin = |origin: &str| origin.strip_prefix("http://") == Some(host);

@@ -13,7 +13,7 @@ const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 
 pub(super) fn the_page() -> Reply {
     let mut response = Response::new();
     response.body("text/html; charset=utf-8", PAGE.as_bytes()).expect("a constant type");
-    // The address is a secret, and told to nobody.
+    // The address is a secret, and must not be sent anywhere.
     for (name, value) in [("Content-Security-Policy", POLICY), ("Referrer-Policy", "no-referrer")] {
         response.header(name, value).expect("a constant field");
     }

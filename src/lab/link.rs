@@ -80,7 +80,7 @@ pub(super) struct Link {
     ordered: Condvar,
     /// False: the gate need not look, every moment passes.
     is_attentive: AtomicBool,
-    /// A page is open: somebody wants to know what happens.
+    /// A page is open: events are wanted.
     is_watched: AtomicBool,
 }
 
@@ -102,9 +102,9 @@ struct State {
     events_waiting: usize,
     /// Events dropped after the last of the news.
     dropped: u64,
-    /// Who takes the news.
+    /// The task that takes what is new.
     reader: Option<Waker>,
-    /// Who waits for a snapshot, also while nobody watches.
+    /// The tasks that wait for a snapshot, even while no page is open.
     askers: Vec<Waker>,
     /// Snapshots so far.
     snapshots: u64,
@@ -151,7 +151,7 @@ impl Link {
         })
     }
 
-    /// Nobody panics while holding the lock.
+    /// No code panics while it holds the lock.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -191,7 +191,7 @@ impl Link {
         Some(orders)
     }
 
-    /// The snapshot that everybody is shown from now on.
+    /// The snapshot that all pages are shown from now on.
     pub(super) fn show(&self, snapshot: Snapshot) {
         let mut state = self.state();
         state.show(snapshot, self.is_watched());
@@ -260,7 +260,7 @@ impl Link {
         self.state().remote = Some(remote);
     }
 
-    /// Says how the loop is to go on; `why` is told when that ends in a pause.
+    /// Says how the loop is to go on; `why` is reported when that ends in a pause.
     pub(super) fn order(&self, going: Going, why: &'static str) {
         let mut state = self.state();
         (state.going, state.why) = (going, why);
@@ -273,8 +273,8 @@ impl Link {
     pub(super) fn slow(&self, dwell: Duration) {
         let mut state = self.state();
         state.dwell = dwell;
-        // A snapshot that is under way to the pages may tell of before; on a loop that sleeps, it
-        // would be the last.
+        // A snapshot that is under way to the pages may be older; on a loop that sleeps, it would be the
+        // last.
         state.wants_snapshot = true;
         self.attend();
         let must_ring = state.held.is_none();
@@ -299,7 +299,7 @@ impl Link {
         self.deliver(state, false);
     }
 
-    /// While nobody watches, events are not kept.
+    /// While no page is open, events are not kept.
     pub(super) fn set_watched(&self, is_watched: bool) {
         let mut state = self.state();
         self.is_watched.store(is_watched, Ordering::Release);
@@ -389,7 +389,7 @@ impl Link {
         drop(state);
         self.ordered.notify_all();
         if let Some(remote) = remote {
-            // A task that nobody is: the loop turns, and finds nothing to do.
+            // No task has this id: the loop turns, and finds nothing to do.
             remote.wake(TaskId::default());
         }
     }
@@ -405,7 +405,7 @@ impl State {
         if !is_watched {
             return;
         }
-        // What was dropped before it is told before it.
+        // What was dropped before it is reported before it.
         if self.dropped > 0 {
             self.news.push_back(News::Gap(std::mem::take(&mut self.dropped)));
         }
@@ -413,7 +413,7 @@ impl State {
     }
 }
 
-/// Wakes who waits for something that is there now, without the lock.
+/// Wakes the tasks for which there is something now, without the lock.
 fn tell(mut state: MutexGuard<'_, State>) {
     let reader = if state.news.is_empty() { None } else { state.reader.take() };
     let askers = std::mem::take(&mut state.askers);

@@ -1,4 +1,4 @@
-//! What pages are told: server-sent events, each with one object of JSON.
+//! What is sent to pages: server-sent events, each with one object of JSON.
 
 use std::rc::Rc;
 
@@ -16,7 +16,7 @@ use super::snapshot::Snapshot;
 pub(super) struct Message {
     /// As it goes over the wire.
     pub(super) text: Rc<str>,
-    /// Events that it tells of.
+    /// Events that it contains.
     pub(super) events: u64,
     pub(super) kind: Kind,
 }
@@ -25,7 +25,7 @@ pub(super) struct Message {
 pub(super) enum Kind {
     /// Tells everything anew.
     Snapshot,
-    /// Of no use without what was told before.
+    /// Of no use without what was sent before.
     Change,
     /// Stands for itself.
     Note,
@@ -94,7 +94,7 @@ pub(super) fn gate(held: Option<&Held>) -> Message {
     of_json("gate", Kind::Note, &gate)
 }
 
-/// Something that a host tells; its data are JSON.
+/// Something that a host sends; its data are JSON.
 pub(super) fn of_host(name: &str, data: &str) -> Message {
     message(name, Kind::Note, 0, &data.replace('\n', " "))
 }

@@ -25,8 +25,8 @@
 //! The loop knows nothing of it: [`Lab::turn`] takes its turns in steps, and an observer looks at its events.
 //!
 //! Reading order: `link` is what the two threads share; `watcher` sits on the watched loop; `stage` and `server` are
-//! the lab's own, on a loop and a thread of its own; `pages` are who look on, `message` is what they are told, and
-//! `commands` what they may ask for.
+//! the lab's own, on a loop and a thread of its own; `pages` are the open pages, `message` is what is sent to them,
+//! and `commands` what they may ask for.
 
 mod link;
 mod watcher;
@@ -161,7 +161,7 @@ impl Bound {
         Bound { guide: Some(Box::new(make)), ..self }
     }
 
-    /// Puts the lab beside a loop. Whoever observes it already still does.
+    /// Puts the lab beside a loop. Present observers stay.
     ///
     /// # Errors
     /// When the system refuses a thread, and what the guide says.
@@ -196,7 +196,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Where its page is. The address has a secret part: whoever knows it may hold the loop.
+    /// Where its page is. The address has a secret part: anyone who knows it may hold the loop.
     pub fn url(&self) -> &str {
         &self.url
     }

@@ -28,11 +28,11 @@ pub(super) struct Page {
     waiting_bytes: Cell<usize>,
     /// Set while something waits.
     has_more: Event,
-    /// It is told nothing that needs a beginning before it has had a snapshot.
+    /// It is sent nothing that builds on a snapshot before it has had one.
     wants_snapshot: Cell<bool>,
     /// It has had its first snapshot.
     is_shown: Cell<bool>,
-    /// Events dropped since the last one that it was told.
+    /// Events dropped since the last one that it was sent.
     dropped: Cell<u64>,
 }
 
@@ -45,7 +45,7 @@ impl Pages {
         self.pages.borrow().len()
     }
 
-    /// A page that is told `hello` first, and then nothing before a snapshot.
+    /// A page that is sent `hello` first, and then nothing before a snapshot.
     pub(super) fn open(self: &Rc<Self>, hello: Message) -> Open {
         let page = Rc::new(Page {
             waiting: RefCell::default(),

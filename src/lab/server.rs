@@ -50,8 +50,8 @@ const CONNECTIONS_MAX: usize = 64;
 /// Bytes of a command's body, of which none is needed.
 const BODY_BYTES_MAX: u64 = 512;
 
-/// Time for a request, and between two of them. At the limit: the connection is closed. Whoever is on
-/// this machine can take all places without knowing the token, and the owner waits for one; a page
+/// Time for a request, and between two of them. At the limit: the connection is closed. Anyone on this
+/// machine can take all places without knowing the token, and the owner waits for one; a page
 /// and its server on one machine need milliseconds.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -108,7 +108,7 @@ impl Running {
                 Ok(prepared) => prepared,
                 Err(error) => return drop(says.send(Err(error))),
             };
-            // Who started us waits for it.
+            // The thread that started this one waits for it.
             let _ = says.send(Ok(()));
             if let Err(error) = event_loop.run_until(|| attached.is_finished()) {
                 log::error!("the lab is over, and the server goes on: {error}");
@@ -172,7 +172,7 @@ impl Desk {
         Desk { stage, token, is_read_only, guide, leavings: Cell::new(0) }
     }
 
-    /// What a page is told first.
+    /// What is sent to a page first.
     fn hello(&self) -> Message {
         let of_guide = self.guide.as_ref().map(|guide| guide.facts());
         message::hello(self.is_read_only, of_guide.as_deref())
@@ -189,7 +189,7 @@ async fn news(desk: Rc<Desk>) {
     }
 }
 
-/// One request: who may ask, and what.
+/// One request: whether it may be asked, and what the answer is.
 async fn answer(desk: Rc<Desk>, request: OwnedRequest) -> Reply {
     if !access::is_for_this_machine(&request) {
         return turned_away(Status::FORBIDDEN, "the lab is for this machine alone");
@@ -230,7 +230,7 @@ fn events(desk: &Rc<Desk>) -> Reply {
     answers::stream(receiver)
 }
 
-/// Writes a page what it is told, for as long as it is there.
+/// Writes to a page what is sent to it, for as long as it is open.
 async fn write(desk: Rc<Desk>, open: Open, mut sender: PieceSender) {
     loop {
         let next = desk.stage.handle().timeout(HEARTBEAT, open.next()).await;
@@ -247,7 +247,7 @@ async fn write(desk: Rc<Desk>, open: Open, mut sender: PieceSender) {
     }
 }
 
-/// Nobody looks any more, and the loop may be held, or slow, or about to be held: somebody may have
+/// No page is open any more, and the loop may be held, or slow, or about to be held: a person may have
 /// closed the page and forgotten the server behind it.
 async fn go_on_if_forgotten(desk: &Desk) {
     let leaving = desk.leavings.get();

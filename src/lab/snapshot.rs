@@ -10,8 +10,8 @@ use crate::watch::{self, Status, TaskView};
 use crate::world::{Readiness, Time};
 use serde_json::{Value, json};
 
-/// Tasks, sources and timers of each of which a page is told singly. Those above it: tasks are
-/// counted by kind and state, the others are left out.
+/// Tasks, sources and timers that are listed for a page, of each. Above this, tasks are counted by
+/// kind and state, the others are left out.
 pub(super) const SINGLY_MAX: usize = 200;
 
 /// What was counted since the loop began.
@@ -40,7 +40,7 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// `dropped`: events that a page was not told of.
+    /// `dropped`: events that a page was not sent.
     pub(super) fn to_json(&self, dropped: u64) -> Value {
         let all = &self.of_loop;
         let of_task = |view: &TaskView| task(view, self.births.get(&view.id).copied());
@@ -137,7 +137,7 @@ fn timeout(timeout: Timeout) -> Value {
     }
 }
 
-/// Tasks that nobody is told of singly, counted by kind and state.
+/// Tasks that are not listed, counted by kind and state.
 fn groups(tasks: &[TaskView]) -> Value {
     let mut groups = BTreeMap::<_, u64>::new();
     for task in tasks {

@@ -1,4 +1,4 @@
-//! What stands on the lab's own loop: the link to the watched one, the open pages, and how they are told.
+//! What stands on the lab's own loop: the link to the watched one, the open pages, and what is sent to them.
 
 use std::cell::Cell;
 use std::fmt;
@@ -17,11 +17,11 @@ pub struct Stage {
     handle: Handle,
     pub(super) link: Arc<Link>,
     pub(super) pages: Rc<Pages>,
-    /// Events that no page was told.
+    /// Events that were sent to no page.
     dropped: Cell<u64>,
 }
 
-/// Somebody who adds to what a lab shows and does: the host of a server has clients to offer, for example.
+/// Adds to what a lab shows and does: the host of a server has clients to offer, for example.
 /// It lives on the lab's own loop, and is never held.
 pub trait Guide {
     /// Members of the first message to every page, `hello`: the text of an object of JSON.
@@ -34,7 +34,7 @@ pub trait Guide {
 /// Why a [`Guide`] does not do what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// What it was told makes no sense: 400.
+    /// The query makes no sense: 400.
     Query(&'static str),
     /// It cannot be done now, or here: 409.
     Now(&'static str),
@@ -70,7 +70,7 @@ impl Stage {
         self.tell_message(&message::of_host(name, data));
     }
 
-    /// Events so far that no page was told.
+    /// Events so far that were sent to no page.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped.get()
     }

@@ -234,7 +234,7 @@ impl Watcher {
         self.link.tell_events(&mut self.batch.borrow_mut());
     }
 
-    /// While somebody watches, a running loop is looked at a few times a second.
+    /// While a page is open, a running loop is looked at a few times a second.
     fn show_now_and_then(&self, moment: Moment, handle: &Handle) {
         if self.link.is_watched()
             && matches!(moment, Moment::Turn { .. })

@@ -1,9 +1,9 @@
-//! Who looks at a loop: folds over its [events](crate::events), and drivers that take its turns step by
+//! Ways to watch a loop: folds over its [events](crate::events), and drivers that take its turns step by
 //! step.
 //!
 //! A [`Narrator`] tells the events as a story, a [`Recorder`] keeps the last of them, a
 //! [`trace`] keeps them all in a file, [`Perfetto`] draws them. A [`Snapshot`] is what is on a loop at one moment;
-//! [`SlowCallbacks`] reports who held it up.
+//! [`SlowCallbacks`] reports what held it up.
 
 mod text;
 mod narrate;

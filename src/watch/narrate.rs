@@ -25,7 +25,7 @@ use crate::world::Time;
 /// Tells the story of a loop to `out`, a line an event.
 ///
 /// Each line is written at once, so that the reader sees where the loop is when it stands still.
-/// After the first write that fails, nothing more is told: a reader who has left must not disturb
+/// After the first write that fails, it writes nothing more: a reader that has left must not disturb
 /// the loop.
 #[derive(Debug)]
 pub struct Narrator<W> {
@@ -43,7 +43,7 @@ pub struct Narrator<W> {
     wait_began: Time,
     /// The line that is being made; empty in between, kept for its memory.
     line: String,
-    /// A write failed: nobody listens any more.
+    /// A write failed: the reader is gone.
     is_deaf: bool,
 }
 
@@ -71,11 +71,11 @@ const LEGEND: &str =
 /// The parts of the story: what happens before the first turn, and the phases of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chapter {
-    /// Nothing was told yet.
+    /// Nothing has been written yet.
     Blank,
     /// Before the first turn.
     Preparing,
-    /// The heading of a turn was told.
+    /// The heading of a turn has been written.
     Heading,
     Timeout,
     Wait,
@@ -132,7 +132,7 @@ impl<W: io::Write> Narrator<W> {
         }
     }
 
-    /// For a story that is not told from its beginning: there is no heading before the first turn.
+    /// For a story that does not begin at the beginning: there is no heading before the first turn.
     #[must_use]
     pub fn from_the_middle(mut self) -> Narrator<W> {
         self.chapter = Chapter::Preparing;
@@ -148,7 +148,7 @@ impl<W: io::Write> Narrator<W> {
         self.is_resuming = false;
     }
 
-    /// True once a write has failed: nothing more is told.
+    /// True once a write has failed: nothing more is written.
     pub fn is_deaf(&self) -> bool {
         self.is_deaf
     }
@@ -252,7 +252,7 @@ mod tests {
 
     const MILLISECOND: u64 = 1_000_000;
 
-    /// What the narrator tells about these events, which happen a millisecond apart.
+    /// What the narrator writes about these events, which happen a millisecond apart.
     fn story(palette: Palette, events: &[Event]) -> String {
         let mut told = Vec::new();
         let mut narrator = Narrator::with_palette(&mut told, palette);

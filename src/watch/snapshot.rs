@@ -1,4 +1,4 @@
-//! Who is on a loop, and what each waits for: a look that changes nothing.
+//! The tasks on a loop, and what each of them waits for: a look that changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,7 +10,7 @@ use crate::limits::TREE_DEPTH_SHOWN_MAX;
 use crate::printable::Printable;
 use crate::world::{Readiness, Time};
 
-/// What is on a loop at one moment. Displayed, it is a page for people: who is alive, as a tree.
+/// What is on a loop at one moment. Displayed, it is a page for people: the tasks as a tree.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -159,7 +159,7 @@ impl Snapshot {
             }
         }
         let (mut tree, mut reached) = (Vec::with_capacity(self.tasks.len()), BTreeSet::new());
-        // First the roots; then whoever was not reached from one.
+        // First the roots; then the tasks that were not reached from one.
         for root in roots.into_iter().chain(&self.tasks) {
             let mut path = vec![(0, root)];
             while let Some((depth, task)) = path.pop() {

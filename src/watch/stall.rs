@@ -1,7 +1,7 @@
-//! The stall detective: who held the loop up, and who waited meanwhile.
+//! The stall detective: which task held the loop up, and which tasks waited meanwhile.
 //!
-//! Whoever runs a loop says whether it is wanted, as asyncio's debug mode: it costs a reading of the clock for
-//! each resume. All else is worked out afterwards, when a resume or a turn has taken too long.
+//! The code that runs a loop decides whether it is wanted, as with asyncio's debug mode: it costs a reading of
+//! the clock for each resume. All else is worked out afterwards, when a resume or a turn has taken too long.
 
 use std::io;
 use std::time::Duration;
@@ -134,7 +134,7 @@ impl SlowCallbacks {
         }
     }
 
-    /// Reports a resume that held everybody up, in asyncio's words and some more.
+    /// Reports a resume that held the loop up, in asyncio's words and some more.
     #[cold]
     fn report_slow(&mut self, task: TaskId, boxed: &dyn Task, took: Duration, ended: Time) {
         self.count += 1;
@@ -204,7 +204,7 @@ mod tests {
         (event_loop, clock, recorder)
     }
 
-    /// Runs to the end, and gives the number of reports.
+    /// Runs to the end, and returns the number of reports.
     fn run(event_loop: &mut EventLoop) -> u64 {
         let mut slow_callbacks = SlowCallbacks::new(event_loop);
         slow_callbacks.run_until(event_loop, || false).unwrap();

@@ -53,7 +53,7 @@ const LESSONS = [
       },
       {
         say: `
-          Each column is a turn. Select the last one, and read below what was told in
+          Each column is a turn. Select the last one, and read below what happened in
           each phase.`,
         look: '#timeline',
         press: button('Select the last turn', '#turns [data-turn]:last-of-type'),
@@ -79,7 +79,7 @@ const LESSONS = [
       {
         say: `
           The connection is in the state {receiving head}: that, and the bytes so far,
-          is all that waiting costs. No thread stands anywhere.
+          is all that waiting costs. No thread waits anywhere.
 
           While it dribbles, another client asks. Watch: it is answered at once.`,
         look: '#tasks',
@@ -89,8 +89,8 @@ const LESSONS = [
       },
       {
         say: `
-          In the kernel lane you see the slow one: reads of one byte. A read that gives less than
-          it could says that the socket is empty, so the loop does not try again; it goes on to
+          In the kernel lane you see the slow one: reads of one byte. A read that returns less
+          than it could shows that the socket is empty, so the loop does not try again; it goes on to
           others, and the connection waits.`,
         look: '#kernel',
         until: before(is('read', (event) => event.bytes < 20)),
@@ -99,7 +99,7 @@ const LESSONS = [
       {
         say: `
           The slow client is answered when its request is complete, not earlier, and
-          nobody had to wait for it.`,
+          no other client had to wait for it.`,
         look: '#talk',
         until: whenEnded('dribble'),
         for: 'the end of the dribble',
@@ -121,7 +121,7 @@ const LESSONS = [
       },
       {
         say: `
-          Meanwhile others are answered as ever. Try it.`,
+          Meanwhile other clients are answered as usual. Try it.`,
         look: '#traffic',
         press: traffic('one', 'Make one request'),
         until: once(is('response')),
@@ -129,8 +129,8 @@ const LESSONS = [
       },
       {
         say: `
-          And this handler blocks the thread for 300 ms. There is one thread, so
-          everybody stands still. The detective reports it: a stall.`,
+          And this handler blocks the thread for 300 ms. There is one thread, so all
+          connections stand still. The detective reports it: a stall.`,
         look: '#timeline',
         press: traffic('block', 'Ask the handler that blocks'),
         until: once(is('stall')),
@@ -139,7 +139,7 @@ const LESSONS = [
       {
         say: `
           The turn with the exclamation mark is that one: its work bar is the tallest.
-          Whatever takes long belongs on a helper thread, or must be cut into pieces.`,
+          Work that takes long belongs on a helper thread, or must be cut into pieces.`,
         look: '#timeline',
       },
     ],
@@ -150,7 +150,7 @@ const LESSONS = [
     steps: [
       {
         say: `
-          TCP carries a stream of bytes, not messages. A read gives what is there:
+          TCP carries a stream of bytes, not messages. A read returns what is there:
           perhaps half a line. Slow motion makes it visible.`,
         look: '#slow',
         press: { label: 'Turn on slow motion', slow: 250 },
@@ -188,8 +188,8 @@ const LESSONS = [
     ],
   },
   {
-    name: 'Back-pressure',
-    about: 'who does not read is not read from',
+    name: 'Backpressure',
+    about: 'a client that does not read is not read from',
     steps: [
       {
         say: `
@@ -203,14 +203,14 @@ const LESSONS = [
       {
         say: `
           The kernel took what its buffers hold; the write was short. The connection is
-          {flushing}: it keeps the rest, asks to be told when the socket is writable,
-          and reads nothing more.`,
+          {flushing}: it keeps the rest, waits until the socket is writable, and reads
+          nothing more.`,
         look: '#tasks',
       },
       {
         say: `
           So the client’s own sends fill up, and it is slowed down in turn. That is
-          back-pressure: no queue here grows without end. When the client reads, the
+          backpressure: no queue here grows without end. When the client reads, the
           rest flows.`,
         look: '#kernel',
         until: whenEnded('slow-reader'),
@@ -234,7 +234,7 @@ const LESSONS = [
       {
         say: `
           Now there are several: the sleep, and the idle limit of each connection. They
-          stand in the order of their deadlines, whoever set them first.
+          stand in the order of their deadlines, whichever was set first.
 
           Hold the loop and see: its clock stands still, and no timer comes nearer.`,
         look: '#timers',
@@ -294,7 +294,7 @@ const LESSONS = [
       },
       {
         say: `
-          Step. The acceptor takes a share of them and then gives up control: nobody, not even the
+          Step. The acceptor takes a share of them and then gives up control: no task, not even the
           acceptor, may keep the others waiting. Cards become one diagram with numbers; press a
           small button to see the card of one.`,
         look: '#tasks',
@@ -345,9 +345,9 @@ const LESSONS = [
       },
       {
         say: `
-          That third fetch would take nine seconds, and the handler gives it up after two: it is
+          That third fetch would take nine seconds, and the handler drops it after two: it is
           cancelled at the point where it waits. Its connection is closed, the handler at the other
-          end notices that nobody listens any more, and its timer is cancelled, too.`,
+          end notices that its peer is gone, and its timer is cancelled, too.`,
         look: '#timers',
         until: whenEnded('gather'),
         for: 'the answer of the gather',

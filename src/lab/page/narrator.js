@@ -10,7 +10,7 @@ listeners.add((event) => {
 
 panels.push(function drawNarrator() {
   const turn = model.turns.at(-1);
-  const text = model.last && turn ? sentence(model.last, turn) : 'Nothing was told yet.';
+  const text = model.last && turn ? sentence(model.last, turn) : 'Nothing has happened yet.';
   setText(byName('narrator'), model.paused ? `${heldSentence()} Last: ${text}.` : `${text}.`);
   const phase = PHASES.find((phase) => phase.name === chapterNow);
   setText(byName('narrator-label'), phase?.label ?? `turn ${model.turn}`);

@@ -1,4 +1,4 @@
-// -- Timeline: a column per turn; a click shows what was told in it.
+// -- Timeline: a column per turn; a click shows what happened in it.
 
 const TURN_HEIGHT = 84;
 const ZOOMS = [6, 10, 18, 30, 48];

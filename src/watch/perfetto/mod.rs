@@ -31,7 +31,7 @@ pub struct Perfetto<W> {
     now: u64,
     /// Open slices of the thread, outermost first.
     open: Vec<Slice>,
-    /// Tasks that are alive, by slot: who follows in a slot ends who was there.
+    /// Tasks that are alive, by slot: a task that follows in a slot ends the one before it.
     tasks: BTreeMap<u64, Track>,
     /// When tasks in the ready queue were put there.
     queued: HashMap<TaskId, u64>,
@@ -54,7 +54,7 @@ enum Slice {
 struct Track {
     task: TaskId,
     kind: &'static str,
-    /// Empty until it has changed for the first time: nobody says in which one a task begins.
+    /// Empty until it has changed for the first time: no event says in which state a task begins.
     state: &'static str,
     /// When it came into that state.
     since: u64,
@@ -117,7 +117,7 @@ impl<W: io::Write> Perfetto<W> {
         Ok(this)
     }
 
-    /// Ends everything that is still open, and the object; gives the output back.
+    /// Ends everything that is still open, and the object; returns the output.
     ///
     /// # Errors
     /// Those of `out`.

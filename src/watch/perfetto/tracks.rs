@@ -13,7 +13,7 @@ impl<W: io::Write> Perfetto<W> {
 
     pub(super) fn begin_track(&mut self, task: TaskId, kind: &'static str) -> io::Result<()> {
         let track = Track { task, kind, state: "", since: self.now };
-        // The end of who was there before is missing.
+        // The end of the task before it is missing.
         if let Some(before) = self.tasks.insert(slot(task), track) {
             self.end_track(&before)?;
             self.tick();

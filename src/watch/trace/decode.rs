@@ -13,7 +13,7 @@ use crate::world::{Readiness, Time};
 
 /// Reads a trace, record by record. After an error there is nothing more.
 ///
-/// Traces may stand one behind the other: `cat FILE.1 FILE`.
+/// Traces may be concatenated: `cat FILE.1 FILE`.
 #[derive(Debug)]
 pub struct Reader<R> {
     input: R,
@@ -208,7 +208,7 @@ fn check_header(header: &[u8]) -> Result<(), TraceError> {
     }
 }
 
-/// As `read_exact`, but gives how much there was.
+/// As `read_exact`, but returns how much there was.
 fn fill(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {

@@ -42,7 +42,7 @@ impl Block {
     }
 
     pub(super) fn gap(&mut self, events: u64) {
-        // Who has made a trace up may say any number, and twice.
+        // A forged trace may say any number, and twice.
         self.missing = self.missing.saturating_add(events);
         self.payload.push(GAP);
         put_number(&mut self.payload, events);
@@ -187,7 +187,7 @@ impl<W: io::Write> Encoder<W> {
         if self.block.is_full() { self.write() } else { Ok(()) }
     }
 
-    /// Ends the trace and gives the output back.
+    /// Ends the trace and returns the output.
     ///
     /// # Errors
     /// Those of `out`.

@@ -17,7 +17,7 @@ pub(super) trait Output: Send {
 /// # Errors
 /// When the file cannot be written.
 pub(super) fn create(path: &Path, size_max: u64) -> io::Result<Box<dyn Output>> {
-    // Opening a named pipe waits for its reader. The thread may wait for that; who calls may not.
+    // Opening a named pipe waits for its reader. The thread may wait for that; the caller may not.
     if is_pipe(path) {
         return Ok(Box::new(Stream { path: path.to_owned(), file: None }));
     }
@@ -28,7 +28,7 @@ pub(super) fn create(path: &Path, size_max: u64) -> io::Result<Box<dyn Output>> 
         let written = HEADER_BYTES as u64;
         return Ok(Box::new(Rotating { path, file, written, full: size_max / 2 }));
     }
-    // It has no length that could be limited. To rotate it would give a device another name.
+    // It has no length that could be limited, and rotating it would rename a device.
     Ok(Box::new(Stream { path, file: Some(file) }))
 }
 
@@ -89,7 +89,7 @@ impl Rotating {
         let mut old = OsString::from(&self.path);
         old.push(".1");
         match fs::rename(&self.path, &old) {
-            // Somebody took it away, or an earlier attempt came as far as this.
+            // Another program took it away, or an earlier attempt came as far as this.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             renamed => renamed?,
         }
@@ -112,7 +112,7 @@ impl Output for Rotating {
         let written = self.file.write_all(block);
         match written {
             Ok(()) => self.written += block.len() as u64,
-            // So that what comes next, once there is room again, does not stand behind half a block.
+            // What comes next, once there is room again, must not follow half a block.
             Err(_) => {
                 let cut = self.file.set_len(self.written);
                 let _ = cut.and_then(|()| self.file.seek(SeekFrom::Start(self.written)));

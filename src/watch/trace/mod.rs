@@ -2,7 +2,7 @@
 //!
 //! A [`Recording`] is an observer and a thread: the loop hands its events over in batches and never
 //! waits; the thread encodes and writes them. What it cannot take is counted, and the count stands
-//! in the file where the events are missing. A [`Reader`] gives the events back, up to the end or
+//! in the file where the events are missing. A [`Reader`] returns the events, up to the end or
 //! to the first damage.
 //!
 //! ```no_run
@@ -47,7 +47,7 @@ pub use recording::{Recording, RecordingObserver, Summary};
 /// text destroys them.
 pub const MAGIC: [u8; 8] = *b"\x89hloop\r\n";
 
-/// The version of the format, behind the magic.
+/// The version of the format, after the magic.
 const VERSION: u16 = 1;
 
 /// Bytes before the first block: magic, version, and six that are zero.

@@ -130,7 +130,7 @@ pub struct RecordingObserver {
 impl Observer for RecordingObserver {
     fn event(&mut self, at: Time, event: &Event) {
         self.batch.push((at, *event));
-        // Before the loop sleeps, because nobody knows for how long.
+        // Before the loop sleeps, because it may sleep for long.
         let is_going_to_sleep =
             matches!(event, Event::Waiting { timeout } if *timeout != Timeout::Zero);
         if is_going_to_sleep || self.batch.len() >= BATCH_EVENTS {
@@ -152,7 +152,7 @@ impl fmt::Debug for RecordingObserver {
 }
 
 impl Shared {
-    /// Nobody panics while holding the lock.
+    /// No code panics while it holds the lock.
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -248,7 +248,7 @@ struct Scribe<O> {
     /// A finished block; kept for its memory.
     bytes: Vec<u8>,
     written: u64,
-    /// Events of blocks that could not be written, and nobody has asked for.
+    /// Events of blocks that could not be written, since this was last asked for.
     lost: u64,
     /// Events that are missing before the next block.
     missing: u64,
