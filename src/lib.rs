@@ -3,7 +3,7 @@
 //!
 //! # The tour
 //!
-//! The modules below are in reading order; an hour is enough for the first five.
+//! The modules below are in reading order; `docs/learn.md` leads through the loop in an hour.
 //!
 //! 1. [`event_loop`]: [`turn`](event_loop::EventLoop::turn) is one function with four numbered phases.
 //!    A [`Task`](event_loop::Task) is a state machine that says what it waits for.

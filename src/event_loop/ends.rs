@@ -37,14 +37,14 @@ impl Handle {
     }
 
     /// True if it is certain that no task of this loop will ever be resumed again: nothing is ready, and no
-    /// timer is set. What could still resume one is a source of which something is wanted, and whoever holds a waker or a
-    /// [`Remote`](super::Remote): a helper thread, say. Whoever holds one may be a task of this loop, too,
-    /// which will never use it; that cannot be known, and then this says nothing.
+    /// timer is set. What could still resume one is a source of which something is wanted, or a waker or a
+    /// [`Remote`](super::Remote) that is held somewhere: by a helper thread, say. A task of this loop may hold one,
+    /// too, and never use it; that cannot be known, and then this returns false.
     pub(crate) fn is_deadlocked(&self) -> bool {
         let state = self.shared.state.borrow();
         let Shared { wakes, spare_remotes, .. } = &*self.shared;
         let is_idle = state.timers.first().is_none() && state.ready.is_empty() && !wakes.pending();
-        // Readiness that came while nobody wanted it is found when somebody does, and that takes a resume.
+        // Readiness that came while no task wanted it is found when one does, and that takes a resume.
         is_idle && state.wanted_sources == 0 && wakes.are_unreachable(spare_remotes.get())
     }
 

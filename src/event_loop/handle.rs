@@ -44,7 +44,7 @@ impl Drop for Reserved<'_> {
     }
 }
 
-/// For everybody on the loop's thread.
+/// For all code on the loop's thread.
 impl Handle {
     pub(super) fn new(world: Box<dyn World>) -> Handle {
         Handle { shared: Rc::new(Shared::new(world)) }
@@ -76,7 +76,7 @@ impl Handle {
         self.shared.state.borrow().turn
     }
 
-    /// Gives the loop a task; it is resumed for the first time in the next turn. `make` is told the
+    /// Gives the loop a task; it is resumed for the first time in the next turn. `make` receives the
     /// task's id, so that it can register sources and set timers for it.
     ///
     /// A loop that is gone, or going, drops the task at once; a coroutine then counts as cancelled.
@@ -259,8 +259,8 @@ impl Handle {
         })
     }
 
-    /// How many clones of [`remote`](Handle::remote) are kept by somebody on the loop for the next who needs
-    /// one: nobody can be woken by those. A loop on which nothing can ever happen is known by it.
+    /// How many clones of [`remote`](Handle::remote) are kept on the loop for the next caller that needs
+    /// one: these wake nothing. A loop on which nothing can ever happen is known by it.
     pub(crate) fn spare_remotes(&self) -> &Cell<usize> {
         &self.shared.spare_remotes
     }

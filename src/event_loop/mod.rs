@@ -100,7 +100,7 @@ impl EventLoop {
         }
     }
 
-    /// How tasks, and everybody else on this thread, ask the loop for things.
+    /// How tasks, and all other code on this thread, ask the loop for things.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
@@ -175,7 +175,7 @@ impl EventLoop {
     }
 
     /// True, once, if a shutdown was asked for. [`run`](EventLoop::run) looks by itself; a host
-    /// program that calls [`turn`](EventLoop::turn) asks after every turn. Until somebody has
+    /// program that calls [`turn`](EventLoop::turn) asks after every turn. Until it has
     /// asked, turns do not wait.
     pub fn take_shutdown(&mut self) -> bool {
         self.handle.shared.wakes.take_stop()

@@ -1,7 +1,7 @@
 //! A registered socket: reading and writing that keep the sticky readiness true.
 //!
 //! **Readiness is sticky.** The world sets a bit when a direction becomes ready; only an operation
-//! that would have blocked clears it. A bit that nobody is interested in stays; [`Source::want`]
+//! that would have blocked clears it. A bit in which no task is interested stays; [`Source::want`]
 //! finds it later. The two bits for a closed direction are never cleared: what is closed stays
 //! closed.
 //!
@@ -11,10 +11,10 @@
 //! server whose requests come in one piece.
 //!
 //! The argument holds as long as *short* means *empty*, and there it ends. recv(2) stops at the mark
-//! of urgent data (`MSG_OOB`, tcp(7)) although more is behind it; that came together with what was
-//! read, so no edge will tell. A read of a datagram is as short as the datagram. And a descriptor
-//! that others read as well, or whose poller reports a level only once, may hold bytes of which
-//! nobody hears. A world in which a source can be like that must say so, with
+//! of urgent data (`MSG_OOB`, tcp(7)) although more comes after it; that came together with what was
+//! read, so no edge will report it. A read of a datagram is as short as the datagram. And a descriptor
+//! that others read as well, or whose poller reports a level only once, may hold bytes that
+//! are never reported. A world in which a source can be like that must say so, with
 //! [`Readiness::PRIORITY`], no later than it reports those bytes. The bit is never cleared, and from
 //! then on that source is read until it would block: it pays one more call for each batch, and the
 //! others pay nothing.
@@ -82,7 +82,7 @@ impl<S> Source<S> {
             }
             (owner, slot.cause())
         };
-        // What is there already is reported to nobody again: no readiness is lost, whenever it came.
+        // What is there already is not reported again: this way no readiness is lost, whenever it came.
         if !cause.is_empty() {
             self.handle.shared.queue(owner, cause);
         }
@@ -116,13 +116,13 @@ impl<S> Source<S> {
     }
 
     /// Says that `task` wants to be resumed when the source is ready for `direction`, which is `READABLE` or
-    /// `WRITABLE`, whoever waits for the other one: from now on each direction has a task of its own,
+    /// `WRITABLE`, whatever waits for the other one: from now on each direction has a task of its own,
     /// until [`want_for`](Source::want_for) gives both to one.
     pub fn want_one(&self, task: TaskId, direction: Readiness) {
         self.handle.set_direction(self.id, task, direction);
     }
 
-    /// Says that nobody waits for `direction` any more, of a source whose directions have a task each.
+    /// Says that no task waits for `direction` any more, of a source whose directions have a task each.
     pub fn want_one_no_more(&self, direction: Readiness) {
         self.handle.clear_direction(self.id, direction);
     }
@@ -208,7 +208,7 @@ impl Source<Stream> {
         }
         let source = self.id;
         match retry(|| self.socket.read(buffer)) {
-            // The end, and the bit stays: whoever asks again hears the same, without a wait for an edge that
+            // The end, and the bit stays: the next read returns the same, without a wait for an edge that
             // will not come.
             Ok(0) => {
                 self.handle.tell(|| Event::ReadEnd { source });

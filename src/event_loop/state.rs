@@ -22,7 +22,7 @@ use crate::world::{LoopClock, Readiness, Time, World};
 /// What the loop and all its handles share.
 pub(super) struct Shared {
     /// Behind a cell, because everything on the loop asks the loop for things, and all of it is on one thread:
-    /// a borrow lasts for a few lines, in which nobody else's code runs. That is the rule which keeps
+    /// a borrow lasts for a few lines, in which no foreign code runs. That is the rule which keeps
     /// `borrow_mut` from ever panicking, and why an event is emitted after a borrow and not within it.
     pub(super) state: RefCell<State>,
     pub(super) watch: Watch,
@@ -41,12 +41,12 @@ pub(super) struct State {
     pub(super) world: Box<dyn World>,
     /// Every task by its id, which is a slot and a generation. The kernel, a timer, a waker on another thread
     /// and another task's variable may all name a task after it is gone, when its slot belongs to a newcomer.
-    /// With the bare slot, that one would be resumed for somebody else's byte: rarely, and under load only. A
-    /// stale id is no error anywhere; it finds nobody.
+    /// With the bare slot, that one would be resumed for a byte that is not its own: rarely, and under load only.
+    /// A stale id is no error anywhere; it finds nothing.
     pub(super) tasks: SlotMap<TaskId, TaskSlot>,
     /// Every registered socket. Its id travels through the poller as one 64-bit token, for the same reason.
     pub(super) sources: SlotMap<SourceId, SourceSlot>,
-    /// Who is resumed next, first in, first out. A task is in it at most once: exactly while its slot has a
+    /// The tasks to be resumed, first in, first out. A task is in it at most once: exactly while its slot has a
     /// cause. One that was discarded meanwhile is passed over when its turn comes.
     pub(super) ready: VecDeque<TaskId>,
     /// See [`timers`](super::timers). Tasks that have none cost nothing in it.
@@ -60,13 +60,13 @@ pub(super) struct State {
     pub(super) current: TaskId,
     /// One value of each type, for what is built on the loop; see [`Handle::local`](super::Handle::local).
     pub(super) locals: Vec<Rc<dyn Any>>,
-    /// Who waits for `WRITABLE`, of the sources that two tasks share. Hardly any are shared, and a
+    /// The task that waits for `WRITABLE`, for each source that two tasks share. Hardly any are shared, and a
     /// server has one slot for each idle connection, so there is no room for a second owner in it.
     pub(super) writers: BTreeMap<SourceId, TaskId>,
-    /// Sources of which something is wanted: without one, the world can resume nobody. Counted, because
+    /// Sources of which something is wanted: without one, the world can resume no task. Counted, because
     /// [`run`](super::EventLoop::run) asks before every turn whether anything can ever happen again.
     pub(super) wanted_sources: usize,
-    /// Set once the loop is being dropped, or is gone: how many tasks it has refused since somebody outside
+    /// Set once the loop is being dropped, or is gone: how many tasks it has refused since code outside
     /// of a destructor gave it one.
     pub(super) refused: Option<usize>,
 }
@@ -85,12 +85,12 @@ pub(super) struct TaskSlot {
 
 pub(super) struct SourceSlot {
     /// Sticky: set by the world, cleared only by an operation that would have blocked, or that came back
-    /// short ([`source`](super::source) tells why).
+    /// short ([`source`](super::source) says why).
     pub(super) readiness: Readiness,
     /// What the owner waits for: `READABLE`, `WRITABLE`, both, or nothing. A field, and no system call: both
     /// directions are registered with the poller once and for all. A connection changes between reading and
     /// writing at every slow request, and an `epoll_ctl` for each would be on the hot path. The price is a
-    /// report now and then that interests nobody: it sets its bit, queues nobody, and
+    /// report now and then in which no task is interested: it sets its bit, queues nothing, and
     /// [`want`](super::Source::want) finds it later.
     pub(super) interest: Readiness,
     /// The world has spoken of it at least once, so what `readiness` says is no guess, and urgent data that had
@@ -98,8 +98,8 @@ pub(super) struct SourceSlot {
     pub(super) is_reported: bool,
     /// Another task than the owner waits for `WRITABLE`: the one in [`State::writers`].
     pub(super) is_shared: bool,
-    /// Who is queued: the task for which it was registered, or that asked last. The null id, and then nobody,
-    /// while a connection is opened that no task waits for yet.
+    /// The task that is queued: the one for which it was registered, or that asked last. The null id, and then
+    /// none, while a connection is opened that no task waits for yet.
     pub(super) owner: TaskId,
 }
 
@@ -133,8 +133,8 @@ impl State {
     }
 
     /// Puts a task into the ready queue, or adds a cause if it is there already. True if it was put there;
-    /// false as well if there is no such task. Whoever calls this has no need to ask first whether the task
-    /// still exists: a stale id is no error.
+    /// false as well if there is no such task. A caller has no need to ask first whether the task still
+    /// exists: a stale id is no error.
     pub(super) fn queue(&mut self, task: TaskId, cause: Cause) -> bool {
         let Some(slot) = self.tasks.get_mut(task) else { return false };
         let is_new = slot.cause.is_empty();
@@ -172,9 +172,9 @@ impl Shared {
     ///
     /// A wake must be possible from every thread, so it goes through a list behind a mutex and not straight into
     /// the queue. If that list were emptied in phase 3 only, a task that was woken would run after one that
-    /// was queued a moment later, and who comes first would depend on which of two ways somebody happened to
-    /// choose. So whoever queues empties the list first; one load says that it is empty, which it almost
-    /// always is.
+    /// was queued a moment later, and which comes first would depend on which of two ways a caller happened to
+    /// choose. So everything that queues empties the list first; one load says that it is empty, which it
+    /// almost always is.
     pub(super) fn queue(&self, task: TaskId, cause: Cause) {
         self.queue_wakes();
         self.queue_one(task, cause);
@@ -197,7 +197,7 @@ impl Shared {
 
     #[cold]
     fn queue_woken(&self) {
-        // The list is exchanged for an empty one before anybody is queued. To queue emits an event; an observer
+        // The list is exchanged for an empty one before any task is queued. Queueing emits an event; an observer
         // may wake a task; and the mutex of the list would be locked twice by one thread.
         let mut woken = self.spare_list.take();
         self.wakes.take(&mut woken);
@@ -228,7 +228,7 @@ impl Shared {
     }
 
     /// Drops a task that is on the loop no more. Its destructor may ask the loop for anything, and if it
-    /// panics, that is no fault of whoever drops it.
+    /// panics, that must not harm the code that drops it.
     pub(super) fn drop_task(&self, task: TaskId, boxed: Box<dyn Task>) {
         let kind = boxed.kind();
         if let Err(words) = caught(|| drop(boxed)) {

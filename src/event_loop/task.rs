@@ -23,7 +23,7 @@ pub trait Task {
     /// What this is, for logs and observers: `"connection"`.
     fn kind(&self) -> &'static str;
 
-    /// Which one this is, and where it is. It is asked by whoever looks at the loop, and when something is
+    /// Which one this is, and where it is. It is called by code that looks at the loop, and when something is
     /// reported.
     fn describe(&self) -> Description<'_> {
         Description::default()
@@ -63,10 +63,10 @@ bitflags::bitflags! {
     }
 }
 
-/// What a task says of itself. It refers, and formats nothing: whoever shows it says how.
+/// What a task says of itself. It refers, and formats nothing: the code that shows it decides how.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Description<'a> {
-    /// What it was called by whoever made it: `"Task-1"`.
+    /// The name that it was given: `"Task-1"`.
     pub name: Option<&'a str>,
     /// With whom it talks.
     pub peer: Option<SocketAddr>,

@@ -40,7 +40,7 @@ impl TimerId {
 
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    /// A task may have several. One that is gone may still have some: they fire for nobody.
+    /// A task may have several. One that is gone may still have some: they fire, and find nothing.
     timers: BTreeMap<TimerId, TaskId>,
     /// Timers ever set. With 64 bits it does not come round again.
     sequence: u64,

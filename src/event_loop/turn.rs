@@ -50,8 +50,8 @@ impl EventLoop {
         shared.wakes.set_resuming(false);
 
         // Phase 1: work out the timeout: zero if anything is ready, else until the next timer, else for ever.
-        // A list of wakes that is not empty counts as ready. Whoever adds to it from now on rings the alarm,
-        // which ends the wait; that is what `set_resuming(false)` above has promised other threads.
+        // A list of wakes that is not empty counts as ready. A thread that adds to it from now on rings the
+        // alarm, which ends the wait; that is what `set_resuming(false)` above has promised other threads.
         let (turn, ready, timers, next_timer) = {
             let state = &mut *shared.state.borrow_mut();
             state.turn += 1;
@@ -82,12 +82,12 @@ impl EventLoop {
         shared.watch.tell(|| Event::Waited { sources: self.arrived.len() });
 
         // Phase 3: queue what happened. The three kinds come in a fixed order, so that one seed, or one trace,
-        // always gives one order of resumes; a task for which two of them have happened is queued once, with
+        // always leads to one order of resumes; a task for which two of them have happened is queued once, with
         // both causes. First readiness, to the owners of the sources.
         for (source, readiness) in self.arrived.drain(..) {
             let (owner, mut cause, is_shared) = {
                 let state = &mut *shared.state.borrow_mut();
-                // A source may have been closed since the world reported it: then its id finds nobody.
+                // A source may have been closed since the world reported it: then its id finds nothing.
                 let Some(slot) = state.sources.get_mut(source) else { continue };
                 slot.readiness |= readiness;
                 slot.is_reported = true;
@@ -129,8 +129,8 @@ impl EventLoop {
     }
 
     /// As [`resume_next`](EventLoop::resume_next), and shows `look` the task that has just run, before it is
-    /// dropped if it has ended: afterwards there would be nobody left to say what ran. A `look` that panics is
-    /// logged, and costs nobody anything.
+    /// dropped if it has ended: afterwards there would be nothing left to say what ran. A `look` that panics is
+    /// logged, and does no harm.
     pub fn resume_next_then(&mut self, look: impl FnOnce(TaskId, &dyn Task)) -> bool {
         let Some(Next { task, mut boxed, cause, now }) = self.take_next() else { return false };
         let handle = &self.handle;
@@ -145,7 +145,7 @@ impl EventLoop {
         match flow {
             Ok(Flow::Done) => self.finish(task, boxed),
             Ok(flow) => self.put_back(task, boxed, flow),
-            // A panic costs the task that panicked, and nobody else: one handler with a bug must not take a
+            // A panic costs the task that panicked, and no other: one handler with a bug must not take a
             // thousand other connections with it. What was half changed is dropped with the task.
             Err(words) => {
                 let kind = boxed.kind();
@@ -200,8 +200,8 @@ impl EventLoop {
         None
     }
 
-    /// Puts a task back into its slot after a resume. It is not in the queue now, unless somebody has queued it
-    /// while it ran, itself included: then it has a cause already, and is resumed in the next turn.
+    /// Puts a task back into its slot after a resume. It is not in the queue now, unless it was queued while it
+    /// ran, perhaps by itself: then it has a cause already, and is resumed in the next turn.
     fn put_back(&self, task: TaskId, boxed: Box<dyn Task>, flow: Flow) {
         let shared = &*self.handle.shared;
         {
@@ -219,7 +219,7 @@ impl EventLoop {
         }
     }
 
-    /// Removes a task that is out of its slot: its id finds nobody from now on. Its drop closes its sources.
+    /// Removes a task that is out of its slot: its id finds nothing from now on. Its drop closes its sources.
     fn finish(&self, task: TaskId, boxed: Box<dyn Task>) {
         let shared = &*self.handle.shared;
         {

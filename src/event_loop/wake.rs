@@ -101,7 +101,7 @@ impl Wakes {
         self.pending.store(false, Ordering::Release);
     }
 
-    /// True if nobody has this but the loop itself, and so many who will not use it.
+    /// True if only the loop itself has this, and so many spare clones that are not used.
     pub(super) fn are_unreachable(self: &Arc<Self>, spare: usize) -> bool {
         Arc::strong_count(self) == 1 + spare
     }
@@ -131,14 +131,14 @@ impl Wakes {
         self.resuming.load(Ordering::Acquire) && thread::current().id() == self.thread
     }
 
-    /// Nobody panics while holding the lock; and a list of ids is valid whatever happened.
+    /// No code panics while it holds the lock; and a list of ids is valid whatever happened.
     fn list(&self) -> MutexGuard<'_, List> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Wakes one task of one loop. Waking a task that is gone does nothing. It keeps the list alive, and not the
-/// loop: a waker that somebody forgot in another thread must not keep sockets open.
+/// loop: a waker that was forgotten in another thread must not keep sockets open.
 struct TaskWaker {
     task: TaskId,
     wakes: Arc<Wakes>,
