@@ -67,7 +67,7 @@ pub enum AskError {
     Host,
 }
 
-/// What only [`Ask`] writes, besides the fields that nobody may set.
+/// What only [`Ask`] writes, besides the fields that may not be set.
 ///
 /// `Expect` is among them because a [`Reply`] skips the 100 that it asks for.
 const RESERVED: [&str; 4] = ["Expect", "Host", "HTTP2-Settings", "Proxy-Connection"];
@@ -117,7 +117,7 @@ impl Ask {
         self
     }
 
-    /// Announces a body of so many bytes, which the caller sends behind the head.
+    /// Announces a body of so many bytes, which the caller sends after the head.
     pub fn body_bytes(&mut self, bytes: u64) -> &mut Ask {
         self.body_bytes = Some(bytes);
         self

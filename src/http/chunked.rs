@@ -39,8 +39,8 @@ pub(super) struct ChunkLimits {
     /// Trailer lines.
     pub(super) trailers_max: usize,
     /// Extensions must have the form that RFC 9112 section 7.1.1 gives them, no white space pads a size,
-    /// and no trailer goes on in a folded line. Whoever stood between a client and us may have read them
-    /// in another way; a server that we have asked had no such company.
+    /// and no trailer goes on in a folded line. A proxy between a client and us may have read them in
+    /// another way; between us and a server that we have asked, there is none.
     pub(super) is_strict: bool,
 }
 
@@ -114,7 +114,7 @@ enum Extension {
     /// Behind a semicolon, and perhaps white space: a name begins.
     Begin,
     Name,
-    /// White space behind a name.
+    /// White space after a name.
     SpaceAfterName,
     /// Behind an equals sign, and perhaps white space: a value begins.
     ValueBegin,
@@ -124,12 +124,12 @@ enum Extension {
     Escaped,
     /// Behind the closing quote.
     QuoteEnd,
-    /// Any text up to the line's end, where nobody asks for more.
+    /// Any text up to the line's end, where that is enough.
     Text,
 }
 
 impl Extension {
-    /// The state behind `byte`; `None` where the line ends.
+    /// The state after `byte`; `None` where the line ends.
     ///
     /// # Errors
     /// When the byte cannot stand here.
@@ -161,8 +161,8 @@ impl Extension {
 }
 
 impl Decoder {
-    /// Consumes `input` up to the end of the body and gives the content to `sink`, in order and in
-    /// pieces that are not empty. Extensions and trailers are checked and dropped.
+    /// Consumes `input` up to the end of the body and passes the content to `sink`, in order and in
+    /// parts that are not empty. Extensions and trailers are checked and dropped.
     ///
     /// # Errors
     /// At the first byte that cannot be, or that is one too many; the decoder must not be used
@@ -183,7 +183,7 @@ impl Decoder {
         }
     }
 
-    /// Consumes `input` up to the end of the next piece of content: [`Decoder::decode`] by hand.
+    /// Consumes `input` up to the end of the next part of the content: [`Decoder::decode`] by hand.
     ///
     /// # Errors
     /// The same.
@@ -231,7 +231,7 @@ impl Decoder {
         match (self.state, byte) {
             (State::Size, _) => self.size(byte, limits),
 
-            // Before any semicolon: behind one, a client sees only text.
+            // Before any semicolon: after one, a client sees only text.
             (State::Extension(Extension::Space), b'\r') if !limits.is_strict => Ok(State::SizeLf),
             (State::Extension(extension), _) => match extension.after(byte)? {
                 None => Ok(State::SizeLf),
@@ -425,7 +425,7 @@ mod tests {
             Ok(byte)
         }
 
-        /// Reads one extension, and gives what follows it.
+        /// Reads one extension, and returns what follows it.
         fn extension(&mut self, semicolon: u8) -> Result<u8, Stop> {
             let wrong = |is_wrong| match is_wrong {
                 true => Err(Stop::Wrong(Error::ChunkExtension)),
@@ -482,7 +482,7 @@ mod tests {
             if may_follow { Ok(byte) } else { Err(Stop::Wrong(Error::ChunkExtension)) }
         }
 
-        /// Counts a byte that is part of the extensions, and gives the next.
+        /// Counts a byte that is part of the extensions, and returns the next.
         fn after_extension_byte(&mut self) -> Result<u8, Stop> {
             self.count(Error::ChunkOverhead)?;
             self.next()

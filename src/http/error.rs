@@ -3,9 +3,9 @@
 use super::Status;
 use std::fmt;
 
-/// A way in which a request can be wrong. Each but one ends its connection, because after it nobody
-/// can be sure where the next request begins; `Display` is the one sentence that the peer is told. It
-/// never contains a byte of the request.
+/// A way in which a request can be wrong. Each but one ends its connection, because after it, it is not
+/// certain where the next request begins; `Display` is the one sentence that the peer is sent. It never
+/// contains a byte of the request.
 ///
 /// Lines, fields, framing and chunks are the same in a reply, which can be wrong in those ways too:
 /// [`ReplyError::Message`](super::ReplyError::Message).
@@ -32,7 +32,7 @@ pub enum Error {
     TargetAuthority,
     /// A CR without its LF in the head (RFC 9112 section 2.2).
     BareCr,
-    /// An LF without its CR in the head. RFC 9112 allows to accept it; who does disagrees with
+    /// An LF without its CR in the head. RFC 9112 allows to accept it; a server that does disagrees with
     /// others about where lines end.
     BareLf,
     /// A field line that begins with white space (RFC 9112 section 5.2).
@@ -173,7 +173,7 @@ pub enum Reason {
     Http10,
     /// End of input between two requests.
     PeerFinished,
-    /// End of input within a request, which is not answered: nobody knows what it would have been.
+    /// End of input within a request, which is not answered: it is not known what it would have been.
     PeerFinishedInRequest,
     /// The request was wrong; the answer said how.
     Refused(Error),
@@ -183,7 +183,7 @@ pub enum Reason {
     Draining,
     /// The service asked for it ([`Response::close`](super::Response::close)).
     ServiceAsked,
-    /// The service panicked; the peer was told 500.
+    /// The service panicked; the peer was answered 500.
     ServicePanicked,
     /// The length of an answer was not known, and HTTP/1.0 has no other way to end it.
     Unframed,

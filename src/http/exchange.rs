@@ -40,7 +40,7 @@ use super::{Error, Reason, Request, Response, Status};
 use crate::limits::Limits;
 
 /// The server side of one connection, as a machine that is fed bytes. It owns memory only while a
-/// body is under way that did not come in one piece with its head, and while a service takes its time.
+/// body is under way that did not come together with its head, and while a service takes its time.
 #[derive(Debug, Default)]
 pub struct Exchange {
     state: State,
@@ -49,7 +49,7 @@ pub struct Exchange {
     close_delimited: CloseDelimited,
 }
 
-/// Whether the last answer is one of which only the end of the connection tells the end, and how
+/// Whether the last answer is close-delimited (only the end of the connection marks its end), and how
 /// far it has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum CloseDelimited {
@@ -177,7 +177,7 @@ impl Exchange {
         self.send(response, is_head, closes, asked.persistence, terms, output)
     }
 
-    /// Answers with what is wrong. The connection is over, unless nobody can doubt where the next request begins.
+    /// Answers with what is wrong. The connection is over, unless it is certain where the next request begins.
     /// `response` is scratch.
     pub fn refuse(
         &mut self,
@@ -247,7 +247,7 @@ impl Exchange {
             Framing::None | Framing::Length(0) => {
                 return self.whole(Asked { request, head, persistence, unread: None }, room);
             }
-            // The peer may now send its body or not: nobody knows what comes next.
+            // The peer may now send its body or not: what comes next is not known.
             _ if is_expected_in_vain => {
                 return self.wrong_request(Error::Expectation, request, room);
             }

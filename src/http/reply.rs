@@ -10,7 +10,7 @@
 //!     │                     │                     │
 //!     │    ┌────────┐       │                     │
 //!     └──▶ │ Failed │ ◀─────┴─────────────────────┘
-//!          └────────┘  wrong, cut off, or bytes behind the end
+//!          └────────┘  wrong, truncated, or bytes after the end
 //! ```
 //!
 //! # Take every event
@@ -45,7 +45,7 @@ use crate::limits::ReplyLimits;
 /// let mut reply = ask.reply(ReplyLimits::default());
 /// let mut body = Vec::new();
 ///
-/// // What a socket might give; the last byte is still on its way.
+/// // What a socket might return; the last byte is still on its way.
 /// let mut input = &b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
 ///     6\r\nhello,\r\n6\r\n world\r\n0\r\n\r"[..];
 /// loop {
@@ -80,12 +80,12 @@ pub struct Reply {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "data that are not looked at are lost"]
 pub enum ReplyEvent<'a> {
-    /// More input is needed: call again with what is left of the input and more behind it, or with
+    /// More input is needed: call again with what is left of the input and more after it, or with
     /// `eof`.
     Read,
     /// The head of the final reply.
     Head(ReplyHead),
-    /// The next piece of the body, chunked coding taken off; never empty.
+    /// The next bytes of the body, without the framing of chunks; never empty.
     Data(&'a [u8]),
     /// The reply is complete.
     End {
@@ -103,7 +103,7 @@ enum State {
     Head(StatusCheck),
     Body {
         coming: Coming,
-        /// Both sides keep the connection open behind this reply, as far as they have said. Means
+        /// Both sides keep the connection open after this reply, as far as they have said. Means
         /// nothing for a body that lasts until close: its end is the end of input.
         persists: bool,
     },
@@ -142,7 +142,7 @@ impl Reply {
     /// Takes the next event from the front of `input`.
     ///
     /// `input` is advanced past what was consumed; what is left must be at the front of the next
-    /// call's input. With [`ReplyEvent::Read`], only a partial head is left; behind
+    /// call's input. With [`ReplyEvent::Read`], only a partial head is left; after
     /// [`ReplyEvent::End`], what does not belong to the reply. `eof`: nothing comes after this
     /// input. Over TLS that must be a `close_notify`: a bare end of the socket is an error there,
     /// since it could cut a body that lasts until close.
@@ -152,8 +152,8 @@ impl Reply {
     ///
     /// # Errors
     /// At the first byte that cannot be, or is one too many, or is missing; see [`ReplyError`]. The
-    /// connection is over then, and every later call gives the same error. Events before an error
-    /// do not depend on how the input was cut, apart from the pieces that data come in.
+    /// connection is over then, and every later call returns the same error. Events before an error
+    /// do not depend on how the input was cut, apart from the parts in which data come.
     ///
     /// # Panics
     /// If what was left of a head is not presented again. No input makes it panic.
@@ -199,7 +199,7 @@ impl Reply {
         }
     }
 
-    /// A head is complete: an interim one is done with; behind the final one comes the body.
+    /// A head is complete: an interim one is dropped; after the final one comes the body.
     fn judge(&mut self, check: &StatusCheck, head: &[u8]) -> Result<Option<ReplyHead>, ReplyError> {
         let (line, lines) = check.parse(head)?;
         let fields = super::head::fields(&lines);
@@ -216,7 +216,7 @@ impl Reply {
         Ok(Some(ReplyHead::new(status, line.version, lines.into_owned())))
     }
 
-    /// Skips an interim reply, for which nobody waits (RFC 9110 section 15.2).
+    /// Skips an interim reply, which is not waited for (RFC 9110 section 15.2).
     fn skip(&mut self, directives: ReplyDirectives) -> Result<(), ReplyError> {
         if directives.is_contradictory {
             return Err(ReplyError::InterimBody);
@@ -261,7 +261,7 @@ impl Reply {
         }
     }
 
-    /// The reply has ended, with `input` behind it. Once a connection is not reusable it stays so.
+    /// The reply has ended, with `input` after it. Once a connection is not reusable it stays so.
     fn end<'a>(&mut self, input: &[u8], eof: bool, persists: bool) -> ReplyEvent<'a> {
         let reusable = persists && input.is_empty() && !eof;
         self.state = State::Ended { persists: reusable };
@@ -278,7 +278,7 @@ impl Reply {
 }
 
 impl Coming {
-    /// Takes what `input` has of the body, up to the end of a piece; `before`: bytes of content so
+    /// Takes what `input` has of the body, up to the end of a part; `before`: bytes of content so
     /// far.
     fn next<'a>(
         &mut self,

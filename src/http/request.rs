@@ -32,7 +32,7 @@ pub enum Version {
 /// The header fields of a request, in the order in which they came. Names compare without case.
 #[derive(Clone, Copy)]
 pub struct Headers<'a> {
-    /// Good field lines, each with its CRLF. They are taken apart when somebody looks: most services read one field
+    /// Good field lines, each with its CRLF. They are taken apart on demand: most services read one field
     /// or none.
     pub(super) lines: &'a [u8],
     /// How many.
@@ -94,7 +94,7 @@ impl<'a> Request<'a> {
         self.body
     }
 
-    /// Who sent it, where the driver knows.
+    /// The peer that sent it, where the driver knows.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer.copied()
     }

@@ -10,7 +10,7 @@ use std::io;
 /// answers small things allocates nothing.
 ///
 /// The fields that belong to the connection (framing, `Connection`, `Date`) are written by the
-/// server; no value that a service gives can begin a new line.
+/// server; no value that a service sets can begin a new line.
 ///
 /// ```
 /// use helloop::http::{HeaderError, Response, Status};
@@ -111,7 +111,7 @@ impl Response {
     /// written straight into the body.
     ///
     /// # Panics
-    /// If the `Display` implementation of `text` gives an error, as `to_string` does.
+    /// If the `Display` implementation of `text` returns an error, as `to_string` does.
     pub fn text(&mut self, text: impl fmt::Display) -> &mut Response {
         self.is_text = true;
         self.body.clear();
@@ -198,8 +198,8 @@ impl fmt::Write for Appending<'_> {
     }
 }
 
-/// The one check of a field that somebody wants to send, in an answer or a request: gives the value
-/// without white space around it.
+/// The one check of a field that is to be sent, in an answer or a request: returns the value without
+/// white space around it.
 pub(super) fn checked_field<'a>(name: &str, value: &'a str) -> Result<&'a [u8], HeaderError> {
     if !is_token(name.as_bytes()) {
         return Err(HeaderError::Name);
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_fields_of_the_server_are_refused_in_any_case() {
-        // By name: who takes one out of the list is to see this fail.
+        // By name: if one is taken out of the list, this is to fail.
         let names = ["Connection", "Content-Length", "Date", "Keep-Alive", "TE", "Trailer"];
         for name in names.into_iter().chain(["Transfer-Encoding", "Upgrade"]) {
             assert_eq!(Response::new().header(name, "x").err(), Some(HeaderError::Reserved));

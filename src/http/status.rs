@@ -14,7 +14,7 @@ macro_rules! statuses {
             $(#[doc = concat!("`", stringify!($code), " ", $phrase, "`")]
             pub const $name: Status = Status($code);)*
 
-            /// The reason phrase that RFC 9110 gives the code; empty for a code it does not name.
+            /// The reason phrase that RFC 9110 has for the code; empty for a code it does not name.
             pub const fn phrase(self) -> &'static str {
                 match self.0 {
                     $($code => $phrase,)*

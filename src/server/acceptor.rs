@@ -1,6 +1,6 @@
 //! The task that owns a listener: it turns waiting connections into tasks.
 //!
-//! The only way to learn whether somebody waits in the kernel's queue is to take the first one out.
+//! The only way to learn whether a connection waits in the kernel's queue is to take the first one out.
 //! So the acceptor of a full server holds one newcomer in its hand, and no connection is asked to
 //! make room for a newcomer that does not exist.
 
@@ -85,7 +85,7 @@ pub(super) struct Acceptor<S> {
     shared: Rc<Shared<S>>,
     state: State,
     task: TaskId,
-    /// When the log was last told why nothing is accepted.
+    /// When it was last logged why nothing is accepted.
     logged: Option<Time>,
     /// Connections in the kernel's queue that are still looked at, once everything is cut: as many
     /// as the queue can hold, so that a flood of newcomers cannot keep a server from ending.
@@ -195,7 +195,7 @@ impl<S: Service + 'static> Acceptor<S> {
         }
     }
 
-    /// Changes the state; gives the one before.
+    /// Changes the state; returns the one before.
     fn go(&mut self, state: State, cx: &Context<'_>) -> State {
         let (from, to) = (self.state.place(), state.place());
         let before = mem::replace(&mut self.state, state);

@@ -1,4 +1,4 @@
-//! The service, and whoever is told what it was asked: the same for every kind of connection.
+//! The service, and the access log: the same for every kind of connection.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::world::Time;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Access<'a> {
-    /// Who asked. The scope of an IPv6 link-local address is not kept.
+    /// The peer that asked. The scope of an IPv6 link-local address is not kept.
     pub peer: SocketAddr,
     /// What was asked; `None` if the head could not be read.
     pub request: Option<&'a Request<'a>>,

@@ -28,7 +28,7 @@ enum Cause {
 }
 
 impl BindError {
-    /// True if somebody else listens there.
+    /// True if another program listens there.
     pub fn is_in_use(&self) -> bool {
         matches!(&self.cause, Cause::Refused(error) if error.kind() == io::ErrorKind::AddrInUse)
     }
@@ -165,7 +165,7 @@ fn bind_localhost(port: u16, listeners: &mut Vec<TcpListener>) -> Result<(), Bin
                 log::warn!("{error}; IPv4 only");
                 listeners.push(v4);
             }
-            // The port that the system chose for IPv4 is somebody else's on IPv6: another one.
+            // The port that the system chose for IPv4 is taken on IPv6: another one.
             Err(error) if port == 0 && error.is_in_use() && attempts < SAME_PORT_ATTEMPTS => {
                 continue;
             }
@@ -250,7 +250,7 @@ mod tests {
         if bind_all(&["[::1]:0"]).is_err() {
             return;
         }
-        // Somebody may take the port between the two, but not always.
+        // Another program may take the port between the two, but not always.
         let listeners = (0..20).find_map(|_| {
             let port = ports(&bind_all(&["0.0.0.0:0"]).unwrap())[0].port();
             bind_all(&[&format!("0.0.0.0:{port}"), &format!("[::]:{port}")]).ok()

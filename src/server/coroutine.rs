@@ -1,7 +1,7 @@
 //! Services that take their time: a handler is a coroutine, as in asyncio's `async def handle`.
 //!
-//! While it sleeps, fetches, or waits for a queue, the loop serves others. Its answer may come in
-//! pieces, with back-pressure. A handler whose peer goes away is cancelled.
+//! While it sleeps, fetches, or waits for a queue, the loop serves others. Its answer may be a
+//! streamed body, with backpressure. A handler whose peer goes away is cancelled.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ use crate::coroutine::JoinHandle;
 use crate::event_loop::Handle;
 use crate::http::{Request, Response, Version};
 
-/// Pieces that may wait in memory for the peer to read; then [`PieceSender::send`] waits.
+/// Parts of a body that may wait in memory for the peer to read; then [`PieceSender::send`] waits.
 const PIECES_WAITING_MAX: usize = 4;
 
 /// A request that a coroutine owns.
@@ -108,7 +108,7 @@ impl OwnedRequest {
 pub enum Reply {
     /// All of it.
     Whole(Response),
-    /// The head; the body comes in pieces. The response's own body is not sent.
+    /// The head; the body is streamed. The response's own body is not sent.
     Pieces(Response, PieceReceiver),
 }
 
@@ -136,7 +136,7 @@ impl From<Response> for Reply {
 /// ```
 ///
 /// A handler that panics is answered with 500, and its connection is closed. One whose peer closes
-/// its side of the connection meanwhile is cancelled, also if that peer would still read; one that had
+/// its side of the connection meanwhile is cancelled, even if that peer would still read; one that had
 /// closed it together with its request is answered.
 #[track_caller]
 pub fn coroutines<F, C>(handler: F) -> Coroutines<F>
@@ -171,9 +171,9 @@ where
     }
 }
 
-/// An answer on its way. Dropping it cancels whoever works on it.
+/// An answer on its way. Dropping it cancels the coroutine that works on it.
 pub trait Pending {
-    /// The next part, or `Poll::Pending`; the waker is told when there is more.
+    /// The next part, or `Poll::Pending`; the waker is woken when there is more.
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Part>;
 }
 
@@ -182,9 +182,9 @@ pub trait Pending {
 pub enum Part {
     /// All of it.
     Whole(Response),
-    /// The head, with pieces to follow.
+    /// The head; the body is streamed.
     Head(Response),
-    /// A piece of the body.
+    /// The next bytes of the body.
     Piece(Vec<u8>),
     /// The body is complete.
     End,
@@ -195,7 +195,7 @@ pub enum Part {
 enum Answering {
     /// The handler is at work.
     Task(JoinHandle<Reply>),
-    /// It has answered, and pieces follow.
+    /// It has answered with a streamed body.
     Pieces(PieceReceiver),
 }
 
@@ -215,7 +215,7 @@ impl Pending for Answering {
     }
 }
 
-/// A channel for the pieces of one answer.
+/// A channel for the body of one answer.
 pub fn pieces() -> (PieceSender, PieceReceiver) {
     let channel = Rc::new(RefCell::new(Channel::default()));
     (PieceSender { channel: Rc::clone(&channel) }, PieceReceiver { channel })
@@ -225,17 +225,17 @@ pub fn pieces() -> (PieceSender, PieceReceiver) {
 struct Channel {
     /// At most [`PIECES_WAITING_MAX`].
     waiting: VecDeque<Vec<u8>>,
-    /// The last piece was given.
+    /// The body is complete.
     is_complete: bool,
     sender_is_gone: bool,
     receiver_is_gone: bool,
-    /// Whoever waits for a piece, or for room.
+    /// The one that waits for bytes, and the one that waits for room.
     receiver: Option<Waker>,
     sender: Option<Waker>,
 }
 
-/// Gives the pieces of an answer, to its [end](PieceSender::finish). Dropped before that, by a panic
-/// for example, it leaves an answer that is cut off, and the peer sees that it is: the last chunk is
+/// Sends the body of an answer, to its [end](PieceSender::finish). Dropped before that, by a panic for
+/// example, it leaves an answer that is truncated, and the peer sees that it is: the last chunk is
 /// not sent, and the connection is closed; in HTTP/1.0, which knows no chunks, it is reset (RFC 9112
 /// section 8).
 #[derive(Debug)]
@@ -243,7 +243,7 @@ pub struct PieceSender {
     channel: Rc<RefCell<Channel>>,
 }
 
-/// The connection is gone: nobody reads any more.
+/// The connection is gone: the peer does not read any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
@@ -256,8 +256,8 @@ impl fmt::Display for Gone {
 impl std::error::Error for Gone {}
 
 impl PieceSender {
-    /// Gives a piece; waits while the peer reads too slowly (back-pressure). An empty piece is
-    /// nothing.
+    /// Sends bytes of the body; waits while the peer reads too slowly (backpressure). No bytes are no
+    /// part of the body.
     ///
     /// # Errors
     /// [`Gone`] when the connection is.

@@ -17,7 +17,7 @@ use crate::events::Event;
 use crate::id::TaskId;
 use crate::server::machine::{Machine, MachineState, machine};
 
-/// What a server was told from outside.
+/// What a server was ordered from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
     /// Go on.
@@ -52,7 +52,7 @@ impl Control {
     }
 
     /// Gives an order. One that is not more severe than the present one changes nothing: the first
-    /// drain says how long it may take, also if the drainer has not heard of it yet.
+    /// drain says how long it may take, even if the drainer has not heard of it yet.
     fn order(&self, order: Order) {
         let mut inner = self.inner();
         if matches!((inner.order, order), (Order::Serve, _) | (_, Order::Stop)) {
@@ -63,7 +63,7 @@ impl Control {
         }
     }
 
-    /// Nobody panics while holding the lock.
+    /// No code panics while it holds the lock.
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -10,7 +10,7 @@ pub struct Machine {
     pub kind: &'static str,
     /// The first one is where it begins.
     pub states: &'static [MachineState],
-    /// From one state to another, by name. Every transition that is told is one of these.
+    /// From one state to another, by name. Every transition that is reported is one of these.
     pub edges: &'static [(&'static str, &'static str)],
 }
 

@@ -59,13 +59,13 @@ use status::Status;
 /// What answers requests: a closure `Fn(&Request<'_>, &mut Response)`, or a type.
 ///
 /// It runs on the loop's thread and must not block: nothing else happens meanwhile. One that panics
-/// is logged; its peer is told 500, and that connection is closed.
+/// is logged; its peer is answered 500, and that connection is closed.
 pub trait Service {
     /// Answers a complete request. `response` is empty, with status 200.
     fn call(&self, request: &Request<'_>, response: &mut Response);
 
     /// Begins to answer a complete request: by default, calls [`call`](Service::call). A service
-    /// that takes its time gives what will be the answer; see [`coroutines`].
+    /// that takes its time returns what will be the answer; see [`coroutines`].
     fn start(&self, request: &Request<'_>, response: &mut Response, handle: &Handle) -> Start {
         let _ = handle;
         self.call(request, response);
@@ -147,7 +147,7 @@ impl Builder {
 
     /// Listens on all of these addresses; if one is refused, on none.
     ///
-    /// `localhost` is 127.0.0.1 and ::1 with the same port, also when the system is asked to choose
+    /// `localhost` is 127.0.0.1 and ::1 with the same port, even if the system is asked to choose
     /// it (port 0). `[::]` is every address of the machine, IPv4 included.
     ///
     /// # Errors
@@ -162,7 +162,7 @@ impl Builder {
     /// (SO_REUSEPORT), and they share nothing else. Linux spreads connections evenly; other
     /// kernels may give all of them to one server.
     ///
-    /// `first` has its port for itself until now: who starts a program twice is told. Afterwards
+    /// `first` has its port for itself until now, so starting a program twice is an error. Afterwards
     /// another program of the same user could listen there as well, if it asks for SO_REUSEPORT.
     ///
     /// Each server has limits of its own. That of connections, unless it is set, takes the whole
@@ -177,7 +177,7 @@ impl Builder {
     /// let second = Server::builder().bind_beside(&first)?;
     /// assert_eq!(first.local_addrs(), second.local_addrs());
     /// let loops = [first.spawn(Greeting)?, second.spawn(Greeting)?];
-    /// // In the end, all are told before one is waited for.
+    /// // In the end, all are told to drain before one is waited for.
     /// loops.iter().for_each(|server| server.handle().drain(Duration::from_secs(25)));
     /// let total: Report = loops.into_iter().map(|server| server.join()).sum::<Result<_, _>>()?;
     /// assert_eq!(total.cut, 0);
@@ -270,7 +270,7 @@ impl Server {
         Ok(Running { handle, local_addrs, thread })
     }
 
-    /// Serves on a loop that somebody else turns.
+    /// Serves on a loop that the caller turns.
     ///
     /// # Errors
     /// When the limits contradict each other, or the loop cannot watch the listeners.
@@ -314,7 +314,7 @@ impl Running {
     }
 }
 
-/// A server on a loop that somebody else turns.
+/// A server on a loop that its host turns.
 #[derive(Debug)]
 pub struct Attached {
     handle: ServerHandle,
@@ -353,7 +353,7 @@ impl Attached {
 const ACCEPTOR: &str = "acceptor";
 const CONNECTION: &str = "connection";
 
-/// The state machines of a server, for those who draw them.
+/// The state machines of a server, to be drawn.
 pub const MACHINES: [Machine; 3] = [connection::states::MACHINE, acceptor::MACHINE, drain::MACHINE];
 
 /// What the tasks of one server share.

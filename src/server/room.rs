@@ -1,7 +1,7 @@
-//! The places of a server: who may come in, who waits for that, and who makes room.
+//! The places of a server: which connections may come in, which wait for that, and which make room.
 //!
-//! An acceptor that finds somebody in its queue while the server is full holds that newcomer, and
-//! waits here behind the acceptors that came before it. So the newcomer that has waited longest
+//! An acceptor that finds a connection in its queue while the server is full holds that newcomer, and
+//! waits here after the acceptors that came before it. So the newcomer that has waited longest
 //! comes in first, whatever its listener. Meanwhile one connection for each newcomer is asked to
 //! make room: one that lingers if there is any, else the one that has been idle longest. It has a
 //! last look at its socket and goes; if it finds a request there it stays, and the next one is
@@ -60,7 +60,7 @@ impl Room {
         }
     }
 
-    /// Settles how many connections there may be, unless somebody has chosen that.
+    /// Settles how many connections there may be, unless that was configured.
     pub(super) fn settle_connections_max(&mut self, work_out: impl FnOnce() -> usize) {
         self.connections_max.get_or_insert_with(work_out);
     }
@@ -147,7 +147,7 @@ impl Room {
         None
     }
 
-    /// True if this connection was asked to make room, and is still needed. If it is not, nobody is: all who
+    /// True if this connection was asked to make room, and is still needed. If it is not, none is: all that
     /// were asked go back to where they were, to the front, in the order in which they stood there.
     pub(super) fn must_make_room(&mut self, source: SourceId) -> bool {
         if self.asked.is_empty() {
@@ -353,7 +353,7 @@ mod tests {
         let mut house = House::new(4);
         assert_eq!(house.newcomer(0), [0]);
         assert_eq!(house.newcomer(1), [1]);
-        // Both newcomers have gone by themselves. Who was asked hears of it in any order.
+        // Both newcomers have gone by themselves. Those that were asked hear of it in any order.
         house.room.stop_waiting(house.acceptors[0]);
         house.room.stop_waiting(house.acceptors[1]);
         assert!(!house.room.must_make_room(house.sources[0]));

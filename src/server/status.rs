@@ -1,4 +1,4 @@
-//! What the parts of one server tell each other: the phase of its life, and what is open.
+//! What the parts of one server share: the phase of its life, and what is open.
 
 use std::cell::{Cell, RefCell};
 use std::iter::Sum;
@@ -140,13 +140,13 @@ impl Status {
         self.room.borrow_mut().stop_waiting(acceptor);
     }
 
-    /// There may be room for somebody.
+    /// There may be room for a newcomer.
     pub(super) fn wake_who_waits(&self) {
         let admitted = |number| self.room.borrow().admitted(number);
         (0..).map_while(admitted).for_each(|acceptor| self.handle.wake(acceptor));
     }
 
-    /// Wakes every connection. Ids of those that are gone find nobody.
+    /// Wakes every connection. Ids of those that are gone find nothing.
     pub(super) fn wake_connections(&self) {
         let tasks = self.room.borrow().tasks();
         tasks.into_iter().for_each(|connection| self.handle.wake(connection));

@@ -1,9 +1,9 @@
-//! The same connection, told as a coroutine: what [`Connection`](super::connection::Connection) is as a state machine,
-//! [`converse`](Twin::converse) is as a story. Lay the two side by side. Both drive the same exchange, and give the same
-//! bytes, the same requests and the same answers (`tests/it/twins.rs`).
+//! The same connection, written as a coroutine: what [`Connection`](super::connection::Connection) is as a state machine,
+//! [`converse`](Twin::converse) is as a story. Lay the two side by side. Both drive the same exchange, with the same bytes,
+//! the same requests and the same answers (`tests/it/twins.rs`).
 //!
 //! What is a variant of `State` there, is here a place at which the coroutine waits, and the compiler makes the
-//! variants: one for each `await`, with what lives across it. The price is that nobody but the coroutine knows where it
+//! variants: one for each `await`, with what lives across it. The price is that only the coroutine knows where it
 //! is: it must say so itself ([`Twin::enter`]), and it looks by itself whether its time is up or the server wants it to
 //! end, whenever it is resumed ([`Twin::wait`]).
 
@@ -239,7 +239,7 @@ impl<S: Service> Twin<S> {
         if self.shared.status.phase.get() == Phase::Cutting { Err(self.cut()) } else { Ok(()) }
     }
 
-    /// Waits for the next part of an answer that a service gives in its own time.
+    /// Waits for the next part of an answer for which a service takes its time.
     async fn next_part(&mut self, mut work: Work, output: &mut Vec<u8>) -> Result<Then, InVain> {
         self.enter(SERVING);
         if self.left == 0 {
@@ -254,7 +254,7 @@ impl<S: Service> Twin<S> {
             if let Poll::Ready(part) = work.pending.poll_part(cx) {
                 return Poll::Ready(Ok(Some(part)));
             }
-            // Not to read, but to be told when the peer goes away.
+            // Not to read, but to notice when the peer goes away.
             stream.want(cx, Readiness::READABLE)?;
             Poll::Pending
         });
@@ -292,7 +292,7 @@ impl<S: Service> Twin<S> {
                 }
             }
         });
-        // However it ends, the answer is as safe as it can be, and the end was told.
+        // However it ends, the answer is as safe as it can be, and the end was reported.
         let _ = end.await;
         Err(InVain::Late)
     }
@@ -320,7 +320,7 @@ impl<S: Service> Twin<S> {
     }
 }
 
-/// What a state machine has for nothing: a place to be seen at, and somebody who looks at the clock.
+/// What a state machine has for nothing: a place to be seen at, and a look at the clock.
 impl<S: Service> Twin<S> {
     /// Awaits `operation`, for as long as the present state may last and the server does.
     async fn wait<T>(

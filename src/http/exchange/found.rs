@@ -1,4 +1,4 @@
-//! What a driver is given, and what it gives.
+//! What a driver receives, and what it passes on.
 
 use super::super::framing::{Expectation, Persistence};
 use super::super::{Error, Reason, Request, Status};
@@ -11,7 +11,7 @@ use super::room::{Asked, Room};
 pub enum Found<'r> {
     /// A request, whole. It is for [`Exchange::answer`], [`Exchange::fail`], or [`Exchange::defer`].
     Request(&'r Asked<'r>),
-    /// A head, and a body is to follow: [`Exchange::receive`] is to be told what becomes of that.
+    /// A head, and a body is to follow: [`Exchange::receive`] must be called with what becomes of it.
     Body(Announced<'r>),
     /// Something that is no request: it is for [`Exchange::refuse`].
     Wrong(Wrong<'r>),
@@ -64,7 +64,7 @@ pub struct Wrong<'r> {
     pub(super) request: Option<&'r Request<'r>>,
     /// The method is HEAD, as far as it is known.
     pub(super) is_head: bool,
-    /// The next request may follow: nobody can doubt where it begins.
+    /// The next request may follow: it is certain where it begins.
     pub(super) goes_on: Option<Persistence>,
 }
 

@@ -53,7 +53,7 @@ impl Exchange {
         }
     }
 
-    /// Appends a piece of the body to `output`; an empty one changes nothing.
+    /// Appends some bytes of the body to `output`; none change nothing.
     pub fn piece(&mut self, data: &[u8], output: &mut Vec<u8>) {
         if let State::Service(later) = &mut self.state
             && let Some(pieces) = &mut later.pieces
@@ -80,7 +80,7 @@ impl Exchange {
         Some((room.keep(later.kept), pieces.answer(pieces.closes)))
     }
 
-    /// True while the head of an answer in pieces is out, and its end is not.
+    /// True while the head of a streamed body is out, and its end is not.
     pub fn is_in_pieces(&self) -> bool {
         matches!(&self.state, State::Service(later) if later.pieces.is_some())
     }
@@ -117,11 +117,11 @@ impl Exchange {
 pub(super) struct Later {
     /// Without its body.
     kept: Kept,
-    /// Set once the head of an answer in pieces is out.
+    /// Set once the head of a streamed body is out.
     pieces: Option<Pieces>,
 }
 
-/// An answer whose head is out and whose body comes in pieces.
+/// An answer whose head is out and whose body is streamed.
 #[derive(Debug)]
 struct Pieces {
     framing: PieceFraming,
@@ -132,7 +132,7 @@ struct Pieces {
     body_bytes: usize,
 }
 
-/// How pieces are put on the wire.
+/// How a streamed body is put on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PieceFraming {
     /// Each is a chunk (RFC 9112 section 7.1).
@@ -144,7 +144,7 @@ enum PieceFraming {
 }
 
 impl Pieces {
-    /// Appends one piece. An empty one is nothing: as a chunk it would be the last.
+    /// Appends some bytes. None are nothing: as a chunk they would be the last.
     fn append(&mut self, data: &[u8], output: &mut Vec<u8>) {
         if data.is_empty() || self.framing == PieceFraming::Nothing {
             return;

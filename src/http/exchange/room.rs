@@ -6,11 +6,11 @@ use super::super::{Reason, Request};
 use std::net::SocketAddr;
 
 /// A place on the driver's stack for one request, so that the request borrows the input or this place, and never
-/// the exchange, which is to be told how it was answered.
+/// the exchange, which must learn how it was answered.
 #[derive(Debug)]
 pub struct Room<'r> {
     pub(super) peer: Option<&'r SocketAddr>,
-    /// The head, and perhaps a body, of a request that did not come in one piece.
+    /// The head, and perhaps a body, of a request that did not come at once.
     kept: Option<Kept>,
     pub(super) asked: Option<Asked<'r>>,
 }
@@ -39,7 +39,7 @@ pub(super) struct Kept {
 }
 
 impl<'r> Room<'r> {
-    /// An empty one. `peer`: who is at the other end, for [`Request::peer`].
+    /// An empty one. `peer`: the address of the other end, for [`Request::peer`].
     pub fn new(peer: Option<&'r SocketAddr>) -> Room<'r> {
         Room { peer, kept: None, asked: None }
     }

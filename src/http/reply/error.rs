@@ -3,7 +3,7 @@
 use super::super::Error;
 use std::fmt;
 
-/// A way in which a reply can be wrong. Each ends its connection: nobody can be sure where the next
+/// A way in which a reply can be wrong. Each ends its connection: it is not certain where the next
 /// reply would begin. `Display` is one sentence that says where; it never contains a byte of the
 /// reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -12,7 +12,7 @@ pub enum ReplyError {
     /// The input ended before the first byte. On a connection that was used before, the usual end
     /// of a race: the server closed it while the request was on its way (RFC 9112 section 9.5).
     NoReply,
-    /// The input ended within a head, or behind an interim reply.
+    /// The input ended within a head, or after an interim reply.
     HeadTruncated {
         /// What there is of the head.
         bytes: usize,
@@ -29,7 +29,7 @@ pub enum ReplyError {
         /// Bytes of content that came.
         received: u64,
         /// Bytes that the current chunk announced and that did not come; 0 between chunks. How many
-        /// chunks would have followed, nobody knows.
+        /// chunks would have followed is not known.
         missing: u64,
     },
     /// Does not begin with `HTTP/`. Also HTTP/0.9, a TLS alert, and an SSH or SMTP banner.
@@ -43,13 +43,13 @@ pub enum ReplyError {
     /// 101: no upgrade was asked for (RFC 9110 section 15.2.2).
     Upgrade,
     /// An interim reply (1xx) that announces a body, which it cannot have: whether the next bytes
-    /// are that body or the next head is anybody's guess.
+    /// are that body or the next head cannot be known.
     InterimBody,
     /// More than `interims_max` interim replies.
     TooManyInterims,
     /// In a chunked body, a line ends with LF alone (RFC 9112 section 7.1).
     ChunkLf,
-    /// Bytes behind the end of the reply: to no request of ours. They must not be taken for the
+    /// Bytes after the end of the reply: to no request of ours. They must not be taken for the
     /// reply to the next one (RFC 9112 section 9.2 and its warning about response splitting).
     Surplus,
     /// The lines, fields, framing or chunks are wrong in a way that is the same in a request.

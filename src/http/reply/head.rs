@@ -35,7 +35,7 @@ pub(super) struct StatusCheck {
     fields: u16,
     /// A field goes on in a line that begins with white space.
     is_folded: bool,
-    /// The status line, when it is complete; then `scanned` is behind it.
+    /// The status line, when it is complete; then `scanned` is after it.
     line: Option<StatusLine>,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct StatusLine {
     pub(super) version: Version,
     /// `None`: an interim status, 1xx.
     pub(super) status: Option<u16>,
-    /// The position behind its CRLF.
+    /// The position after its CRLF.
     end: u32,
 }
 
@@ -60,7 +60,7 @@ impl ReplyHead {
 
     /// The status code, as it was sent: three digits, but never 1xx, which is no final status. Below
     /// 200 and above 599 HTTP has no statuses; some servers send them (999) all the same, and mean an
-    /// error (RFC 9110 section 15). [`Status::new`](crate::http::Status::new) tells them apart, and
+    /// error (RFC 9110 section 15). [`Status::new`](crate::http::Status::new) distinguishes them, and
     /// knows phrases; that of the reply means nothing (RFC 9112 section 4).
     pub fn status(&self) -> u16 {
         self.status
@@ -104,7 +104,7 @@ impl ReplyHead {
 }
 
 impl StatusCheck {
-    /// Checks what is new of `bytes`, which begin with the head. Gives the length of the head, its
+    /// Checks what is new of `bytes`, which begin with the head. Returns the length of the head, its
     /// empty line included, when that is there.
     ///
     /// # Errors
@@ -152,7 +152,7 @@ impl StatusCheck {
     }
 
     /// The first bytes as they come, because what is no HTTP may never have a line end; the rest as
-    /// soon as the CRLF is there. Gives whether it is.
+    /// soon as the CRLF is there. Returns whether it is.
     fn scan_status_line(&mut self, window: &[u8]) -> Result<bool, ReplyError> {
         if !window.iter().zip(HTTP).all(|(byte, expected)| byte == expected) {
             return Err(ReplyError::NotHttp);

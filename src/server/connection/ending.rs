@@ -166,8 +166,8 @@ impl<S: Service> Connection<S> {
 /// Where a peer of which everything was read said itself that this was its last request, nothing is
 /// left that could, and a close at once saves two system calls of seven, and a turn. A peer that
 /// sends more after such words, which RFC 9112 section 9.6 forbids, is reset. Everything was read if
-/// the last read came back short, and the world had reported the source by then: before, nobody
-/// knows whether the read ended at urgent data with more after them. (A new connection's request is
+/// the last read came back short, and the world had reported the source by then: before, it is
+/// not known whether the read ended at urgent data with more after them. (A new connection's request is
 /// reported in the turn of its first read, as a rule; so this costs nothing.)
 pub(in crate::server) fn must_linger(
     reason: Reason,

@@ -6,7 +6,7 @@ use crate::event_loop::Source;
 use crate::world::Stream;
 
 /// Input that was received and not consumed, if there is any: part of a head, or whole requests
-/// behind a flush. Boxed, because the idle many have none.
+/// after a flush. Boxed, because most connections are idle and have none.
 #[allow(clippy::box_collection, reason = "one word in every connection instead of three")]
 pub(in crate::server) type Held = Option<Box<Vec<u8>>>;
 
@@ -27,14 +27,14 @@ impl Peer {
     }
 }
 
-/// True if something has come that nobody has looked at: the kernel is asked. `buffer` is for nothing
+/// True if something has come that has not been looked at: the kernel is asked. `buffer` is for nothing
 /// else; what was read is lost.
 pub(in crate::server) fn has_unread(source: &mut Source<Stream>, buffer: &mut [u8]) -> bool {
     source.assume_ready();
     matches!(source.read(buffer), Ok(1..))
 }
 
-/// What is behind the first `consumed` bytes of `held`, or of `input` if nothing was held.
+/// What follows the first `consumed` bytes of `held`, or of `input` if nothing was held.
 pub(super) fn left_over(held: Held, input: &[u8], consumed: usize) -> Held {
     match held {
         Some(mut held) => {

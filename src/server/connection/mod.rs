@@ -69,7 +69,7 @@ enum State {
         progress: u32,
     },
     Answering {
-        /// Requests that nobody has looked at.
+        /// Requests that have not been looked at.
         held: Held,
     },
     /// Nothing is read meanwhile.
@@ -335,7 +335,7 @@ impl<S: Service> Task for Connection<S> {
         let rest = TABLE[before.0].rest;
         let mut time_to_go = self.shared.time_to_go(source, rest, self.deadline.due(), now);
         let is_due = self.deadline.has_come(now) || time_to_go <= now;
-        // The drainer says so once. Who is idle later has a grace of its own; so has one that was asked
+        // The drainer says so once. One that is idle later has a grace of its own; so has one that was asked
         // to make room when the drainer said so, and is not needed any more.
         let is_closing = phase == Phase::ClosingIdle && time_to_go == Time::NEVER;
         let may_close = is_closing && cx.cause().contains(Cause::WOKEN);
@@ -358,7 +358,7 @@ impl<S: Service> Task for Connection<S> {
         if self.take_progress() || before != after {
             self.extend_deadline(cx);
         } else if is_due && (flow == Flow::Wait || after.0 == LINGERING) {
-            // Who floods a lingering connection never lets it wait; its time is up all the same.
+            // A flood of input never lets a lingering connection wait; its time is up all the same.
             flow = self.time_is_up(cx);
             self.extend_deadline(cx);
             after.0 = self.state.row();

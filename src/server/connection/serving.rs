@@ -14,7 +14,7 @@ use crate::world::{Readiness, Stream};
 /// A request that a service is at work on.
 pub(super) struct Serving {
     pub(super) work: Work,
-    /// Input behind the request.
+    /// Input after the request.
     pub(super) held: Held,
 }
 
@@ -25,8 +25,8 @@ pub(in crate::server) struct Work {
     had_finished: bool,
 }
 
-/// What of answers that come in pieces a connection may still take in the present resume. A service
-/// that always has the next piece, and a peer that reads as fast, would keep the loop for ever.
+/// How much of streamed bodies a connection may still take in the present resume. A service that always
+/// has the next part, and a peer that reads as fast, would keep the loop for ever.
 pub(in crate::server) struct PartsLeft {
     parts: usize,
     bytes: usize,
@@ -40,7 +40,7 @@ impl PartsLeft {
         self.parts == 0 || self.bytes == 0
     }
 
-    /// A piece is written whole, however large.
+    /// A part is written whole, however large.
     pub(in crate::server) fn take(&mut self, part: &Part) {
         let bytes = if let Part::Piece(data) = part { data.len() } else { 0 };
         self.parts -= 1;
@@ -62,7 +62,7 @@ impl Work {
 }
 
 impl<S: Service> Connection<S> {
-    /// Takes the next part of an answer that a service gives in its own time.
+    /// Takes the next part of an answer for which a service takes its time.
     pub(super) fn serve_part(
         &mut self,
         mut serving: Box<Serving>,
@@ -82,7 +82,7 @@ impl<S: Service> Connection<S> {
         let mut poll_context = task::Context::from_waker(&waker);
         let Poll::Ready(part) = serving.work.pending.poll_part(&mut poll_context) else {
             self.state = State::Serving(serving);
-            // Not to read, but to be told when the peer goes away.
+            // Not to read, but to notice when the peer goes away.
             self.source.want(Readiness::READABLE);
             return Next::Yield(Flow::Wait);
         };

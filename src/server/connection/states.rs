@@ -98,7 +98,7 @@ impl Row {
     }
 }
 
-/// The table for those who draw it.
+/// The table, to be drawn.
 pub(in crate::server) const MACHINE: Machine = {
     const STATES: [Is; TABLE.len()] = {
         let mut states = [TABLE[0].is; TABLE.len()];

@@ -97,7 +97,7 @@ impl<S: Service> Connection<S> {
     }
 }
 
-/// Writes until everything is written or the socket is full; gives the number of bytes written.
+/// Writes until everything is written or the socket is full; returns the number of bytes written.
 fn write_all(source: &mut Source<Stream>, bytes: &[u8]) -> io::Result<usize> {
     let mut sent = 0;
     while sent < bytes.len() {
