@@ -39,6 +39,8 @@ mod drain;
 mod machine;
 mod room;
 mod status;
+#[cfg(unix)]
+mod until_signal;
 #[cfg(feature = "twin")]
 mod twin;
 
@@ -92,6 +94,21 @@ impl<F: Fn(&Request<'_>, &mut Response)> Service for F {
     fn call(&self, request: &Request<'_>, response: &mut Response) {
         self(request, response);
     }
+}
+
+/// A closure as a service: it is `handler` itself. The compiler needs it to know the types of a closure's
+/// arguments without being told.
+///
+/// ```no_run
+/// use helloop::server::{Server, service};
+///
+/// Server::builder().bind("localhost:8080")?.serve_until_signal(service(|request, response| {
+///     response.text_of(&["You asked for ", request.path(), ".\n"]);
+/// }))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn service<F: Fn(&Request<'_>, &mut Response)>(handler: F) -> F {
+    handler
 }
 
 /// Called after each answer, for access logs.

@@ -1,7 +1,7 @@
 //! The programs that need nobody: they are their own clients.
 
 use crate::example;
-use crate::program::run;
+use crate::program::{Program, run};
 
 /// Runs it to its end, and gives what it printed.
 #[track_caller]
@@ -38,4 +38,17 @@ fn ticker_ticks_until_its_time_is_over() {
         assert!(tick.starts_with("tick at ") && tick.ends_with(": timer"), "{tick}");
     }
     assert!(lines[4].starts_with("Report {"), "{lines:?}");
+}
+
+/// What a container, a service manager and a terminal send.
+#[test]
+fn hello_drains_on_every_signal_that_ends_programs() {
+    for signal in ["TERM", "INT", "QUIT", "HUP"] {
+        let mut program = Program::start_on_stdout(&mut example("hello", &[]));
+        let answer = program.ask(b"GET /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        assert!(answer.ends_with("\r\n\r\nYou asked for /x.\n"), "{answer}");
+        program.signal(signal);
+        assert_eq!(program.end().0, Some(0), "SIG{signal}");
+        assert_eq!(program.said.last().unwrap(), "1 answered");
+    }
 }

@@ -16,7 +16,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("event_loop", &["id", "limits", "panics", "world", "events"]),
     // A second root: it knows no socket, no clock and no loop.
     ("http", &["limits"]),
-    ("server", &["id", "limits", "panics", "world", "events", "event_loop", "http", "coroutine"]),
+    (
+        "server",
+        &[
+            "id",
+            "limits",
+            "panics",
+            "world",
+            "events",
+            "event_loop",
+            "http",
+            "coroutine",
+            "signals",
+        ],
+    ),
     ("coroutine", &["id", "limits", "panics", "world", "events", "event_loop"]),
     (
         "client",
