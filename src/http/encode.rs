@@ -43,7 +43,7 @@ pub(super) fn encode(
 }
 
 /// Appends the head of an answer whose body comes in pieces.
-pub(super) fn encode_head_of_pieces(
+pub(super) fn encode_streamed_head(
     response: &Response,
     is_chunked: bool,
     connection: Connection,

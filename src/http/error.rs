@@ -186,7 +186,7 @@ pub enum Reason {
     /// The service panicked; the peer was answered 500.
     ServicePanicked,
     /// The length of an answer was not known, and HTTP/1.0 has no other way to end it.
-    Unframed,
+    CloseDelimited,
     /// `Expect: 100-continue` was answered finally, so that the body is not coming or is not read.
     UnreadBody,
 
@@ -221,7 +221,7 @@ impl Reason {
             Reason::Draining => "the server is draining",
             Reason::ServiceAsked => "the service asked to close",
             Reason::ServicePanicked => "the service panicked",
-            Reason::Unframed => "only the close tells where the answer ends",
+            Reason::CloseDelimited => "only the close tells where the answer ends",
             Reason::PeerGone => "the peer went away while the service was at work",
             Reason::UnreadBody => "the answer did not wait for the body",
             Reason::IdleTimeout => "idle for too long",
@@ -249,7 +249,7 @@ impl Reason {
             | Reason::Draining
             | Reason::ServiceAsked
             | Reason::ServicePanicked
-            | Reason::Unframed
+            | Reason::CloseDelimited
             | Reason::UnreadBody => true,
             Reason::PeerFinished
             | Reason::PeerFinishedInRequest

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::page::PAGE;
 use crate::http::{Response, Status};
-use crate::server::{PieceReceiver, Reply};
+use crate::server::{BodyReceiver, Reply};
 
 /// The page may run its own script, talk with its own server, and nothing else.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
@@ -26,11 +26,11 @@ pub(super) fn nothing_here() -> Reply {
 }
 
 /// A stream of server-sent events.
-pub(super) fn stream(receiver: PieceReceiver) -> Reply {
+pub(super) fn stream(receiver: BodyReceiver) -> Reply {
     let mut response = Response::new();
     response.header("Content-Type", "text/event-stream").expect("a constant field");
     no_store(&mut response);
-    Reply::Pieces(response, receiver)
+    Reply::Streamed(response, receiver)
 }
 
 /// Refuses a stranger, whose connection is not kept.

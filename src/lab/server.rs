@@ -23,7 +23,8 @@ use crate::event_loop::EventLoop;
 use crate::http::Status;
 use crate::limits::Limits;
 use crate::server::{
-    Attached, BindError, OwnedRequest, PieceSender, Reply, Server, ServerHandle, coroutines, pieces,
+    Attached, BindError, BodySender, OwnedRequest, Reply, Server, ServerHandle, coroutines,
+    streamed_body,
 };
 
 /// Time between two batches of news for the pages.
@@ -225,13 +226,13 @@ fn events(desk: &Rc<Desk>) -> Reply {
             open.page.tell(&message::gate(Some(&held)), message::gap);
         }
     }
-    let (sender, receiver) = pieces();
+    let (sender, receiver) = streamed_body();
     drop(stage.handle().spawn_named("page", write(Rc::clone(desk), open, sender)));
     answers::stream(receiver)
 }
 
 /// Writes to a page what is sent to it, for as long as it is open.
-async fn write(desk: Rc<Desk>, open: Open, mut sender: PieceSender) {
+async fn write(desk: Rc<Desk>, open: Open, mut sender: BodySender) {
     loop {
         let next = desk.stage.handle().timeout(HEARTBEAT, open.next()).await;
         let text = next.unwrap_or_else(|_elapsed| ":\n\n".into());

@@ -18,8 +18,8 @@ use crate::coroutine::JoinHandle;
 use crate::event_loop::Handle;
 use crate::http::{Request, Response, Version};
 
-/// Parts of a body that may wait in memory for the peer to read; then [`PieceSender::send`] waits.
-const PIECES_WAITING_MAX: usize = 4;
+/// Parts of a body that may wait in memory for the peer to read; then [`BodySender::send`] waits.
+const PARTS_WAITING_MAX: usize = 4;
 
 /// A request that a coroutine owns.
 #[derive(Clone, Debug)]
@@ -109,7 +109,7 @@ pub enum Reply {
     /// All of it.
     Whole(Response),
     /// The head; the body is streamed. The response's own body is not sent.
-    Pieces(Response, PieceReceiver),
+    Streamed(Response, BodyReceiver),
 }
 
 impl From<Response> for Reply {
@@ -185,7 +185,7 @@ pub enum Part {
     /// The head; the body is streamed.
     Head(Response),
     /// The next bytes of the body.
-    Piece(Vec<u8>),
+    Bytes(Vec<u8>),
     /// The body is complete.
     End,
     /// The service failed.
@@ -196,7 +196,7 @@ enum Answering {
     /// The handler is at work.
     Task(JoinHandle<Reply>),
     /// It has answered with a streamed body.
-    Pieces(PieceReceiver),
+    Streamed(BodyReceiver),
 }
 
 impl Pending for Answering {
@@ -204,26 +204,26 @@ impl Pending for Answering {
         match self {
             Answering::Task(task) => Pin::new(task).poll(cx).map(|answer| match answer {
                 Ok(Reply::Whole(response)) => Part::Whole(response),
-                Ok(Reply::Pieces(response, pieces)) => {
-                    *self = Answering::Pieces(pieces);
+                Ok(Reply::Streamed(response, body)) => {
+                    *self = Answering::Streamed(body);
                     Part::Head(response)
                 }
                 Err(_) => Part::Failed,
             }),
-            Answering::Pieces(pieces) => pieces.poll_piece(cx),
+            Answering::Streamed(body) => body.poll_bytes(cx),
         }
     }
 }
 
 /// A channel for the body of one answer.
-pub fn pieces() -> (PieceSender, PieceReceiver) {
+pub fn streamed_body() -> (BodySender, BodyReceiver) {
     let channel = Rc::new(RefCell::new(Channel::default()));
-    (PieceSender { channel: Rc::clone(&channel) }, PieceReceiver { channel })
+    (BodySender { channel: Rc::clone(&channel) }, BodyReceiver { channel })
 }
 
 #[derive(Debug, Default)]
 struct Channel {
-    /// At most [`PIECES_WAITING_MAX`].
+    /// At most [`PARTS_WAITING_MAX`].
     waiting: VecDeque<Vec<u8>>,
     /// The body is complete.
     is_complete: bool,
@@ -234,12 +234,12 @@ struct Channel {
     sender: Option<Waker>,
 }
 
-/// Sends the body of an answer, to its [end](PieceSender::finish). Dropped before that, by a panic for
+/// Sends the body of an answer, to its [end](BodySender::finish). Dropped before that, by a panic for
 /// example, it leaves an answer that is truncated, and the peer sees that it is: the last chunk is
 /// not sent, and the connection is closed; in HTTP/1.0, which knows no chunks, it is reset (RFC 9112
 /// section 8).
 #[derive(Debug)]
-pub struct PieceSender {
+pub struct BodySender {
     channel: Rc<RefCell<Channel>>,
 }
 
@@ -255,7 +255,7 @@ impl fmt::Display for Gone {
 
 impl std::error::Error for Gone {}
 
-impl PieceSender {
+impl BodySender {
     /// Sends bytes of the body; waits while the peer reads too slowly (backpressure). No bytes are no
     /// part of the body.
     ///
@@ -268,7 +268,7 @@ impl PieceSender {
             if channel.receiver_is_gone {
                 return Poll::Ready(Err(Gone));
             }
-            if channel.waiting.len() >= PIECES_WAITING_MAX {
+            if channel.waiting.len() >= PARTS_WAITING_MAX {
                 channel.sender = Some(cx.waker().clone());
                 return Poll::Pending;
             }
@@ -290,7 +290,7 @@ impl PieceSender {
     }
 }
 
-impl Drop for PieceSender {
+impl Drop for BodySender {
     fn drop(&mut self) {
         let mut channel = self.channel.borrow_mut();
         channel.sender_is_gone = true;
@@ -298,18 +298,18 @@ impl Drop for PieceSender {
     }
 }
 
-/// The connection's end of [`pieces`]; goes into [`Reply::Pieces`].
+/// The connection's end of [`streamed_body`]; goes into [`Reply::Streamed`].
 #[derive(Debug)]
-pub struct PieceReceiver {
+pub struct BodyReceiver {
     channel: Rc<RefCell<Channel>>,
 }
 
-impl PieceReceiver {
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Part> {
+impl BodyReceiver {
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Part> {
         let mut channel = self.channel.borrow_mut();
         if let Some(piece) = channel.waiting.pop_front() {
             wake(&mut channel.sender);
-            return Poll::Ready(Part::Piece(piece));
+            return Poll::Ready(Part::Bytes(piece));
         }
         if channel.sender_is_gone {
             return Poll::Ready(if channel.is_complete { Part::End } else { Part::Failed });
@@ -319,7 +319,7 @@ impl PieceReceiver {
     }
 }
 
-impl Drop for PieceReceiver {
+impl Drop for BodyReceiver {
     fn drop(&mut self) {
         let mut channel = self.channel.borrow_mut();
         channel.receiver_is_gone = true;

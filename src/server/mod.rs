@@ -47,8 +47,8 @@ mod twin;
 pub use asking::Access;
 pub use bind::BindError;
 pub use coroutine::{
-    Coroutines, Gone, OwnedRequest, Part, Pending, PieceReceiver, PieceSender, Reply, coroutines,
-    pieces,
+    BodyReceiver, BodySender, Coroutines, Gone, OwnedRequest, Part, Pending, Reply, coroutines,
+    streamed_body,
 };
 pub use drain::ServerHandle;
 pub use machine::{Machine, MachineState};

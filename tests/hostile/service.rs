@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use helloop::event_loop::Handle;
 use helloop::http::{Request, Response};
-use helloop::server::{OwnedRequest, Reply, Service, Start, coroutines, pieces};
+use helloop::server::{OwnedRequest, Reply, Service, Start, coroutines, streamed_body};
 
 use super::ask::{echo, pattern};
 
@@ -48,7 +48,7 @@ async fn answer_later(request: OwnedRequest) -> Reply {
             resume_unwind(Box::new("as planned"))
         }
         ("pieces", Some(count), Some(bytes)) => {
-            let (mut sender, receiver) = pieces();
+            let (mut sender, receiver) = streamed_body();
             let piece = pattern(usize::try_from(bytes).expect("it is small"));
             let pause = Duration::from_micros(bytes);
             let sending = handle.clone();
@@ -62,7 +62,7 @@ async fn answer_later(request: OwnedRequest) -> Reply {
                 }
                 sender.finish();
             });
-            Reply::Pieces(response, receiver)
+            Reply::Streamed(response, receiver)
         }
         (_, millis, _) => {
             handle.sleep(Duration::from_millis(millis.unwrap_or(0))).await;

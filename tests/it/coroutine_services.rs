@@ -9,8 +9,8 @@ use helloop::event_loop::Handle;
 use helloop::http::{Request, Response, Status};
 use helloop::limits::{Limits, PARTS_PER_RESUME_MAX};
 use helloop::server::{
-    Builder, Gone, OwnedRequest, Part, Pending, PieceSender, Reply, Server, Service, Start,
-    coroutines, pieces,
+    BodySender, Builder, Gone, OwnedRequest, Part, Pending, Reply, Server, Service, Start,
+    coroutines, streamed_body,
 };
 use helloop::world::sim::{Faults, PIPE_BYTES, Sim};
 
@@ -185,17 +185,17 @@ fn a_drain_waits_for_a_handler() {
 }
 
 /// A service that hands the sender of its pieces to the test.
-fn streaming() -> (House, Rc<RefCell<Option<PieceSender>>>) {
+fn streaming() -> (House, Rc<RefCell<Option<BodySender>>>) {
     let place = Rc::new(RefCell::new(None));
     let given = Rc::clone(&place);
     let service = coroutines(move |_: OwnedRequest| {
         let given = Rc::clone(&given);
         async move {
-            let (sender, receiver) = pieces();
+            let (sender, receiver) = streamed_body();
             given.replace(Some(sender));
             let mut response = Response::new();
             response.header("Content-Type", "text/event-stream").expect("a good field");
-            Reply::Pieces(response, receiver)
+            Reply::Streamed(response, receiver)
         }
     });
     (House::new(1, Faults::NONE, Limits::default(), service), place)
@@ -296,11 +296,11 @@ fn a_peer_that_does_not_read_holds_its_sender_up() {
 #[test]
 fn a_status_without_a_body_has_no_pieces() {
     let service = coroutines(|_: OwnedRequest| async {
-        let (sender, receiver) = pieces();
+        let (sender, receiver) = streamed_body();
         sender.finish();
         let mut response = Response::new();
         response.status(Status::NO_CONTENT);
-        Reply::Pieces(response, receiver)
+        Reply::Streamed(response, receiver)
     });
     let mut house = House::calm(Limits::default(), service);
     let client = house.connect();
@@ -315,7 +315,7 @@ fn a_status_without_a_body_has_no_pieces() {
 const OLD: &str = "GET / HTTP/1.0\r\n\r\n";
 
 /// A server that has sent a piece to a client of HTTP/1.0, and will send more.
-fn streaming_to_an_old_client() -> (House, Client, PieceSender) {
+fn streaming_to_an_old_client() -> (House, Client, BodySender) {
     let (mut house, place) = streaming();
     let client = house.connect();
     client.send(OLD);
@@ -400,7 +400,7 @@ impl Pending for Long {
         }
         let Some(left) = self.pieces_left.checked_sub(1) else { return Poll::Ready(Part::End) };
         self.pieces_left = left;
-        Poll::Ready(Part::Piece(self.piece.clone()))
+        Poll::Ready(Part::Bytes(self.piece.clone()))
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use helloop::greeting::Greeting;
 use helloop::http::{Request, Response};
 use helloop::limits::Limits;
-use helloop::server::{OwnedRequest, Reply, Report, Running, Server, coroutines, pieces};
+use helloop::server::{OwnedRequest, Reply, Report, Running, Server, coroutines, streamed_body};
 
 /// The loop in the hands of a program with a loop of its own.
 mod hosted;
@@ -344,7 +344,7 @@ fn end_of_pieces(is_whole: bool) -> io::Result<usize> {
     let service = coroutines(move |request: OwnedRequest| {
         let flag = Arc::clone(&flag);
         async move {
-            let (mut sender, receiver) = pieces();
+            let (mut sender, receiver) = streamed_body();
             let handle = request.handle().clone();
             let naps = handle.clone();
             let _task = handle.spawn(async move {
@@ -356,7 +356,7 @@ fn end_of_pieces(is_whole: bool) -> io::Result<usize> {
                     sender.finish();
                 }
             });
-            Reply::Pieces(Response::new(), receiver)
+            Reply::Streamed(Response::new(), receiver)
         }
     });
     let server = Server::builder().bind("127.0.0.1:0").expect("a free port");

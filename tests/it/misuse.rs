@@ -16,7 +16,7 @@ use helloop::events::Event;
 use helloop::http::{BodyPolicy, HeaderError, Request, Response, Status};
 use helloop::limits::{Limits, OUTPUT_BYTES_MAX};
 use helloop::server::{
-    OwnedRequest, Reply, Server, ServerHandle, Service, Start, coroutines, pieces,
+    OwnedRequest, Reply, Server, ServerHandle, Service, Start, coroutines, streamed_body,
 };
 use helloop::world::Time;
 use helloop::world::sim::Sim;
@@ -434,13 +434,13 @@ fn a_loop_that_is_dropped_closes_everything() {
 fn an_answer_in_pieces_that_breaks_off_does_not_look_complete() {
     for request in [get("/"), "GET / HTTP/1.0\r\n\r\n".to_owned()] {
         let service = coroutines(|request: OwnedRequest| async move {
-            let (mut sender, receiver) = pieces();
+            let (mut sender, receiver) = streamed_body();
             let task = request.handle().spawn(async move {
                 let _ = sender.send("a piece\n").await;
                 panic!("as the test wants");
             });
             drop(task);
-            Reply::Pieces(Response::new(), receiver)
+            Reply::Streamed(Response::new(), receiver)
         });
         let mut house = House::calm(Limits::default(), service);
         let client = house.connect();

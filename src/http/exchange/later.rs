@@ -1,6 +1,6 @@
 //! A request whose answer comes later, whole or as a streamed body.
 
-use super::super::encode::encode_head_of_pieces;
+use super::super::encode::encode_streamed_head;
 use super::super::head::Head;
 use super::super::{Reason, Response, Status, Version};
 use super::room::{Asked, Kept, Room};
@@ -11,7 +11,7 @@ impl Exchange {
     /// The service will answer this request later. Until then nothing of the connection is consumed.
     pub fn defer(&mut self, asked: &Asked<'_>) {
         let kept = Kept { unread: asked.unread, ..Kept::new(asked.head, asked.persistence) };
-        self.state = State::Service(Box::new(Later { kept, pieces: None }));
+        self.state = State::Service(Box::new(Later { kept, streamed: None }));
     }
 
     /// The request that was deferred, without its body: now it is to be answered. `None` if there is none.
@@ -21,10 +21,10 @@ impl Exchange {
     }
 
     /// Begins to answer the request that was deferred, with a body whose length is not known: sends the head.
-    /// [`piece`](Exchange::piece) and [`end_of_pieces`](Exchange::end_of_pieces) follow. In HTTP/1.1
+    /// [`stream`](Exchange::stream) and [`end_stream`](Exchange::end_stream) follow. In HTTP/1.1
     /// the body is chunked; in HTTP/1.0 its end is that of the connection, see
     /// [`is_close_delimited`](Exchange::is_close_delimited).
-    pub fn answer_in_pieces(
+    pub fn answer_streamed(
         &mut self,
         response: &Response,
         terms: &Terms<'_>,
@@ -35,54 +35,54 @@ impl Exchange {
         let (method, version) = (head.request.method(), head.request.version());
         let status = response.status;
         let framing = match version {
-            _ if !status.allows_body() || method == "HEAD" => PieceFraming::Nothing,
-            Version::Http11 => PieceFraming::Chunked,
-            Version::Http10 => PieceFraming::UntilClose,
+            _ if !status.allows_body() || method == "HEAD" => StreamFraming::Nothing,
+            Version::Http11 => StreamFraming::Chunked,
+            Version::Http10 => StreamFraming::UntilClose,
         };
         let Kept { persistence, unread, .. } = later.kept;
-        let until_close = (framing == PieceFraming::UntilClose).then_some(Reason::Unframed);
+        let until_close = (framing == StreamFraming::UntilClose).then_some(Reason::CloseDelimited);
         let closes = unread.or_else(|| self.why_last(persistence, response, terms)).or(until_close);
         let connection = connection_field(closes, persistence);
         let is_chunked = status.allows_body() && version == Version::Http11;
-        encode_head_of_pieces(response, is_chunked, connection, terms.date, output);
-        if framing == PieceFraming::UntilClose {
+        encode_streamed_head(response, is_chunked, connection, terms.date, output);
+        if framing == StreamFraming::UntilClose {
             self.close_delimited = CloseDelimited::Begun;
         }
         if let State::Service(later) = &mut self.state {
-            later.pieces = Some(Pieces { framing, status, closes, body_bytes: 0 });
+            later.streamed = Some(Streamed { framing, status, closes, body_bytes: 0 });
         }
     }
 
     /// Appends some bytes of the body to `output`; none change nothing.
-    pub fn piece(&mut self, data: &[u8], output: &mut Vec<u8>) {
+    pub fn stream(&mut self, data: &[u8], output: &mut Vec<u8>) {
         if let State::Service(later) = &mut self.state
-            && let Some(pieces) = &mut later.pieces
+            && let Some(streamed) = &mut later.streamed
         {
-            pieces.append(data, output);
+            streamed.append(data, output);
         }
     }
 
     /// The body is complete. Returns the request, and what it was answered; `None` if the answer had not begun.
-    pub fn end_of_pieces<'r>(
+    pub fn end_stream<'r>(
         &mut self,
         output: &mut Vec<u8>,
         room: &'r mut Room<'r>,
     ) -> Option<(&'r Asked<'r>, Answer)> {
         let later = self.take_later()?;
-        let pieces = later.pieces?;
-        pieces.append_end(output);
+        let streamed = later.streamed?;
+        streamed.append_end(output);
         if self.close_delimited == CloseDelimited::Begun {
             self.close_delimited = CloseDelimited::Whole;
         }
-        if let Some(reason) = pieces.closes {
+        if let Some(reason) = streamed.closes {
             self.state = State::Closed(reason);
         }
-        Some((room.keep(later.kept), pieces.answer(pieces.closes)))
+        Some((room.keep(later.kept), streamed.answer(streamed.closes)))
     }
 
     /// True while the head of a streamed body is out, and its end is not.
-    pub fn is_in_pieces(&self) -> bool {
-        matches!(&self.state, State::Service(later) if later.pieces.is_some())
+    pub fn is_streaming(&self) -> bool {
+        matches!(&self.state, State::Service(later) if later.streamed.is_some())
     }
 
     /// The answer will not be completed, for this reason: the peer is gone, or the service failed
@@ -96,8 +96,8 @@ impl Exchange {
     ) -> Option<(&'r Asked<'r>, Answer)> {
         let later = self.take_later();
         self.state = State::Closed(reason);
-        let Later { kept, pieces } = later?;
-        Some((room.keep(kept), pieces?.answer(Some(reason))))
+        let Later { kept, streamed } = later?;
+        Some((room.keep(kept), streamed?.answer(Some(reason))))
     }
 
     fn take_later(&mut self) -> Option<Later> {
@@ -118,13 +118,13 @@ pub(super) struct Later {
     /// Without its body.
     kept: Kept,
     /// Set once the head of a streamed body is out.
-    pieces: Option<Pieces>,
+    streamed: Option<Streamed>,
 }
 
 /// An answer whose head is out and whose body is streamed.
 #[derive(Debug)]
-struct Pieces {
-    framing: PieceFraming,
+struct Streamed {
+    framing: StreamFraming,
     status: Status,
     /// Why the connection closes after it, if it does.
     closes: Option<Reason>,
@@ -134,7 +134,7 @@ struct Pieces {
 
 /// How a streamed body is put on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PieceFraming {
+enum StreamFraming {
     /// Each is a chunk (RFC 9112 section 7.1).
     Chunked,
     /// The end of the connection is the end of the body: HTTP/1.0 knows no chunks.
@@ -143,24 +143,24 @@ enum PieceFraming {
     Nothing,
 }
 
-impl Pieces {
+impl Streamed {
     /// Appends some bytes. None are nothing: as a chunk they would be the last.
     fn append(&mut self, data: &[u8], output: &mut Vec<u8>) {
-        if data.is_empty() || self.framing == PieceFraming::Nothing {
+        if data.is_empty() || self.framing == StreamFraming::Nothing {
             return;
         }
         self.body_bytes += data.len();
-        if self.framing == PieceFraming::Chunked {
+        if self.framing == StreamFraming::Chunked {
             output.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
         }
         output.extend_from_slice(data);
-        if self.framing == PieceFraming::Chunked {
+        if self.framing == StreamFraming::Chunked {
             output.extend_from_slice(b"\r\n");
         }
     }
 
     fn append_end(&self, output: &mut Vec<u8>) {
-        if self.framing == PieceFraming::Chunked {
+        if self.framing == StreamFraming::Chunked {
             output.extend_from_slice(b"0\r\n\r\n");
         }
     }

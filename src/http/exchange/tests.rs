@@ -183,16 +183,16 @@ impl Echo {
                 Some((asked, exchange.answer(asked, &response, &terms, output)))
             }
             Later::Pieces(pieces) => {
-                exchange.answer_in_pieces(&response, &terms, output);
+                exchange.answer_streamed(&response, &terms, output);
                 for piece in pieces.iter().flat_map(|piece| [*piece, ""]) {
-                    exchange.piece(piece.as_bytes(), output);
+                    exchange.stream(piece.as_bytes(), output);
                 }
-                assert!(exchange.is_in_pieces());
-                exchange.end_of_pieces(output, &mut room)
+                assert!(exchange.is_streaming());
+                exchange.end_stream(output, &mut room)
             }
             Later::Broken => {
-                exchange.answer_in_pieces(&response, &terms, output);
-                exchange.piece(b"half", output);
+                exchange.answer_streamed(&response, &terms, output);
+                exchange.stream(b"half", output);
                 exchange.abandon(Reason::ServicePanicked, &mut room)
             }
         };
@@ -724,7 +724,7 @@ fn pieces_for_http_1_0_end_with_the_connection() {
     let outcome = serve("GET /pieces HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     let expected = "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
         Connection: close\r\n\r\none and another piece\n";
-    assert_eq!((outcome.output.as_str(), outcome.end), (expected, Some(Reason::Unframed)));
+    assert_eq!((outcome.output.as_str(), outcome.end), (expected, Some(Reason::CloseDelimited)));
 }
 
 #[test]

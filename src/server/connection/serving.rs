@@ -42,7 +42,7 @@ impl PartsLeft {
 
     /// A part is written whole, however large.
     pub(in crate::server) fn take(&mut self, part: &Part) {
-        let bytes = if let Part::Piece(data) = part { data.len() } else { 0 };
+        let bytes = if let Part::Bytes(data) = part { data.len() } else { 0 };
         self.parts -= 1;
         self.bytes = self.bytes.saturating_sub(bytes);
     }
@@ -112,7 +112,7 @@ pub(in crate::server) fn take_part<S: Service>(
 ) -> Want {
     let mut room = Room::new(Some(&who.peer));
     let answered = match part {
-        Part::Failed if exchange.is_in_pieces() => {
+        Part::Failed if exchange.is_streaming() => {
             return abandon(exchange, Reason::ServicePanicked, shared, who);
         }
         Part::Whole(response) => exchange
@@ -123,7 +123,7 @@ pub(in crate::server) fn take_part<S: Service>(
             (asked, exchange.fail(asked, response, terms, output))
         }),
         Part::Head(response) => {
-            exchange.answer_in_pieces(&response, terms, output);
+            exchange.answer_streamed(&response, terms, output);
             if exchange.is_close_delimited() {
                 // Whatever ends the connection before the answer's end resets it: also the end of the
                 // process.
@@ -131,11 +131,11 @@ pub(in crate::server) fn take_part<S: Service>(
             }
             return Want::Service;
         }
-        Part::Piece(data) => {
-            exchange.piece(&data, output);
+        Part::Bytes(data) => {
+            exchange.stream(&data, output);
             return Want::Service;
         }
-        Part::End => exchange.end_of_pieces(output, &mut room),
+        Part::End => exchange.end_stream(output, &mut room),
     };
     let Some((asked, answer)) = answered else { return Want::Request };
     let request = Some(asked.request());

@@ -210,12 +210,12 @@ impl Driver<'_> {
                 Some((asked, exchange.answer(asked, response, &terms, &mut output)))
             }
             Due::Pieces(text) => {
-                exchange.answer_in_pieces(response, &terms, &mut output);
+                exchange.answer_streamed(response, &terms, &mut output);
                 for piece in [&text[..], "", "and more"] {
-                    assert!(exchange.is_in_pieces());
-                    exchange.piece(piece.as_bytes(), &mut output);
+                    assert!(exchange.is_streaming());
+                    exchange.stream(piece.as_bytes(), &mut output);
                 }
-                exchange.end_of_pieces(&mut output, &mut room)
+                exchange.end_stream(&mut output, &mut room)
             }
         };
         let (asked, answer) = answered.expect("it was due");

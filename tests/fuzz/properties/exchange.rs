@@ -51,7 +51,7 @@ fn check_naive(input: &[u8], setup: &Setup, whole: &Run) {
                 Reason::RequestLimit
                 | Reason::ServiceAsked
                 | Reason::ServicePanicked
-                | Reason::Unframed,
+                | Reason::CloseDelimited,
             ),
             _,
         ) => return assert!(expected.starts_with(&whole.requests), "{expected:?}"),

@@ -7,7 +7,7 @@ use helloop::events::Event;
 use helloop::greeting::Greeting;
 use helloop::http::{Reply, ReplyError, ReplyEvent, Request, Response};
 use helloop::limits::{Limits, ReplyLimits};
-use helloop::server::{OwnedRequest, Reply as Answer, coroutines, pieces};
+use helloop::server::{OwnedRequest, Reply as Answer, coroutines, streamed_body};
 use helloop::world::sim::{Faults, LATENCY_MAX, Net, Peer};
 
 use super::{BeginsWith, Property, choice, has};
@@ -148,7 +148,7 @@ async fn handle(request: OwnedRequest) -> Answer {
 }
 
 fn in_pieces(request: &OwnedRequest, response: Response) -> Answer {
-    let (mut sender, receiver) = pieces();
+    let (mut sender, receiver) = streamed_body();
     let nap = request.handle().sleep(Duration::from_millis(500));
     let task = request.handle().spawn(async move {
         for piece in ["one, ", "", "two"] {
@@ -166,7 +166,7 @@ fn in_pieces(request: &OwnedRequest, response: Response) -> Answer {
     });
     // It ends by itself, when nobody reads any more.
     drop(task.shield());
-    Answer::Pieces(response, receiver)
+    Answer::Streamed(response, receiver)
 }
 
 /// An operation and the number of a guest from the front of `rest`. The low half of the first byte
