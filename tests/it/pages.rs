@@ -119,6 +119,30 @@ fn links_lead_somewhere() {
     assert!(wrong.is_empty(), "these links lead nowhere:\n{}", wrong.join("\n"));
 }
 
+/// `src/limits.rs` in a page is a file that is there: from the root, or from the page's folder.
+#[test]
+fn files_that_are_named_are_there() {
+    let folders = ["src/", "tests/", "examples/", "docs/", "benches/", "fuzz/"];
+    let is_path = |text: &str| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+        let is_below = folders.iter().any(|folder| text.starts_with(folder));
+        is_below && text.contains('.') && text.chars().all(is_plain)
+    };
+    let mut missing = Vec::new();
+    // What the changelog names was there once.
+    for path in pages().iter().filter(|path| !path.ends_with("CHANGELOG.md")) {
+        let page = read(path);
+        for line in prose(&page) {
+            let code = line.split('`').skip(1).step_by(2);
+            let beside = path.parent().expect("a file is in a folder");
+            let is_there = |text: &str| root().join(text).exists() || beside.join(text).exists();
+            let gone = code.filter(|text| is_path(text) && !is_there(text));
+            missing.extend(gone.map(|text| format!("{}: {text}", path.display())));
+        }
+    }
+    assert!(missing.is_empty(), "these are not there:\n{}", missing.join("\n"));
+}
+
 #[test]
 fn the_readme_is_short_and_shows_the_turn_as_it_is() {
     let readme = read("README.md");
