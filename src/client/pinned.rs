@@ -82,7 +82,7 @@ pub(super) fn sentence(error: &Error) -> String {
     // A certificate of the same name that was signed by another: that of yesterday, perhaps.
     let is_of_another = matches!(error, Error::InvalidCertificate(CertificateError::BadSignature));
     if is_of_nobody(error) || is_of_another {
-        format!("nobody who is trusted here has signed its certificate; {remedy}")
+        format!("its certificate is signed by no trusted authority; {remedy}")
     } else if is_of_an_authority(error) {
         format!("its certificate is that of an authority, and not of a server; {remedy}")
     } else {

@@ -154,7 +154,7 @@ struct Slot<T> {
 }
 
 /// See [`Handle::run_blocking`] and [`Executor::run`].
-#[must_use = "the value comes to whoever awaits this"]
+#[must_use = "the value comes when this is awaited"]
 pub struct Blocking<T> {
     slot: Arc<Mutex<Slot<T>>>,
 }

@@ -264,7 +264,7 @@ impl Handle {
 ///
 /// Dropped before it was awaited, it lets the task go on by itself. Dropped *while* it is awaited
 /// (because the awaiting coroutine is cancelled, or a timeout is over), it cancels the task.
-#[must_use = "a task that nobody awaits keeps its value, and its panic, to itself"]
+#[must_use = "a task that is not awaited keeps its value, and its panic, to itself"]
 pub struct JoinHandle<T> {
     join: Rc<Join<T>>,
     /// Its place among the waiters, while it is awaited.

@@ -228,7 +228,7 @@ impl<S: Service + 'static> Acceptor<S> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Flow::Done,
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) if self.status().open() == 0 => {
-                    log::warn!("cannot accept: {error}; whoever is in the queue is reset");
+                    log::warn!("cannot accept: {error}; connections in the queue are reset");
                     return Flow::Done;
                 }
                 // The connections are cut in this turn, and leave their descriptors.

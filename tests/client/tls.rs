@@ -79,7 +79,7 @@ fn who_cannot_prove_it_is_refused() {
     for (issuer, name, is_expired, words) in [
         (&authority, "localhost", true, "expired"),
         (&authority, "elsewhere.example", false, "not valid for name"),
-        (&stranger, "localhost", false, "nobody who is trusted here has signed its certificate"),
+        (&stranger, "localhost", false, "its certificate is signed by no trusted authority"),
     ] {
         let config = issuer.server(name, is_expired);
         let server = Server::start(vec![over_tls(&config, |tls| answer(tls, OK, true))]);
@@ -120,7 +120,7 @@ fn a_self_signed_certificate_that_was_not_given_is_refused_with_a_remedy() {
     let authority = Authority::new("another");
     let (_, others) = self_signed("localhost", true, false);
     for (is_ca, words) in [
-        (false, "nobody who is trusted here has signed its certificate"),
+        (false, "its certificate is signed by no trusted authority"),
         (true, "its certificate is that of an authority, and not of a server"),
     ] {
         let (config, _) = self_signed("localhost", is_ca, false);

@@ -240,7 +240,7 @@ fn https_is_believed_if_the_system_believes_its_authority() {
         let host = format!("localhost:{}", servers[place].address.port());
         format!("Error fetching https://{host}/: TLS handshake with {host}: {words}\n")
     };
-    let unknown = "nobody who is trusted here has signed its certificate; if you know the server, \
+    let unknown = "its certificate is signed by no trusted authority; if you know the server, \
                    trust that certificate or its authority: --cacert FILE (in a program, \
                    TlsConfig::add_roots_pem)";
     let wrong_name = "invalid peer certificate: certificate not valid for name \"localhost\"; \

@@ -58,7 +58,7 @@ impl Service for Lessons {
                 Start::Done
             }
             Some(("big", "")) => {
-                let line = "This is a long answer, for somebody who reads slowly.\n";
+                let line = "This is a long answer, for a client that reads slowly.\n";
                 response.text(line.repeat(BIG_BYTES / line.len()));
                 Start::Done
             }

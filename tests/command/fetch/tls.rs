@@ -37,7 +37,7 @@ fn a_certificate_must_prove_who_the_server_is() {
     for (issuer, name, is_expired, words) in [
         (&authority, "localhost", true, "certificate expired"),
         (&authority, "elsewhere.example", false, "not valid for name \"localhost\""),
-        (&stranger, "localhost", false, "nobody who is trusted here has signed its certificate"),
+        (&stranger, "localhost", false, "its certificate is signed by no trusted authority"),
     ] {
         let (code, output, said) = visit(issuer, name, is_expired, &trusting);
         assert_eq!((code, output.as_str()), (Some(1), ""));
