@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use helloop::events::Observer;
 use helloop::watch::Narrator;
 
-#[path = "../tests/it/checkers/mod.rs"]
+#[path = "../tests/support/checkers/mod.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod checkers;
-#[path = "../tests/hostile/mod.rs"]
+#[path = "../tests/support/hostile/mod.rs"]
 mod hostile;
 
 use hostile::{Failure, FetchPlan, Plan, Tally, run_before, run_fetches, shrink, shrink_fetches};

@@ -5,13 +5,13 @@
 use std::panic;
 use std::sync::Once;
 
-#[path = "../../tests/it/sim.rs"]
+#[path = "../../tests/support/sim.rs"]
 mod sim;
-#[path = "../../tests/it/checkers/mod.rs"]
+#[path = "../../tests/support/checkers/mod.rs"]
 mod checkers;
 #[path = "../../tests/fuzz/command/mod.rs"]
 mod command;
-#[path = "../../tests/it/perfetto_rules.rs"]
+#[path = "../../tests/support/perfetto_rules.rs"]
 mod perfetto_rules;
 #[path = "../../tests/fuzz/properties/mod.rs"]
 mod properties;

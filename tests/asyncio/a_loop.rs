@@ -11,7 +11,7 @@ use helloop::coroutine::{Event, yield_now};
 use helloop::event_loop::{Cause, Context, Flow, Handle};
 use helloop::world::{Readiness, Time};
 
-use crate::support::*;
+use crate::asyncio::support::*;
 
 #[test]
 fn fact_01_call_soon_is_fifo() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use helloop::coroutine::{InvalidState, JoinHandle, Promise, yield_now};
 use helloop::event_loop::Handle;
 
-use crate::support::*;
+use crate::asyncio::support::*;
 
 #[test]
 fn fact_18_create_task_runs_nothing() {

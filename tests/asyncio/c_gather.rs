@@ -5,7 +5,7 @@ use std::future::Future;
 use helloop::coroutine::{JoinError, yield_now};
 use helloop::event_loop::Handle;
 
-use crate::support::*;
+use crate::asyncio::support::*;
 
 #[test]
 fn fact_35_results_come_in_the_order_of_the_arguments() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use helloop::coroutine::{Elapsed, GroupError, JoinError, TaskGroup, yield_now};
 use helloop::event_loop::Handle;
 
-use crate::support::*;
+use crate::asyncio::support::*;
 
 /// Sleeps for long, and says so when it is left.
 async fn sleeper(handle: Handle, last_words: &'static str) {

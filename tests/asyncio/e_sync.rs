@@ -8,7 +8,7 @@ use helloop::coroutine::{
 };
 use helloop::event_loop::Handle;
 
-use crate::support::*;
+use crate::asyncio::support::*;
 
 /// asyncio's `sleep(delay, result=delay)`.
 async fn sleep(handle: Handle, delay: u64, result: &'static str) -> &'static str {

@@ -10,7 +10,7 @@ use helloop::coroutine::{self, yield_now};
 use helloop::event_loop::Handle;
 use helloop::signals::{SIGTERM, on_signal};
 
-use crate::support::*;
+use crate::asyncio::support::*;
 
 /// Work that ends when `count` threads do it at the same moment, or have given up hoping.
 fn rendezvous(arrived: &AtomicUsize, count: usize) -> String {

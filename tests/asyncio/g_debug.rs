@@ -7,7 +7,7 @@ use helloop::event_loop::{EventLoop, Handle};
 use helloop::limits::SLOW_CALLBACK;
 use helloop::watch::SlowCallbacks;
 
-use crate::support::*;
+use crate::asyncio::support::*;
 
 /// A line of the log without the column, the time, and what asyncio does not say.
 fn without_numbers(line: &str) -> String {

@@ -19,7 +19,7 @@ use helloop::watch::Recorder;
 use helloop::world::sim::{Net, Peer, Sim};
 use helloop::world::{Readiness, Stream, os};
 
-use crate::support::*;
+use crate::asyncio::support::*;
 
 #[test]
 fn differs_74_readiness_is_told_once() {

@@ -7,7 +7,7 @@ use helloop::coroutine::{
 };
 use helloop::event_loop::Handle;
 
-use crate::support::*;
+use crate::asyncio::support::*;
 
 /// Ends one turn after its first step, with the turn.
 async fn child(handle: Handle) -> Result<u64, Raised> {

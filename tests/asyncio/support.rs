@@ -18,8 +18,9 @@ use helloop::world::{Stream, Time, os};
 thread_local! {
     /// What the program of this test, that is of this thread, printed.
     static PRINTED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-    /// What was logged on this thread: the programs' `--- stderr`.
-    static LOGGED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    /// What was logged on this thread, the programs' `--- stderr`; `None` where no program runs, so that other
+    /// tests of this binary keep nothing.
+    static LOGGED: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
 /// See `say!`.
@@ -35,7 +36,7 @@ pub(crate) fn printed<const N: usize>(expected: [&str; N]) {
 
 /// What was logged at WARN and above since the last time: `"WARN Executing …"`.
 pub(crate) fn logged() -> Vec<String> {
-    LOGGED.take()
+    LOGGED.replace(Some(Vec::new())).unwrap_or_default()
 }
 
 struct Pages;
@@ -46,8 +47,10 @@ impl log::Log for Pages {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        let text = format!("{} {}", record.level(), record.args());
-        LOGGED.with_borrow_mut(|lines| lines.push(text));
+        LOGGED.with_borrow_mut(|lines| {
+            let Some(lines) = lines else { return };
+            lines.push(format!("{} {}", record.level(), record.args()));
+        });
     }
 
     fn flush(&self) {}
@@ -61,7 +64,7 @@ pub(crate) fn begin() {
         log::set_max_level(log::LevelFilter::Warn);
     });
     PRINTED.take();
-    LOGGED.take();
+    LOGGED.replace(Some(Vec::new()));
 }
 
 /// A loop in a simulated world.

@@ -1,6 +1,6 @@
 //! A running `helloop lab`, and its page.
 
-use crate::chromium::{Page, View};
+use crate::browser::chromium::{Page, View};
 use crate::program::{Program, command};
 
 /// A lab with ports of the system's choice. Dropping it kills it.

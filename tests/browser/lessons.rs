@@ -1,7 +1,7 @@
 //! The guided tours: each works from a fresh lab, and ends.
 
-use crate::chromium::is_installed;
-use crate::lab::Lab;
+use crate::browser::chromium::is_installed;
+use crate::browser::lab::Lab;
 
 const LESSONS: u32 = 8;
 

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::path::Path;
 
-use crate::chromium::{View, is_installed};
-use crate::lab::Lab;
+use crate::browser::chromium::{View, is_installed};
+use crate::browser::lab::Lab;
 
 const SCENARIOS: [&str; 10] = [
     "one",

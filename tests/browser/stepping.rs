@@ -3,8 +3,8 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 
-use crate::chromium::{Page, is_installed};
-use crate::lab::Lab;
+use crate::browser::chromium::{Page, is_installed};
+use crate::browser::lab::Lab;
 
 fn ask(client: &mut TcpStream, name: &str) {
     let request = format!("GET /{name} HTTP/1.1\r\nHost: h\r\n\r\n");

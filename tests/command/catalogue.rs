@@ -5,8 +5,7 @@ use std::net::Shutdown;
 
 use crate::program::{Program, command};
 
-#[path = "../catalogue/mod.rs"]
-mod pages;
+use crate::support::catalogue as pages;
 
 /// Without the command line there are no arguments, and the environment says where to listen.
 #[cfg(feature = "cli")]

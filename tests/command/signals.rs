@@ -39,7 +39,7 @@ fn each_of_them_drains_and_says_so() {
         let line = program.wait_for(&format!("SIG{signal}: draining for at most 25s"));
         let (at, rest) = line.split_at(24);
         assert!(at.ends_with('Z') && at.as_bytes()[10] == b'T', "{line}");
-        assert!(rest.starts_with(" INFO  helloop::run: "), "{line}");
+        assert!(rest.starts_with(" INFO  helloop::command::run: "), "{line}");
         finish(stream);
         assert_eq!(program.end().0, Some(0), "SIG{signal}");
         let last = program.said.last().unwrap();

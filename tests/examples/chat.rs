@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::example;
+use crate::examples::example;
 use crate::program::{Program, run};
 use crate::server::PATIENCE;
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use crate::example;
+use crate::examples::example;
 use crate::program::Program;
 
 #[test]

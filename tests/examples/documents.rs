@@ -9,9 +9,9 @@ use std::sync::{Arc, Barrier};
 use rustix::io::Errno;
 
 use crate::authority::{Authority, answer, over_tls};
+use crate::examples::{example, refused};
 use crate::program::{Program, run};
 use crate::server::{Peer, Server, script};
-use crate::{example, refused};
 
 /// One request, answered with the status 200 and this body.
 fn good(body: &'static str) -> Server {

@@ -10,9 +10,9 @@ use std::time::Duration;
 use helloop::http::{Request, Response, Status};
 use helloop::server::{OwnedRequest, Running, Server, coroutines};
 
-use crate::documents::{not_of_the_web, refusal};
+use crate::examples::documents::{not_of_the_web, refusal};
+use crate::examples::{example, refused};
 use crate::server::{Server as Scripted, script};
-use crate::{example, refused};
 
 /// The site is a tree: `/n` links to `/3n+1`, `/3n+2` and `/3n+3`.
 const PAGES: usize = 300;

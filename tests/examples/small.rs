@@ -1,6 +1,6 @@
 //! The programs that need nobody: they are their own clients.
 
-use crate::example;
+use crate::examples::example;
 use crate::program::{Program, run};
 
 /// Runs it to its end, and gives what it printed.

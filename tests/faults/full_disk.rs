@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
 use std::thread;
 
-use crate::namespaces::{ip, is_inside};
+use crate::faults::namespaces::{ip, is_inside};
 use crate::program::{command, run};
 
 /// Answers one request on each connection with so many bytes.

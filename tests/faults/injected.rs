@@ -2,8 +2,8 @@ use std::io;
 
 use rustix::io::Errno;
 
-use crate::client::{Client, End, REQUEST};
-use crate::server::{PATIENCE, Server};
+use crate::faults::client::{Client, End, REQUEST};
+use crate::faults::server::{PATIENCE, Server};
 use crate::strace::{Strace, has_strace};
 
 impl Strace {

@@ -3,8 +3,8 @@ use std::thread;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::client::{Client, REQUEST};
-use crate::server::Server;
+use crate::faults::client::{Client, REQUEST};
+use crate::faults::server::Server;
 
 const MANY: usize = 100_000;
 const LAST_REQUEST: &[u8] = b"GET /World HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
@@ -39,7 +39,7 @@ fn come_and_go(number: usize, server: &Server) {
 
 /// A tenth of them shows how much memory the server needs; the others must not need more.
 #[test]
-#[ignore = "slow: cargo test --test faults -- --ignored"]
+#[ignore = "slow: cargo test --test programs faults -- --ignored"]
 fn a_hundred_thousand_come_and_go() {
     const KEPT_BYTES_MAX: u64 = 512 << 10;
     let server = Server::start(&[]);
@@ -58,7 +58,7 @@ fn a_hundred_thousand_come_and_go() {
 
 /// One connection, and nobody reads; meanwhile others are served. Then all the answers are there.
 #[test]
-#[ignore = "slow: cargo test --test faults -- --ignored"]
+#[ignore = "slow: cargo test --test programs faults -- --ignored"]
 fn a_hundred_thousand_pipelined_requests_are_held_back_and_answered() {
     const HELD_BYTES_MAX: u64 = 192 << 10;
     const CLIENTS: usize = 4;

@@ -3,7 +3,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::client::Client;
+use crate::faults::client::Client;
 use crate::program::{Program, command};
 
 /// At the limit a test fails.

@@ -1,8 +1,8 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::client::{Client, End, REQUEST};
-use crate::server::Server;
+use crate::faults::client::{Client, End, REQUEST};
+use crate::faults::server::Server;
 
 /// Of a request: who has sent no more is busy.
 const BEGINNING: &[u8] = REQUEST.split_at(10).0;

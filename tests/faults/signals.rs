@@ -3,8 +3,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::client::{Client, End, REQUEST};
-use crate::server::Server;
+use crate::faults::client::{Client, End, REQUEST};
+use crate::faults::server::Server;
 
 const LAST: &str = "\r\nConnection: close\r\n";
 

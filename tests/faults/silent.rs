@@ -1,8 +1,8 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::client::{Client, End, REQUEST};
-use crate::server::Server;
+use crate::faults::client::{Client, End, REQUEST};
+use crate::faults::server::Server;
 
 #[test]
 fn two_thousand_that_say_nothing_cost_nothing() {

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::thread;
 
-use crate::namespaces::{ip, is_inside};
+use crate::faults::namespaces::{ip, is_inside};
 use crate::program::{Program, command, run};
 
 /// As many as are fetched at a time without other words.

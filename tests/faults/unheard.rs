@@ -4,9 +4,9 @@ use std::process::{Child, ChildStderr, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::client::Client;
+use crate::faults::client::Client;
+use crate::faults::server::PATIENCE;
 use crate::program::command;
-use crate::server::PATIENCE;
 
 /// More than a pipe and the server keep of what is told of them.
 const REQUESTS: usize = 3000;

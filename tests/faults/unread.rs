@@ -1,5 +1,5 @@
-use crate::client::REQUEST;
-use crate::server::Server;
+use crate::faults::client::REQUEST;
+use crate::faults::server::Server;
 
 /// What one connection may hold in memory: a full input buffer behind a full output buffer, each
 /// of 64 KiB, and half as much again for the allocator.

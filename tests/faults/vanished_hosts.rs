@@ -8,10 +8,10 @@ use std::thread;
 
 use nix::sched::{CloneFlags, unshare};
 
-use crate::client::{Client, REQUEST};
-use crate::namespaces::{ip, is_inside};
+use crate::faults::client::{Client, REQUEST};
+use crate::faults::namespaces::{ip, is_inside};
+use crate::faults::server::{PATIENCE, Server};
 use crate::program::command;
-use crate::server::{PATIENCE, Server};
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
 const UNREAD: usize = 400_000;

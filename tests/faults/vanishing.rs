@@ -1,8 +1,8 @@
 use std::process::Stdio;
 
-use crate::client::REQUEST;
+use crate::faults::client::REQUEST;
+use crate::faults::server::Server;
 use crate::program::command;
-use crate::server::Server;
 
 #[test]
 fn a_storm_of_resets_harms_nobody() {

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::ledger::Meant;
+use crate::fronts::ledger::Meant;
 
 /// At the limit a test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -141,8 +141,8 @@ impl Gateway {
         self.wait_for("it did not end", |gateway| gateway.child.try_wait().unwrap().is_some());
         let log = fs::read(self.directory.path(log)).unwrap();
         match self.kind {
-            Kind::Nginx | Kind::LenientNginx => crate::ledger::of_nginx(&log),
-            Kind::Haproxy | Kind::LenientHaproxy => crate::ledger::of_haproxy(&log),
+            Kind::Nginx | Kind::LenientNginx => crate::fronts::ledger::of_nginx(&log),
+            Kind::Haproxy | Kind::LenientHaproxy => crate::fronts::ledger::of_haproxy(&log),
         }
     }
 

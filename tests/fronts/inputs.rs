@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::pages::{Then, cases};
+use crate::support::catalogue::{Then, cases};
 use crate::text;
 
 /// The bytes of one client connection.

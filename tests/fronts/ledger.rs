@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::gateway::Kind;
-use crate::inputs::Input;
+use crate::fronts::gateway::Kind;
+use crate::fronts::inputs::Input;
 
 /// A request that a gateway passed on.
 #[derive(Debug)]

@@ -5,11 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::properties::{BeginsWith, Property};
-
-/// The notation of the pages.
-#[allow(dead_code, reason = "shared with the transcripts' own tests")]
-#[path = "../it/text.rs"]
-mod text;
+use crate::text;
 
 /// Longer ones are about limits, and slow.
 const BYTES_MAX: usize = 4096;

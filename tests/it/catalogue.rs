@@ -6,10 +6,7 @@ use helloop::world::sim::Faults;
 
 use crate::sim::House;
 
-#[path = "../catalogue/mod.rs"]
-mod pages;
-
-use pages::{Case, Then, cases};
+use crate::support::catalogue::{Case, Then, cases};
 
 /// Inputs above this length are given whole only.
 const DRIPPED_BYTES_MAX: usize = 4000;

@@ -1,7 +1,7 @@
 //! What the greeting server answers: a test for each row of its table, pointing at the cases of
 //! the pages that show it. A row without a case does not compile, a case that is gone fails.
 
-use crate::transcripts::{cases, check};
+use crate::it::transcripts::{cases, check};
 
 /// Runs the named cases of a page.
 fn shown_by(page: &str, names: &[&str]) {

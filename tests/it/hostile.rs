@@ -1,7 +1,6 @@
 //! Thousands of hostile worlds, each from one seed: `cargo run --release --example hostile` runs more.
 
-#[path = "../hostile/mod.rs"]
-pub(crate) mod world;
+pub(crate) use crate::support::hostile as world;
 
 use std::collections::BTreeSet;
 

@@ -2,7 +2,7 @@
 //! straight through an `Exchange` under every cut of its input, and through the whole server on
 //! calm and rough simulated networks; all must say what the page says.
 //!
-//! `BLESS=1 cargo test --test it transcripts` writes what happened into the pages. Read the
+//! `BLESS=1 cargo test --test library transcripts` writes what happened into the pages. Read the
 //! difference as if somebody else had written it.
 
 use std::fs;

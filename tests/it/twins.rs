@@ -3,8 +3,8 @@
 
 use helloop::server::{Builder, Connections, Server};
 
-use crate::hostile::world::{Plan, record_of};
-use crate::transcripts;
+use crate::it::hostile::world::{Plan, record_of};
+use crate::it::transcripts;
 
 const SEEDS: u64 = 1000;
 

@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use crate::page::Lab;
+use crate::lab::page::Lab;
 
 #[test]
 fn only_the_own_page_on_this_machine_may_look_and_do() {

@@ -3,7 +3,7 @@ use std::net::TcpStream;
 
 use serde_json::Value;
 
-use crate::page::Lab;
+use crate::lab::page::Lab;
 use crate::program::{command, run};
 
 const REQUEST: &[u8] = b"GET /World HTTP/1.1\r\nHost: h\r\n\r\n";

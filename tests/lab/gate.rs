@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::page::{Lab, PATIENCE, Page};
+use crate::lab::page::{Lab, PATIENCE, Page};
 
 const REQUEST: &[u8] = b"GET /World HTTP/1.1\r\nHost: h\r\n\r\n";
 

@@ -40,14 +40,12 @@ impl Lab {
     fn started_by(arguments: &[&str]) -> Lab {
         let mut program = Program::start(&mut command(arguments));
         let line = program.wait_for("Lab at http://127.0.0.1:");
-        program.url = line.trim_start_matches("Lab at ").to_owned();
-        Lab::of(program)
+        Lab::of(program, line.trim_start_matches("Lab at ").to_owned())
     }
 
-    /// The lab of a program that has said where it is.
+    /// The lab of a program, with the address of its page.
     #[track_caller]
-    pub(crate) fn of(program: Program) -> Lab {
-        let url = program.url.clone();
+    pub(crate) fn of(program: Program, url: String) -> Lab {
         let rest = url.trim_start_matches("http://127.0.0.1:");
         let (port, token) = rest.split_once('/').unwrap();
         Lab { port: port.parse().unwrap(), path: format!("/{token}"), url, program }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::page::{Lab, Page};
+use crate::lab::page::{Lab, Page};
 use crate::program::{Program, command_of};
 
 const SOURCE: &str = "examples/stepped.rs";
@@ -16,7 +16,9 @@ fn start() -> Lab {
     path.pop();
     path.extend(["examples", "stepped"]);
     assert!(path.is_file(), "run `cargo build --examples`");
-    Lab::of(Program::start_saying("Lab at ", &mut command_of(&path, &[])))
+    let program = Program::start_saying("Lab at ", &mut command_of(&path, &[]));
+    let url = program.url.clone();
+    Lab::of(program, url)
 }
 
 /// The line of the source in which this stands.

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::page::Lab;
+use crate::lab::page::Lab;
 
 fn is(note: &Value, scenario: &str, step: &str) -> bool {
     note["scenario"] == scenario && note["step"] == step

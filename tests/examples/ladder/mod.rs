@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::example;
+use crate::examples::example;
 use crate::program::{Program, command_of};
 
 /// A client, and what it waits for.

@@ -16,22 +16,14 @@ mod gateway;
 mod ledger;
 /// What is sent.
 mod inputs;
-#[path = "../catalogue/mod.rs"]
-#[allow(dead_code, reason = "the answers are the gateway's, and not judged")]
-mod pages;
-#[path = "../command/program.rs"]
-#[allow(dead_code, reason = "the server is not asked directly")]
-mod program;
-#[path = "../it/text.rs"]
-mod text;
 
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
+use crate::program::{Program, command};
 use gateway::{Gateway, Kind};
 use inputs::Input;
-use program::{Program, command};
 
 /// The greeting that a request for `/marker-7` gets.
 fn marker_answer(number: usize) -> String {

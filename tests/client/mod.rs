@@ -5,11 +5,8 @@ mod bodies;
 mod pool;
 mod redirects;
 mod refusals;
-mod server;
 mod simulated;
 mod urgent;
-#[cfg(feature = "tls")]
-mod authority;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "gzip")]

@@ -7,12 +7,6 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
-#[allow(dead_code, reason = "shared with the tests of the command")]
-#[path = "../command/program.rs"]
-mod program;
-#[path = "../command/strace.rs"]
-mod strace;
-
 /// A server under attack, and what /proc says of it.
 mod server;
 /// A network for a test alone.

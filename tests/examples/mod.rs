@@ -1,19 +1,6 @@
 //! The built examples from outside, against servers on the loopback: what they print, line by line.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
-#[path = "../command/program.rs"]
-#[allow(dead_code, reason = "shared with the tests of the command")]
-mod program;
-#[cfg(target_os = "linux")]
-#[path = "../command/strace.rs"]
-mod strace;
-#[path = "../client/server.rs"]
-#[allow(dead_code, reason = "shared with the tests of the client")]
-mod server;
-#[path = "../client/authority.rs"]
-#[allow(dead_code, reason = "shared with the tests of the client")]
-mod authority;
-
 mod documents;
 mod chat;
 mod scrape;
@@ -34,7 +21,7 @@ fn example(name: &str, arguments: &[&str]) -> Command {
     path.pop();
     path.extend(["examples", name]);
     assert!(path.is_file(), "no {name}: run `cargo build --examples`");
-    program::command_of(&path, arguments)
+    crate::program::command_of(&path, arguments)
 }
 
 /// An address on which nobody listens.

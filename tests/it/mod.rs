@@ -1,14 +1,8 @@
 //! Integration tests of helloop: one binary. Start reading at `transcripts`, whose pages in
 //! `tests/transcripts` show what the server says to which bytes.
 
-/// A server in a simulated world, and its clients.
-mod sim;
-/// What must hold of every event stream; folded over everything that `sim` runs.
-mod checkers;
-/// Bytes as text, for the pages.
-mod text;
 /// Bytes in, bytes and events out: the pages, under every cut and on rough networks.
-mod transcripts;
+pub(crate) mod transcripts;
 /// Raw requests by category, and what becomes of their connections.
 mod catalogue;
 /// What would be published.
@@ -22,16 +16,13 @@ mod greeting;
 /// The loop as a trace for Perfetto.
 #[cfg(feature = "cli")]
 mod perfetto;
-/// What Perfetto asks of a trace.
-#[cfg(feature = "cli")]
-mod perfetto_rules;
 /// The life of connections and servers on a virtual clock: timeouts, drains, failures, fairness.
 mod lifetimes;
 /// Everything at once, from thousands of seeds.
-mod hostile;
+pub(crate) mod hostile;
 /// Connections as state machines and as coroutines: the same lives, event for event.
 #[cfg(feature = "twin")]
-mod twins;
+pub(crate) mod twins;
 /// Handlers that are coroutines, and answers in pieces.
 mod coroutine_services;
 /// What becomes of an embedder's mistakes.

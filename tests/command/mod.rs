@@ -4,16 +4,9 @@
 mod catalogue;
 mod listening;
 mod signals;
-#[allow(dead_code, reason = "shared with the tests of the examples")]
-mod program;
-#[path = "../it/text.rs"]
-mod text;
 
 #[cfg(not(feature = "cli"))]
 mod bare;
-#[cfg(feature = "cli")]
-#[path = "../it/perfetto_rules.rs"]
-mod perfetto_rules;
 #[cfg(feature = "cli")]
 mod access_log;
 #[cfg(feature = "cli")]
@@ -26,14 +19,6 @@ mod fetch;
 mod loops;
 #[cfg(feature = "cli")]
 mod pages;
-#[cfg(feature = "cli")]
-#[allow(dead_code, reason = "shared with the tests of the client")]
-#[path = "../client/server.rs"]
-mod server;
-#[cfg(feature = "cli")]
-#[allow(dead_code, reason = "shared with the tests of the client")]
-#[path = "../client/authority.rs"]
-mod authority;
 #[cfg(feature = "cli")]
 mod usage;
 #[cfg(feature = "cli")]

@@ -13,6 +13,3 @@ mod page;
 mod stepped;
 /// Many pages, many connections, and the end.
 mod crowds;
-#[allow(dead_code, reason = "shared with the tests of the command")]
-#[path = "../command/program.rs"]
-mod program;

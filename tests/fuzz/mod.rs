@@ -2,23 +2,12 @@
 //! corpus in `fuzz/corpus` and what is made of the transcripts. `fuzz/README.md` says how inputs
 //! come to be there.
 
-/// A server in a simulated world, for the property that drives one.
-#[allow(dead_code, reason = "shared with the integration tests")]
-#[path = "../it/sim.rs"]
-mod sim;
-/// What must hold of everything that its loop tells.
-#[path = "../it/checkers/mod.rs"]
-mod checkers;
 /// The readers of the command.
 #[cfg(feature = "cli")]
 #[allow(dead_code, reason = "they can more than read")]
-mod command;
-/// What Perfetto asks of a trace.
-#[cfg(feature = "cli")]
-#[path = "../it/perfetto_rules.rs"]
-mod perfetto_rules;
+pub(crate) mod command;
 /// What must hold of any bytes.
-mod properties;
+pub(crate) mod properties;
 /// Bytes that are worth beginning with.
 mod seeds;
 
@@ -116,7 +105,7 @@ fn every_property_is_listed_and_has_a_target() {
 
 /// Writes the seeds of every property where a fuzzer looks for them: into `SEEDS/<target>/`.
 #[test]
-#[ignore = "writes files: SEEDS=directory cargo test --test fuzz seeds_as_files -- --ignored"]
+#[ignore = "writes files: SEEDS=directory cargo test --test library seeds_as_files -- --ignored"]
 fn seeds_as_files() {
     let directory = PathBuf::from(std::env::var_os("SEEDS").expect("SEEDS=directory"));
     for property in properties::ALL {

@@ -6,9 +6,6 @@
 
 mod chromium;
 mod lab;
-#[path = "../command/program.rs"]
-#[allow(dead_code, reason = "the tests of the command use all of it")]
-mod program;
 
 mod lessons;
 mod looking;

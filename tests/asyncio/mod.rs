@@ -12,7 +12,7 @@
 
 /// Prints a line, as the programs of the facts do.
 macro_rules! say {
-    ($($words:tt)*) => { $crate::support::line(format!($($words)*)) };
+    ($($words:tt)*) => { $crate::asyncio::support::line(format!($($words)*)) };
 }
 
 mod support;
