@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::task::Context;
 
+use super::got::Got;
 use super::tls::Session;
 use crate::coroutine::{Budgets, Stream};
 use crate::id::TaskId;
@@ -15,19 +16,6 @@ pub(super) struct Connection {
     stream: Stream,
     session: Option<Session>,
     peer: SocketAddr,
-}
-
-/// What a read returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Got {
-    /// So many bytes, at least one.
-    Bytes(usize),
-    /// The peer has said that it sends no more.
-    End,
-    /// The input ended without the `close_notify` that distinguishes an end from a cut (RFC 8446
-    /// section 6.1). Only over TLS: without it, they cannot be distinguished.
-    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "over TLS only"))]
-    Cut,
 }
 
 impl Connection {

@@ -8,8 +8,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::Shared;
-use super::connection::{Connection, Got};
+use super::connection::Connection;
 use super::error::{Error, ErrorKind, Phase};
+use super::got::Got;
 use super::pool::Lease;
 use crate::event_loop::Handle;
 use crate::http::{self, Reply as Machine, ReplyError, ReplyEvent, ReplyHead};

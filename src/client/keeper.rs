@@ -1,18 +1,17 @@
 //! The task that watches idle connections.
 
-use std::rc::Weak;
-
 use super::idle::Sweep;
-use super::pool::Pool;
 use crate::coroutine::Place;
 use crate::event_loop::{Cause, Context, Flow, Handle, Task, TimerId};
+use crate::world::Time;
 
 /// Resumed when something happens to an idle connection, or one is too old; gone when there is none.
 /// So a loop that runs until no task is left outlives its last fetch by the idle timeout, unless the
 /// client is dropped before.
-pub(super) struct Keeper {
+pub(super) struct Keeper<F> {
     handle: Handle,
-    pool: Weak<Pool>,
+    /// Looks at a share of them, from a place on; `None` once the client is gone.
+    sweep: F,
     timer: Option<TimerId>,
     /// Where the present look at all of them goes on; `None`: nothing has happened since the last one.
     from: Option<Place>,
@@ -20,13 +19,13 @@ pub(super) struct Keeper {
     is_outdated: bool,
 }
 
-impl Keeper {
-    pub(super) fn new(handle: &Handle, pool: Weak<Pool>) -> Keeper {
-        Keeper { handle: handle.clone(), pool, timer: None, from: None, is_outdated: false }
+impl<F: FnMut(Time, Option<Place>) -> Option<Sweep>> Keeper<F> {
+    pub(super) fn new(handle: &Handle, sweep: F) -> Keeper<F> {
+        Keeper { handle: handle.clone(), sweep, timer: None, from: None, is_outdated: false }
     }
 }
 
-impl Task for Keeper {
+impl<F: FnMut(Time, Option<Place>) -> Option<Sweep>> Task for Keeper<F> {
     fn resume(&mut self, cx: &mut Context<'_>) -> Flow {
         // A source does not say which connection it belongs to, so the first report makes us look at all of
         // them, a share at a time; all that is reported meanwhile makes one more look, not one each.
@@ -36,7 +35,7 @@ impl Task for Keeper {
         if self.from.is_none() && std::mem::take(&mut self.is_outdated) {
             self.from = Some(Place::FIRST);
         }
-        let sweep = self.pool.upgrade().map(|pool| pool.sweep(cx.now(), self.from));
+        let sweep = (self.sweep)(cx.now(), self.from);
         let Some(Sweep::Left { next, due }) = sweep else { return Flow::Done };
         self.from = next;
         // A timer that is early sets itself again.
@@ -51,7 +50,7 @@ impl Task for Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl<F> Drop for Keeper<F> {
     /// Even if the client is dropped before its connections are too old.
     fn drop(&mut self) {
         if let Some(timer) = self.timer {

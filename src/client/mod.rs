@@ -48,6 +48,7 @@ mod any_cert;
 mod pinned;
 mod pool;
 mod idle;
+mod got;
 mod keeper;
 mod redirect;
 mod cookies;

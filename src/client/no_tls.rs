@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::io;
 use std::task::{Context, Poll};
 
-use super::connection::Got;
 use super::error::{Error, ErrorKind, Phase};
+use super::got::Got;
 use crate::coroutine::Stream;
 use crate::event_loop::Handle;
 

@@ -177,14 +177,15 @@ impl Pool {
         let present = self.state.borrow().keeper;
         present.unwrap_or_else(|| {
             let pool = Rc::downgrade(self);
-            let task = self.handle.spawn_task(|_| Box::new(Keeper::new(&self.handle, pool)));
+            let sweep = move |now, from| pool.upgrade().map(|pool: Rc<Pool>| pool.sweep(now, from));
+            let task = self.handle.spawn_task(|_| Box::new(Keeper::new(&self.handle, sweep)));
             self.state.borrow_mut().keeper = Some(task);
             task
         })
     }
 
     /// See [`IdleConnections::sweep`].
-    pub(super) fn sweep(&self, now: Time, from: Option<Place>) -> Sweep {
+    fn sweep(&self, now: Time, from: Option<Place>) -> Sweep {
         let mut gone = Vec::new();
         let sweep = self.state.borrow_mut().sweep(now, from, &mut gone);
         // Not under the borrow: a connection sends its `close_notify`.

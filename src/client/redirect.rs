@@ -8,14 +8,13 @@ use url::Url;
 
 use super::credentials::without_credentials;
 use super::error::{Error, ErrorKind, Phase};
-use super::request::Job;
 use crate::http::ReplyHead;
 
 /// Fields that are secrets between the caller and one origin.
-const SECRETS: [&str; 3] = ["Authorization", "Cookie", "Proxy-Authorization"];
+pub(super) const SECRETS: [&str; 3] = ["Authorization", "Cookie", "Proxy-Authorization"];
 
 /// Fields that speak of a body.
-const OF_BODY: [&str; 4] =
+pub(super) const OF_BODY: [&str; 4] =
     ["Content-Encoding", "Content-Language", "Content-Location", "Content-Type"];
 
 /// Where `head` redirects to; `None` if it does not. A redirect status without `Location` is an answer
@@ -64,31 +63,13 @@ fn text(location: &[u8]) -> Cow<'_, str> {
     text.into()
 }
 
-impl Job {
-    /// Makes this the request that follows a redirect with `status` to `next`.
-    ///
-    /// A POST becomes a GET after 301 and 302, and everything but GET and HEAD after 303; 307 and 308
-    /// keep the method and the body. Secrets go to the origin for which they were given, and to no
-    /// other, not even the same host without TLS.
-    pub(super) fn redirect(&mut self, status: u16, next: Url) {
-        let becomes_get = match status {
-            301 | 302 => self.method == "POST",
-            303 => !matches!(&*self.method, "GET" | "HEAD"),
-            _ => false,
-        };
-        if becomes_get {
-            self.method = "GET".into();
-            self.body = None;
-            self.drop_headers(&OF_BODY);
-        }
-        if next.origin() != self.url.origin() {
-            self.drop_headers(&SECRETS);
-        }
-        self.url = next;
-    }
-
-    fn drop_headers(&mut self, names: &[&str]) {
-        self.headers.retain(|(name, _)| !names.iter().any(|drop| drop.eq_ignore_ascii_case(name)));
+/// Whether what follows a redirect with this status is a GET: after 301 and 302 what was a POST, and after 303
+/// everything but GET and HEAD; 307 and 308 keep the method and the body.
+pub(super) fn becomes_get(status: u16, method: &str) -> bool {
+    match status {
+        301 | 302 => method == "POST",
+        303 => !matches!(method, "GET" | "HEAD"),
+        _ => false,
     }
 }
 

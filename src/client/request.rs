@@ -242,6 +242,25 @@ impl Job {
         Reply::new(self.url, head, exchange, patience, is_decoded, body_bytes_max)
     }
 
+    /// Makes this the request that follows a redirect with `status` to `next`.
+    ///
+    /// Secrets go to the origin for which they were given, and to no other, not even the same host without TLS.
+    fn redirect(&mut self, status: u16, next: Url) {
+        if redirect::becomes_get(status, &self.method) {
+            self.method = "GET".into();
+            self.body = None;
+            self.drop_headers(&redirect::OF_BODY);
+        }
+        if next.origin() != self.url.origin() {
+            self.drop_headers(&redirect::SECRETS);
+        }
+        self.url = next;
+    }
+
+    fn drop_headers(&mut self, names: &[&str]) {
+        self.headers.retain(|(name, _)| !names.iter().any(|drop| drop.eq_ignore_ascii_case(name)));
+    }
+
     fn count_redirect(&mut self) -> Result<(), Error> {
         let max = self.client.shared.redirects_max;
         if self.redirects == max {

@@ -12,8 +12,8 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::any_cert::AnyCert;
-use super::connection::Got;
 use super::error::{Error, ErrorKind, Phase};
+use super::got::Got;
 use super::pinned::{Pinned, sentence};
 use crate::coroutine::{Promise, Stream};
 use crate::event_loop::Handle;

@@ -77,7 +77,7 @@ pub(crate) use line::steps;
 #[cfg(feature = "client")]
 pub(crate) use line::{Place, Places};
 pub use listener::{Listener, StreamServer};
-pub use promise::{Cancelled, InvalidState, Promise};
+pub use promise::{InvalidState, Promise};
 pub use queue::{Full, Queue};
 #[cfg(feature = "client")]
 pub(crate) use relay::Relay;
@@ -85,7 +85,7 @@ pub(crate) use relay::Relay;
 pub(crate) use resolve::with_port;
 pub use resolve::{ResolveError, Resolver};
 pub use sleep::{Sleep, yield_now};
-pub use slot::DoneCallback;
+pub use slot::{Cancelled, DoneCallback};
 pub use spawn::{Canceller, JoinError, JoinHandle, Shield};
 pub use split::{NotOneStream, ReadHalf, WriteHalf};
 pub use stream::Stream;

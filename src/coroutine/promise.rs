@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::line::Place;
-use super::slot::{DoneCallback, Slot, Value};
+use super::slot::{Cancelled, DoneCallback, Slot, Value};
 use crate::event_loop::Handle;
 
 /// A value that will be set, once, and that tasks await. Clones are the same promise.
@@ -16,18 +16,6 @@ use crate::event_loop::Handle;
 pub struct Promise<T> {
     slot: Rc<Slot<T>>,
 }
-
-/// The promise was cancelled: it will not be set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cancelled;
-
-impl fmt::Display for Cancelled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("cancelled")
-    }
-}
-
-impl std::error::Error for Cancelled {}
 
 /// A promise was read before it was set, or set a second time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 //! handle.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::task::{Context, Poll};
 
 use super::callback::Callback;
 use super::line::{Line, Place};
-use super::promise::Cancelled;
 use super::waker::Waiting;
 use crate::event_loop::{Handle, Task};
 
@@ -29,6 +29,18 @@ pub(super) enum Value<T> {
     /// It was moved out.
     Taken,
 }
+
+/// The promise was cancelled: it will not be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancelled;
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cancelled")
+    }
+}
+
+impl std::error::Error for Cancelled {}
 
 /// A callback that waits for the end of a task or for a promise, for taking it back. Dropping this
 /// changes nothing.

@@ -5,63 +5,78 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 
 use crate::case::CONNECTIONS;
+use crate::cores::Cores;
 use crate::generator::{Job, Load, Until, generate};
 use crate::manifest::Stanza;
-use crate::measure::Bench;
 use crate::script::Script;
 use crate::server::Running;
 
-/// System calls for each request, with `load`.
-pub(crate) fn system_calls(bench: &Bench, stanza: &Stanza, load: Load, n: u64) -> Result<f64> {
-    let count = |answers| {
-        let work = run(bench, stanza, load, answers, |work| {
-            let to = work.join("calls").display().to_string();
-            ["strace", "-f", "-c", "-qq", "-o", &to].map(str::to_owned).to_vec()
-        })?;
-        let table = fs::read_to_string(work.path().join("calls"))?;
-        calls_in(&table).with_context(|| format!("strace said {table:?}"))
-    };
-    Ok(per_request(count(n)?, count(2 * n)?, n))
+/// Who is counted, and where.
+pub(crate) struct Counted<'a> {
+    pub(crate) stanza: &'a Stanza,
+    pub(crate) here: &'a Path,
+    pub(crate) cores: Cores,
+    /// Requests of the smaller run.
+    pub(crate) n: u64,
+    pub(crate) interrupted: &'a Arc<AtomicBool>,
 }
 
-/// Instructions in user space for each request, keep-alive.
-pub(crate) fn instructions(bench: &Bench, stanza: &Stanza, n: u64) -> Result<f64> {
-    let load = Load::Closed { connections: CONNECTIONS, depth: 1 };
-    let count = |answers| {
-        let work = run(bench, stanza, load, answers, |work| {
-            let to = format!("--callgrind-out-file={}", work.join("callgrind.%p").display());
-            ["valgrind", "--tool=callgrind", &to].map(str::to_owned).to_vec()
-        })?;
-        instructions_of(work.path())
-    };
-    Ok(per_request(count(n)?, count(2 * n)?, n))
-}
+impl Counted<'_> {
+    /// System calls for each request, with `load`.
+    pub(crate) fn system_calls(&self, load: Load) -> Result<f64> {
+        self.per_request(|answers| {
+            let work = self.run(load, answers, |work| {
+                let to = work.join("calls").display().to_string();
+                ["strace", "-f", "-c", "-qq", "-o", &to].map(str::to_owned).to_vec()
+            })?;
+            let table = fs::read_to_string(work.path().join("calls"))?;
+            calls_in(&table).with_context(|| format!("strace said {table:?}"))
+        })
+    }
 
-/// Runs `stanza`'s server under a tool until it has given `answers` answers. Returns the tool's folder.
-fn run(
-    bench: &Bench,
-    stanza: &Stanza,
-    load: Load,
-    answers: u64,
-    wrapper: impl FnOnce(&Path) -> Vec<String>,
-) -> Result<tempfile::TempDir> {
-    let running = Running::start(stanza, &bench.here, bench.cores, wrapper)?;
-    let close = matches!(load, Load::PerRequest { .. });
-    let job = Job {
-        address: running.address,
-        script: Script::new(&running.address.to_string(), &["World".into()], close),
-        load,
-        idle: 0,
-        warm_up: std::time::Duration::ZERO,
-        until: Until::Answers(answers),
-        interrupted: bench.interrupted.clone(),
-    };
-    generate(job, &running.processes)?;
-    running.end_wrapped()
+    /// Instructions in user space for each request, keep-alive.
+    pub(crate) fn instructions(&self) -> Result<f64> {
+        let load = Load::Closed { connections: CONNECTIONS, depth: 1 };
+        self.per_request(|answers| {
+            let work = self.run(load, answers, |work| {
+                let to = format!("--callgrind-out-file={}", work.join("callgrind.%p").display());
+                ["valgrind", "--tool=callgrind", &to].map(str::to_owned).to_vec()
+            })?;
+            instructions_of(work.path())
+        })
+    }
+
+    fn per_request(&self, count: impl Fn(u64) -> Result<u64>) -> Result<f64> {
+        Ok(per_request(count(self.n)?, count(2 * self.n)?, self.n))
+    }
+
+    /// Runs the server under a tool until it has given `answers` answers. Returns the tool's folder.
+    fn run(
+        &self,
+        load: Load,
+        answers: u64,
+        wrapper: impl FnOnce(&Path) -> Vec<String>,
+    ) -> Result<tempfile::TempDir> {
+        let running = Running::start(self.stanza, self.here, self.cores, wrapper)?;
+        let close = matches!(load, Load::PerRequest { .. });
+        let job = Job {
+            address: running.address,
+            script: Script::new(&running.address.to_string(), &["World".into()], close),
+            load,
+            idle: 0,
+            warm_up: std::time::Duration::ZERO,
+            until: Until::Answers(answers),
+            interrupted: Arc::clone(self.interrupted),
+        };
+        generate(job, &running.processes)?;
+        running.end_wrapped()
+    }
 }
 
 fn per_request(once: u64, twice: u64, n: u64) -> f64 {

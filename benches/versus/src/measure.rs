@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use crate::audit::{Claim, Opinion, audit};
 use crate::case::{CONNECTIONS, Case, Kind, NAMES, Traffic};
 use crate::cores::{Cores, pin};
-use crate::counting;
+use crate::counting::Counted;
 use crate::figures::Metric;
 use crate::generator::{Job, Load, Measured, Until, generate};
 use crate::manifest::{Places, Stanza};
@@ -61,10 +61,15 @@ impl Bench {
             Kind::Size => just(self.size(stanza)?),
             Kind::SystemCalls => just(self.system_calls(stanza)?),
             Kind::Instructions => {
-                let instructions = counting::instructions(self, stanza, self.counted)?;
+                let instructions = self.counting(stanza).instructions()?;
                 just(Figures::from([(Metric::Instructions, instructions)]))
             }
         }
+    }
+
+    fn counting<'a>(&'a self, stanza: &'a Stanza) -> Counted<'a> {
+        let Bench { here, cores, interrupted, counted, .. } = self;
+        Counted { stanza, here, cores: *cores, n: *counted, interrupted }
     }
 
     fn running(&self, stanza: &Stanza) -> Result<Running> {
@@ -163,7 +168,7 @@ impl Bench {
             loads.push((Metric::CallsClose, close));
         }
         for (metric, load) in loads {
-            figures.insert(metric, counting::system_calls(self, stanza, load, self.counted)?);
+            figures.insert(metric, self.counting(stanza).system_calls(load)?);
         }
         Ok(figures)
     }
