@@ -72,18 +72,18 @@ rows! {
          "length and encoding" "encoding and length"];
     transfer_encoding_is_one_chunked: framing
         ["an unknown coding" "identity" "chunked twice" "chunked not last" "an empty encoding"
-         "chunked with a parameter" "chunked behind a vertical tab" "encoding over two lines"];
+         "chunked with a parameter" "chunked after a vertical tab" "encoding over two lines"];
     malformed_chunks_are_400_and_floods_413_or_431: chunked
         ["an empty size line" "a size with 0x" "a size with a sign" "a size that overflows"
-         "the largest size" "sizes whose sum overflows" "a bare LF behind a size"
-         "a CR without LF behind a size" "white space behind a size"
-         "a bare LF behind an extension" "a control character in an extension"
+         "the largest size" "sizes whose sum overflows" "a bare LF after a size"
+         "a CR without LF after a size" "white space after a size"
+         "a bare LF after an extension" "a control character in an extension"
          "an extension without a name" "an extension whose name is no token"
          "an extension with an open quote" "an extension without its value"
-         "an extension with white space behind it" "extensions of every form"
+         "an extension with white space after it" "extensions of every form"
          "data longer than announced" "data shorter than announced" "a flood of extensions"
          "a flood of trailers" "too many trailers" "a trailer without a colon"
-         "a folded trailer" "a bare LF behind the last chunk"];
+         "a folded trailer" "a bare LF after the last chunk"];
     a_head_too_large_is_414_or_431: limits
         ["the request line is too long" "a method that never ends" "the fields are too long"
          "a head that just fits" "too many fields" "as many fields as the defaults allow"
@@ -99,7 +99,7 @@ rows! {
     pipelined_requests_are_answered_in_order: pipelining
         ["two requests in one packet" "the good before the bad" "nothing after a close"
          "bodies between requests" "more requests than one resume answers"
-         "more output than may wait" "the end behind a flush"];
+         "more output than may wait" "the end after a flush"];
     connection_close_is_a_token_in_a_list: keep_alive
         ["close among other tokens" "a token that only contains close"
          "close wins over keep-alive"];
@@ -107,12 +107,12 @@ rows! {
         ["a request and then the end" "nothing and then the end" "the end within a head"
          "the end within a body"];
     what_does_not_come_in_time_is_408: timeouts
-        ["a head that stays incomplete" "a head that stays incomplete behind an empty line"
-         "a head that stays incomplete behind a good request" "a body that stays incomplete"
+        ["a head that stays incomplete" "a head that stays incomplete after an empty line"
+         "a head that stays incomplete after a good request" "a body that stays incomplete"
          "chunks that stay incomplete"];
     an_idle_connection_is_closed_silently: timeouts
         ["an idle connection" "a connection on which nothing ever came" "one empty line"
-         "an empty line behind a message"];
+         "an empty line after a message"];
     one_empty_line_before_a_request_is_skipped_and_two_are_400: heads
         ["one empty line too much" "two empty lines too much" "one empty line alone"],
         keep_alive ["one empty line and then the end"],
