@@ -5,15 +5,17 @@ use super::super::{Error, Reason, Request, Status};
 use super::body::Coming;
 use super::room::{Asked, Room};
 
-/// What [`Exchange::next`] has found.
+/// What [`Exchange::next`](super::Exchange::next) has found.
 #[derive(Debug)]
 #[must_use = "a request is to be answered, and what is wrong to be refused"]
 pub enum Found<'r> {
-    /// A request, whole. It is for [`Exchange::answer`], [`Exchange::fail`], or [`Exchange::defer`].
+    /// A request, whole. It is for [`Exchange::answer`](super::Exchange::answer),
+    /// [`Exchange::fail`](super::Exchange::fail), or [`Exchange::defer`](super::Exchange::defer).
     Request(&'r Asked<'r>),
-    /// A head, and a body is to follow: [`Exchange::receive`] must be called with what becomes of it.
+    /// A head, and a body is to follow: [`Exchange::receive`](super::Exchange::receive) must be called with
+    /// what becomes of it.
     Body(Announced<'r>),
-    /// Something that is no request: it is for [`Exchange::refuse`].
+    /// Something that is no request: it is for [`Exchange::refuse`](super::Exchange::refuse).
     Wrong(Wrong<'r>),
     /// Nothing, before this has come.
     Nothing(Want),
@@ -29,7 +31,8 @@ pub enum Want {
     Head,
     /// The rest of a body.
     Body,
-    /// Nothing of the peer: the service is at work. [`Exchange::deferred`] and its kin go on.
+    /// Nothing of the peer: the service is at work. [`Exchange::deferred`](super::Exchange::deferred) and its
+    /// kin go on.
     Service,
     /// Nothing at all: the connection is over. If [`Reason::lingers`], half-close and drain first.
     Close(Reason),
@@ -71,11 +74,11 @@ pub struct Wrong<'r> {
 /// What all answers of a moment have in common.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
-    /// The value of the `Date` field; see [`DateCache`](super::DateCache).
+    /// The value of the `Date` field; see [`DateCache`](crate::http::DateCache).
     pub date: &'a [u8; 29],
     /// The server is draining: the next answer is the last of its connection.
     pub is_draining: bool,
-    /// See [`Limits::requests_per_connection_max`].
+    /// See [`Limits::requests_per_connection_max`](crate::limits::Limits::requests_per_connection_max).
     pub requests_max: Option<u32>,
 }
 
