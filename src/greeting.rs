@@ -32,7 +32,8 @@ fn judge<'a>(request: &Request<'a>) -> Verdict<'a> {
     if request.path() == "*" {
         return Verdict::Options;
     }
-    let name = request.path().strip_prefix('/').filter(|name| !name.contains('/'));
+    let name =
+        request.path().strip_prefix('/').filter(|name| name.bytes().all(|byte| byte != b'/'));
     match (request.method(), name) {
         ("GET" | "HEAD", Some(name)) => Verdict::Greet(name),
         ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS" | "TRACE", None) => {

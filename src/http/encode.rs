@@ -30,6 +30,22 @@ pub(super) fn encode(
     let status = response.status;
     let body = if status.allows_body() { &response.body[..] } else { b"" };
     let sent = if is_head { b"" } else { body };
+    if status == Status::OK && response.is_text {
+        // Most answers. What they have in common is prepared, and appended in one go.
+        output.reserve(FIXED_BYTES_MAX + response.fields.len() + sent.len());
+        output.extend_from_slice(OK_TEXT);
+        decimal(body.len() as u64, output);
+        let mut line = *b"\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n";
+        line[8..37].copy_from_slice(date);
+        if connection == Connection::Implied && response.fields.is_empty() {
+            output.extend_from_slice(&line);
+        } else {
+            output.extend_from_slice(&line[..39]);
+            end(response, connection, output);
+        }
+        output.extend_from_slice(sent);
+        return sent.len();
+    }
     begin(response, sent.len(), output);
     // 204 must not have it, 304 would have to know the length of what it does not send.
     if status.allows_body() || status == Status::RESET_CONTENT {
@@ -37,7 +53,8 @@ pub(super) fn encode(
         decimal(body.len() as u64, output);
         output.extend_from_slice(b"\r\n");
     }
-    end(response, connection, date, output);
+    date_line(date, output);
+    end(response, connection, output);
     output.extend_from_slice(sent);
     sent.len()
 }
@@ -54,8 +71,13 @@ pub(super) fn encode_streamed_head(
     if is_chunked {
         output.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
-    end(response, connection, date, output);
+    date_line(date, output);
+    end(response, connection, output);
 }
+
+/// The beginning of an answer with status 200 and a text, up to its length.
+const OK_TEXT: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ";
 
 /// Status line and type.
 fn begin(response: &Response, sent_bytes: usize, output: &mut Vec<u8>) {
@@ -77,11 +99,14 @@ fn begin(response: &Response, sent_bytes: usize, output: &mut Vec<u8>) {
 /// The type that [`Response::text`] gives.
 const TEXT_TYPE: &[u8] = b"Content-Type: text/plain; charset=utf-8\r\n";
 
-/// What is behind the length, up to the empty line.
-fn end(response: &Response, connection: Connection, date: &[u8; 29], output: &mut Vec<u8>) {
+fn date_line(date: &[u8; 29], output: &mut Vec<u8>) {
     output.extend_from_slice(b"Date: ");
     output.extend_from_slice(date);
     output.extend_from_slice(b"\r\n");
+}
+
+/// What follows the date, up to the empty line.
+fn end(response: &Response, connection: Connection, output: &mut Vec<u8>) {
     if !response.fields.is_empty() {
         output.extend_from_slice(&response.fields);
     }

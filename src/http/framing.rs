@@ -162,7 +162,7 @@ impl Steering {
     pub(super) fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
         // The length first: it tells most names apart without looking at their bytes.
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => self.host(value),
+            4 if name == b"Host" || name.eq_ignore_ascii_case(b"host") => self.host(value),
             6 if name.eq_ignore_ascii_case(b"expect") => self.expect(value),
             _ => self.message_field(name, value),
         }
@@ -179,6 +179,15 @@ impl Steering {
         }
         if method == "CONNECT" {
             return Err(Error::Connect);
+        }
+        if !self.encoded
+            && self.content_length.is_none()
+            && !self.expects_other
+            && !self.expects_continue
+        {
+            // Most requests: no field steers anything.
+            let (framing, expectation) = (Framing::None, Expectation::None);
+            return Ok(Directives { framing, persistence: self.persistence(version), expectation });
         }
         let framing = framing(self.codings()?, self.content_length, version)?;
         let expectation = match version {

@@ -11,10 +11,15 @@ pub(crate) const fn is_host_byte(byte: u8) -> bool {
     CLASSES[byte as usize] & HOST != 0
 }
 
-/// Whether `byte` may stand in a request target: visible ASCII, but no fragment (RFC 9112 section
-/// 3.2). Which of them a URI may have, is left to whoever looks at it.
-pub(crate) const fn is_target_byte(byte: u8) -> bool {
-    CLASSES[byte as usize] & TARGET != 0
+/// Whether `bytes` may all stand in a request target, and whether a `?` is among them: one look at each. What may is
+/// visible ASCII, but no fragment (RFC 9112 section 3.2). Which of them a URI may have, is left to whoever looks at it.
+pub(crate) fn look_at_target(bytes: &[u8]) -> (bool, bool) {
+    let (mut all, mut any) = (TARGET, 0);
+    for byte in bytes {
+        let class = CLASSES[usize::from(*byte)];
+        (all, any) = (all & class, any | class);
+    }
+    (all != 0, any & QUESTION != 0)
 }
 
 /// Whether `byte` stands for itself in a path segment and in what becomes of it: visible ASCII or a
@@ -61,10 +66,14 @@ pub(crate) fn text_bytes(bytes: &[u8]) -> usize {
 /// Nothing else counts as white space: `trim` of the standard library would also take the vertical
 /// tab, with which `chunked` has been disguised.
 pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
-    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let from = bytes.iter().position(|byte| !is_space(byte)).unwrap_or(bytes.len());
-    let to = bytes.iter().rposition(|byte| !is_space(byte)).map_or(from, |last| last + 1);
-    &bytes[from..to]
+    let mut trimmed = bytes;
+    while let [b' ' | b'\t', rest @ ..] = trimmed {
+        trimmed = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = trimmed {
+        trimmed = rest;
+    }
+    trimmed
 }
 
 /// The elements of a comma-separated list, trimmed. Empty ones are left out, as section 5.6.1.2 of
@@ -77,6 +86,7 @@ const TOKEN: u8 = 1;
 const HOST: u8 = 2;
 const TARGET: u8 = 4;
 const PLAIN: u8 = 8;
+const QUESTION: u8 = 16;
 
 /// `CLASSES[b]`: what `b` is. A table, because every byte of a method, a target and a host is looked up.
 const CLASSES: [u8; 256] = {
@@ -100,6 +110,9 @@ const CLASSES: [u8; 256] = {
         }
         if matches!(byte, b' '..=b'~') && byte != b'%' {
             table[byte as usize] |= PLAIN;
+        }
+        if byte == b'?' {
+            table[byte as usize] |= QUESTION;
         }
         if byte == u8::MAX {
             break;

@@ -132,9 +132,9 @@ impl LineCheck {
                 let window = window(bytes, limits.head_bytes_max);
                 let from = self.request_line_end as usize;
                 if let Some(lines) = window.get(from..)
-                    && let Ok(Some(fields)) = read_fields(lines, fields_max(limits))
+                    && let Ok(Some(fields)) = read_fields(&line, lines, fields_max(limits))
                 {
-                    return Ok(Some(Head::new(&bytes[..from + fields.length], line, &fields)));
+                    return Ok(Some(Head::new(&bytes[..from + fields.length], &line, &fields)));
                 }
                 // Not all of it is here, or something is wrong. What, and at which byte, is found line by line.
             }
@@ -227,16 +227,16 @@ impl<'a> Head<'a> {
         let line_end = memchr(b'\n', bytes).map_or(0, |at| at + 1);
         let method_bytes = memchr(b' ', bytes).unwrap_or(0);
         let line = RequestLine::parse(&bytes[..line_end], method_bytes)?;
-        let fields = read_fields(&bytes[line_end..], usize::MAX)?;
-        Ok(Head::new(bytes, line, &fields.expect("a head that is complete has an empty line")))
+        let fields = read_fields(&line, &bytes[line_end..], usize::MAX)?;
+        Ok(Head::new(bytes, &line, &fields.expect("a head that is complete has an empty line")))
     }
 
-    fn new(bytes: &'a [u8], line: RequestLine<'a>, fields: &Fields<'a>) -> Head<'a> {
-        let RequestLine { method, target_text, target, version } = line;
-        let headers = fields.headers;
+    #[inline(always)]
+    fn new(bytes: &'a [u8], line: &RequestLine<'a>, fields: &Fields<'a>) -> Head<'a> {
+        let RequestLine { method, target_text, target, version } = *line;
+        let (headers, directives) = (fields.headers, fields.directives);
         let request =
             Request { method, target_text, target, version, headers, body: b"", peer: None };
-        let directives = fields.steering.and_then(|steering| steering.directives(method, version));
         Head { bytes, request, directives }
     }
 }
@@ -244,6 +244,7 @@ impl<'a> Head<'a> {
 impl<'a> RequestLine<'a> {
     /// Takes apart `method SP target SP HTTP/d.d CRLF`, whose method is known to be a token of so
     /// many bytes.
+    #[inline(always)]
     fn parse(line: &'a [u8], method_bytes: usize) -> Result<RequestLine<'a>, Error> {
         let (method, rest) = line.split_at(method_bytes);
         let Some((target, end)) = rest[1..].split_last_chunk::<11>() else {
@@ -334,9 +335,20 @@ pub(super) fn scan_field_lines(
     }
 }
 
-/// Finds the CRLF behind `from`; on the way there must be neither a bare CR nor a bare LF.
+/// Finds the CRLF after `from`; on the way there must be neither a bare CR nor a bare LF.
+#[inline]
 pub(super) fn line_end(window: &[u8], from: usize) -> Result<LineEnd, Error> {
     let from = from.min(window.len());
+    // Most lines are short, and have no control character but their end.
+    let end = from + text_bytes(&window[from..]);
+    if window[end..].starts_with(b"\r\n") {
+        return Ok(LineEnd::At(end + 2));
+    }
+    line_end_behind(window, end)
+}
+
+#[cold]
+fn line_end_behind(window: &[u8], from: usize) -> Result<LineEnd, Error> {
     let Some(length) = memchr2(b'\r', b'\n', &window[from..]) else {
         return Ok(LineEnd::NotBefore(window.len()));
     };
@@ -351,7 +363,7 @@ pub(super) fn line_end(window: &[u8], from: usize) -> Result<LineEnd, Error> {
 /// The good field lines of a complete head.
 struct Fields<'a> {
     headers: Headers<'a>,
-    steering: Result<Steering, Error>,
+    directives: Result<Directives, Error>,
     /// Bytes of the lines and the empty line.
     length: usize,
 }
@@ -360,24 +372,32 @@ struct Fields<'a> {
 ///
 /// # Errors
 /// Those of names and values. The ends of lines are not told apart: whatever else is wrong is one of these two.
-fn read_fields(bytes: &[u8], fields_max: usize) -> Result<Option<Fields<'_>>, Error> {
-    let (mut steering, mut count, mut rest) = (Ok(Steering::default()), 0, bytes);
+#[inline(always)]
+fn read_fields<'a>(
+    line: &RequestLine<'_>,
+    bytes: &'a [u8],
+    fields_max: usize,
+) -> Result<Option<Fields<'a>>, Error> {
+    let (mut steering, mut wrong) = (Steering::default(), None);
+    let (mut count, mut rest) = (0, bytes);
     loop {
         if rest.starts_with(b"\r\n") {
             let lines = &bytes[..bytes.len() - rest.len()];
             let length = lines.len() + 2;
-            return Ok(Some(Fields { headers: Headers { lines, count }, steering, length }));
+            let directives = match wrong {
+                None => steering.directives(line.method, line.version),
+                Some(error) => Err(error),
+            };
+            return Ok(Some(Fields { headers: Headers { lines, count }, directives, length }));
         }
-        let Some(line) = field_line(rest)? else { return Ok(None) };
+        let Some(field) = field_line(rest)? else { return Ok(None) };
         if count == fields_max {
             return Ok(None);
         }
-        (count, rest) = (count + 1, line.rest);
-        // The first field that says something impossible decides; the lines behind it must be lines all the same.
-        if let Ok(found) = &mut steering
-            && let Err(error) = found.field(line.name, line.value)
-        {
-            steering = Err(error);
+        (count, rest) = (count + 1, field.rest);
+        // The first field that says something impossible decides; the lines after it must be lines all the same.
+        if wrong.is_none() {
+            wrong = steering.field(field.name, field.value).err();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The request target in its four forms (RFC 9112 section 3.2), and percent-decoding.
 
 use super::Error;
-use super::grammar::{is_host_byte, is_plain_byte, is_target_byte};
+use super::grammar::{is_host_byte, is_plain_byte, look_at_target};
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use std::fmt;
@@ -49,14 +49,15 @@ impl<'a> Target<'a> {
     /// # Errors
     /// [`Error::TargetByte`], [`Error::TargetForm`], [`Error::TargetAuthority`].
     pub(super) fn parse(method: &str, text: &'a str) -> Result<Target<'a>, Error> {
-        if !text.bytes().all(is_target_byte) {
+        let (is_good, has_query) = look_at_target(text.as_bytes());
+        if !is_good {
             return Err(Error::TargetByte);
         }
         match method {
             "CONNECT" if is_authority_with_port(text) => Ok(Target::Authority(text)),
             "CONNECT" => Err(Error::TargetForm),
             _ if text.starts_with('/') => {
-                let (path, query) = split_query(text);
+                let (path, query) = if has_query { split_query(text) } else { (text, None) };
                 Ok(Target::Origin { path, query })
             }
             "OPTIONS" if text == "*" => Ok(Target::Asterisk),
@@ -145,18 +146,13 @@ pub(super) fn is_authority(bytes: &[u8]) -> bool {
         _ => name_bytes(bytes),
     };
     let (host, port) = bytes.split_at(host_bytes);
-    let is_port = match port {
-        [] => true,
-        [b':', digits @ ..] => is_port(digits),
-        _ => false,
-    };
     let is_host = match host {
         [] => false,
         [b'[', address @ .., b']'] => is_ip_literal(address),
         // `name_bytes` has looked at each byte.
         _ => true,
     };
-    is_port && is_host
+    is_host && (port.is_empty() || port.strip_prefix(b":").is_some_and(is_port))
 }
 
 /// CONNECT has no default port (RFC 9112 section 3.2.3).
@@ -170,11 +166,17 @@ fn is_authority_with_port(text: &str) -> bool {
 
 /// Whether `digits` are a number of 16 bits, or nothing: the default port.
 fn is_port(digits: &[u8]) -> bool {
-    let number = digits.iter().try_fold(0, |number, byte| {
-        let digit = byte.is_ascii_digit().then(|| u32::from(byte - b'0'))?;
-        Some(10 * number + digit).filter(|number| *number <= u16::MAX.into())
-    });
-    number.is_some()
+    let mut number = 0;
+    for byte in digits {
+        if !byte.is_ascii_digit() {
+            return false;
+        }
+        number = 10 * number + u32::from(byte - b'0');
+        if number > u16::MAX.into() {
+            return false;
+        }
+    }
+    true
 }
 
 /// How many bytes at the beginning are `*( unreserved / pct-encoded / sub-delims )` (RFC 3986 section

@@ -43,13 +43,13 @@ impl Deadline {
     }
 
     /// Makes sure that a timer looks at `due`, at `sooner`, or earlier.
-    pub(super) fn arm(&mut self, sooner: Time, handle: &Handle, task: TaskId) {
+    pub(super) fn arm(&mut self, sooner: Time, now: Time, handle: &Handle, task: TaskId) {
         let time = self.due.min(sooner);
         if time == Time::NEVER {
             // The timer that is set, if one is, fires for nothing.
             return;
         }
-        let fired = self.timer.deadline() <= handle.now();
+        let fired = self.timer.deadline() <= now;
         if !fired && self.timer.deadline() > time {
             handle.cancel(self.timer);
         }

@@ -339,12 +339,12 @@ impl<S: Service> Twin<S> {
             let (due, now) = (self.deadline.due(), handle.now());
             let time_to_go = self.shared.time_to_go(source, rest, due, now);
             if now < due && now < time_to_go && !self.is_closed_while_idle() {
-                self.deadline.arm(time_to_go, handle, self.who.task);
+                self.deadline.arm(time_to_go, now, handle, self.who.task);
                 return Poll::Pending;
             }
             if mem::take(&mut self.progress) >= self.shared.limits.progress_bytes_min {
                 self.deadline.extend(now + self.shared.time_limit(self.at.0));
-                self.deadline.arm(Time::NEVER, handle, self.who.task);
+                self.deadline.arm(Time::NEVER, now, handle, self.who.task);
                 return Poll::Pending;
             }
             // A last look: what came in time may wait behind many other events.

@@ -46,7 +46,7 @@ impl<S: Service> Connection<S> {
                 Next::Step
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.source.want(Readiness::READABLE);
+                self.want_to_read();
                 self.state = State::Lingering;
                 Next::Yield(Flow::Wait)
             }

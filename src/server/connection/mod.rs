@@ -116,6 +116,8 @@ pub(super) struct Connection<S> {
     peer: Peer,
     /// The peer has finished sending.
     eof: bool,
+    /// The loop knows that it waits to read, so that it need not be told again.
+    waits_to_read: bool,
 }
 
 impl State {
@@ -156,6 +158,7 @@ impl<S: Service> Connection<S> {
             deadline,
             peer: Peer::of(peer),
             eof: false,
+            waits_to_read: false,
         })
     }
 }
@@ -370,7 +373,7 @@ impl<S: Service> Task for Connection<S> {
             self.shared.status.connection_rests(source, TABLE[after.0].rest);
             time_to_go = Time::NEVER;
         }
-        self.deadline.arm(time_to_go, cx.handle(), cx.task());
+        self.deadline.arm(time_to_go, now, cx.handle(), cx.task());
         flow
     }
 

@@ -83,7 +83,7 @@ impl<S: Service> Connection<S> {
         let Poll::Ready(part) = serving.work.pending.poll_part(&mut poll_context) else {
             self.state = State::Serving(serving);
             // Not to read, but to notice when the peer goes away.
-            self.source.want(Readiness::READABLE);
+            self.want_to_read();
             return Next::Yield(Flow::Wait);
         };
         budget.parts_left.take(&part);

@@ -1,6 +1,7 @@
 //! Answers on their way to the socket, and what comes after them.
 
 use std::io;
+use std::mem;
 
 use super::{Connection, Next, State};
 use crate::event_loop::{Context, Flow, Source};
@@ -86,14 +87,21 @@ impl<S: Service> Connection<S> {
 
     pub(super) fn wait_to_read(&mut self, state: State) -> Next {
         self.state = state;
-        self.source.want(Readiness::READABLE);
+        self.want_to_read();
         Next::Yield(Flow::Wait)
     }
 
     fn wait_to_write(&mut self, unsent: Box<Unsent>) -> Next {
         self.state = State::Flushing(unsent);
+        self.waits_to_read = false;
         self.source.want(Readiness::WRITABLE);
         Next::Yield(Flow::Wait)
+    }
+
+    pub(super) fn want_to_read(&mut self) {
+        if !mem::replace(&mut self.waits_to_read, true) {
+            self.source.want(Readiness::READABLE);
+        }
     }
 }
 
