@@ -8,13 +8,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, available_parallelism};
 
 use super::spawn::JoinError;
 use crate::event_loop::Handle;
-use crate::panics::caught;
+use crate::panics::{caught, unpoisoned};
 
 /// Helper threads of one loop: as many as asyncio's default executor has at most.
 fn threads_max() -> usize {
@@ -145,7 +145,7 @@ impl Drop for Pool {
 
 /// A panic while holding one of these locks leaves nothing half done.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    unpoisoned(mutex.lock())
 }
 
 struct Slot<T> {

@@ -8,9 +8,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
+
+use crate::panics::unpoisoned;
 
 use super::blocking::{Blocking, Job, lock};
 
@@ -94,7 +96,7 @@ impl Shared {
         let is_without_news = |state: &mut State| state.jobs.is_empty() && !state.is_closed;
         let waited = self.news.wait_timeout_while(state, self.idle_max, is_without_news);
         // Jobs do not panic, and nothing else here panics under the lock.
-        (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        (state, _) = unpoisoned(waited);
         state.idle -= 1;
         let job = state.jobs.pop_front();
         state.alive -= usize::from(job.is_none());

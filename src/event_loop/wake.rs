@@ -7,12 +7,13 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Wake, Waker};
 use std::thread::{self, ThreadId};
 
 use crate::id::TaskId;
 use crate::limits::BURST_KEPT;
+use crate::panics::unpoisoned;
 
 /// The list of woken tasks.
 ///
@@ -133,7 +134,7 @@ impl Wakes {
 
     /// No code panics while it holds the lock; and a list of ids is valid whatever happened.
     fn list(&self) -> MutexGuard<'_, List> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(self.list.lock())
     }
 }
 

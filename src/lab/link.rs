@@ -5,13 +5,14 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::TaskId;
 use crate::event_loop::Remote;
 use crate::events::Event;
+use crate::panics::unpoisoned;
 use crate::world::Time;
 
 use super::snapshot::Snapshot;
@@ -153,7 +154,7 @@ impl Link {
 
     /// No code panics while it holds the lock.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(self.state.lock())
     }
 
     fn is_attentive(&self) -> bool {
@@ -233,7 +234,7 @@ impl Link {
         tell(state);
         let is_held = |state: &mut State| state.going == Going::Paused && !state.is_open;
         let waited = self.ordered.wait_while(self.state(), is_held);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut state = unpoisoned(waited);
         state.held = None;
         state.clock.1 = Instant::now();
         if self.is_watched() {
@@ -248,7 +249,7 @@ impl Link {
             state.going != Going::Paused && state.dwell == dwell && !state.is_open
         };
         let waited = self.ordered.wait_timeout_while(self.state(), dwell, is_slow);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (mut state, _) = unpoisoned(waited);
         state.clock.1 = Instant::now();
     }
 }

@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::ACCEPTOR;
@@ -15,6 +15,7 @@ use super::status::{Phase, Status};
 use crate::event_loop::{Context, Description, Flow, Handle, Remote, Task, TimerId};
 use crate::events::Event;
 use crate::id::TaskId;
+use crate::panics::unpoisoned;
 use crate::server::machine::{Machine, MachineState, machine};
 
 /// What a server was ordered from outside.
@@ -65,7 +66,7 @@ impl Control {
 
     /// No code panics while it holds the lock.
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(self.inner.lock())
     }
 }
 

@@ -5,7 +5,9 @@
 //! the process, and how many of them there can be is limited.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+
+use crate::panics::unpoisoned;
 
 /// Different words that a process keeps. At the limit: a reader of traces fails. A program of this
 /// crate has fewer than a hundred.
@@ -20,7 +22,7 @@ static WORDS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
 /// The word that reads like `text`. `None` if it is longer than [`WORD_BYTES_MAX`], or if there are
 /// [`WORDS_MAX`] others already.
 pub fn intern(text: &str) -> Option<&'static str> {
-    let mut words = WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut words = unpoisoned(WORDS.lock());
     if let Some(word) = words.get(text) {
         return Some(word);
     }

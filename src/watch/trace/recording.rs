@@ -3,13 +3,14 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
 use super::encode::Block;
 use super::file::{self, Output};
 use crate::events::{Event, Observer, Timeout};
+use crate::panics::unpoisoned;
 use crate::world::Time;
 
 /// Events that the loop keeps before it hands them over, while it is busy.
@@ -97,7 +98,7 @@ impl Recording {
         queue.is_closed = true;
         self.shared.work.notify_one();
         let in_time = self.shared.done.wait_timeout_while(queue, FINISH_TIMEOUT, |q| !q.is_done);
-        let (queue, _) = in_time.unwrap_or_else(PoisonError::into_inner);
+        let (queue, _) = unpoisoned(in_time);
         // What the thread still holds, or did not come to, is lost with it.
         let left = queue.taken + queue.waiting.len() as u64;
         Summary { written: queue.written, lost: queue.lost + left }
@@ -154,7 +155,7 @@ impl fmt::Debug for RecordingObserver {
 impl Shared {
     /// No code panics while it holds the lock.
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(self.queue.lock())
     }
 
     /// Takes a batch, or counts what is lost of it.
@@ -210,9 +211,9 @@ impl Shared {
         let few =
             |queue: &mut Queue| queue.waiting.len() < WAITING_EVENTS_MAX / 2 && !queue.is_closed;
         let queue = self.work.wait_while(self.queue(), nothing);
-        let queue = queue.unwrap_or_else(PoisonError::into_inner);
+        let queue = unpoisoned(queue);
         let gathered = self.work.wait_timeout_while(queue, GATHER, few);
-        let (mut queue, _) = gathered.unwrap_or_else(PoisonError::into_inner);
+        let (mut queue, _) = unpoisoned(gathered);
         std::mem::swap(&mut queue.waiting, &mut taken.waiting);
         std::mem::swap(&mut queue.gaps, &mut taken.gaps);
         queue.taken = taken.waiting.len() as u64;
