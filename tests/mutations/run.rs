@@ -12,6 +12,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
@@ -33,6 +34,8 @@ const BY_HAND: &str = "\n## What `cargo mutants` changes";
 struct Bug {
     title: String,
     path: String,
+    /// Where its text is more than once in the file: the function that is meant.
+    function: Option<String>,
     search: String,
     replace: String,
 }
@@ -130,12 +133,19 @@ fn read_list(text: &str) -> io::Result<Vec<Bug>> {
 fn read_bug(section: &str) -> io::Result<Bug> {
     let title = section.lines().next().unwrap_or_default().to_owned();
     let bad = || io::Error::other(format!("`{title}`: not a path and two blocks"));
-    let path = section.split("\nIn `").nth(1).and_then(|rest| rest.split('`').next());
+    let place = section.split("\nIn ").nth(1).and_then(|rest| rest.split(":\n").next());
+    let names: Vec<&str> = place.unwrap_or_default().split('`').skip(1).step_by(2).collect();
+    let (function, path) = match names[..] {
+        [path] => (None, path),
+        [function, path] => (Some(function), path),
+        _ => return Err(bad()),
+    };
     let mut blocks = section.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next());
     let (search, replace) = (blocks.next(), blocks.next());
-    match (path, search, replace, blocks.next()) {
-        (Some(path), Some(search), Some(replace), None) => Ok(Bug {
+    match (search, replace, blocks.next()) {
+        (Some(search), Some(replace), None) => Ok(Bug {
             path: path.to_owned(),
+            function: function.map(str::to_owned),
             search: search.to_owned(),
             replace: replace.to_owned(),
             title,
@@ -147,14 +157,48 @@ fn read_bug(section: &str) -> io::Result<Bug> {
 impl Bug {
     /// The text of its file, with the bug in it.
     fn plant(&self, text: &str) -> io::Result<String> {
-        match text.matches(&self.search).count() {
-            1 => Ok(text.replacen(&self.search, &self.replace, 1)),
-            count => Err(io::Error::other(format!(
-                "`{}`: its text is {count} times in {}, not once",
-                self.title, self.path
-            ))),
+        let wrong = |why: String| io::Error::other(format!("`{}`: {why}", self.title));
+        let within = match &self.function {
+            None => 0..text.len(),
+            Some(name) => function(name, text)
+                .ok_or_else(|| wrong(format!("no function `{name}` in {}", self.path)))?,
+        };
+        match &places(&text[within.clone()], &self.search)[..] {
+            [place] => {
+                let (begins, ends) = (within.start + place.start, within.start + place.end);
+                Ok([&text[..begins], self.replace.trim(), &text[ends..]].concat())
+            }
+            others => {
+                let count = others.len();
+                Err(wrong(format!("its text is {count} times in {}, not once", self.path)))
+            }
         }
     }
+}
+
+/// Where the function with this name stands: to the brace below its first letter.
+fn function(name: &str, text: &str) -> Option<Range<usize>> {
+    let begins = text.find(&format!("fn {name}(")).or_else(|| text.find(&format!("fn {name}<")))?;
+    let line = text[..begins].rfind('\n').map_or(0, |end| end + 1);
+    let indent = text[line..].len() - text[line..].trim_start().len();
+    let end = format!("\n{}}}\n", " ".repeat(indent));
+    Some(begins..begins + text[begins..].find(&end)? + end.len())
+}
+
+/// Where `search` is in `text`, however the lines of either are broken and indented.
+fn places(text: &str, search: &str) -> Vec<Range<usize>> {
+    let solid = |text: &str| -> (Vec<usize>, String) {
+        text.char_indices().filter(|(_, character)| !character.is_whitespace()).unzip()
+    };
+    let (search, (indices, solid_text)) = (solid(search).1, solid(text));
+    // By bytes in the one, by characters in the other: the count of characters before leads across.
+    let found = solid_text.match_indices(&search).map(|(at, _)| {
+        let first = solid_text[..at].chars().count();
+        let last = first + search.chars().count() - 1;
+        let ends = indices[last] + text[indices[last]..].chars().next().map_or(0, char::len_utf8);
+        indices[first]..ends
+    });
+    found.collect()
 }
 
 /// A copy of the sources.
@@ -358,4 +402,17 @@ fn every_bug_can_be_planted() {
     let bugs =
         plantable(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap_or_else(|error| panic!("{error}"));
     assert!(bugs.len() >= 20, "{} bugs", bugs.len());
+}
+
+#[test]
+fn a_text_is_found_however_it_is_laid_out() {
+    let text =
+        "fn one() {\n    let é = call(a,\n        b);\n}\n\nfn two() {\n    call(a, b);\n}\n";
+    let found = places(text, "call(a, b);");
+    assert_eq!(
+        found.iter().map(|place| &text[place.clone()]).collect::<Vec<_>>(),
+        ["call(a,\n        b);", "call(a, b);"]
+    );
+    assert_eq!(&text[function("one", text).unwrap()], &text[..text.find("\nfn two").unwrap()]);
+    assert!(function("three", text).is_none());
 }

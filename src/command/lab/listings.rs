@@ -8,9 +8,9 @@ struct Listing {
     title: &'static str,
     file: &'static str,
     source: &'static str,
-    /// How the function begins; it ends with the brace below this line's first letter.
-    begins: &'static str,
-    /// For each state of a connection, what the line says at which it is then.
+    /// The name of the function.
+    function: &'static str,
+    /// For each state of a connection, the name in the line at which it is then.
     cursor: &'static [(&'static str, &'static str)],
 }
 
@@ -19,32 +19,32 @@ const LISTINGS: [Listing; 2] = [
         title: "a state machine",
         file: "src/server/connection/mod.rs",
         source: include_str!("../../server/connection/mod.rs"),
-        begins: "    fn step(",
+        function: "step",
         cursor: &[
-            ("idle", "State::Idle =>"),
-            ("receiving head", "State::ReceivingHead {"),
-            ("receiving body", "State::ReceivingBody {"),
-            ("answering", "State::Answering {"),
-            ("serving", "State::Serving("),
-            ("flushing", "State::Flushing("),
-            ("lingering", "State::Lingering =>"),
-            ("closed", "State::Closed =>"),
+            ("idle", "State::Idle"),
+            ("receiving head", "State::ReceivingHead"),
+            ("receiving body", "State::ReceivingBody"),
+            ("answering", "State::Answering"),
+            ("serving", "State::Serving"),
+            ("flushing", "State::Flushing"),
+            ("lingering", "State::Lingering"),
+            ("closed", "State::Closed"),
         ],
     },
     Listing {
         title: "a coroutine",
         file: "src/server/twin.rs",
         source: include_str!("../../server/twin.rs"),
-        begins: "    async fn converse",
+        function: "converse",
         cursor: &[
-            ("idle", "self.read("),
-            ("receiving head", "self.read("),
-            ("receiving body", "self.read("),
-            ("answering", "self.give_way()"),
-            ("serving", "self.next_part("),
-            ("flushing", "self.write("),
-            ("lingering", "self.close("),
-            ("closed", "self.close("),
+            ("idle", "self.read"),
+            ("receiving head", "self.read"),
+            ("receiving body", "self.read"),
+            ("answering", "self.give_way"),
+            ("serving", "self.next_part"),
+            ("flushing", "self.write"),
+            ("lingering", "self.close"),
+            ("closed", "self.close"),
         ],
     },
 ];
@@ -53,10 +53,13 @@ impl Listing {
     /// The number of the function's first line in the file, from 1, and its lines, as far to the
     /// left as they go.
     fn lines(&self) -> (usize, Vec<&'static str>) {
-        let indent = self.begins.len() - self.begins.trim_start().len();
-        let from = |(_, line): &(usize, &str)| !line.starts_with(self.begins);
-        let mut lines = self.source.lines().enumerate().skip_while(from).peekable();
-        let first = lines.peek().map_or(0, |(index, _)| index + 1);
+        let head = format!("fn {}(", self.function);
+        let before = |(_, line): &(usize, &str)| !line.contains(&head);
+        let mut lines = self.source.lines().enumerate().skip_while(before).peekable();
+        let (first, indent) = lines.peek().map_or((0, 0), |(index, line)| {
+            // It ends with the brace below this line's first letter.
+            (index + 1, line.len() - line.trim_start().len())
+        });
         let mut taken = Vec::new();
         for (_, line) in lines {
             taken.push(line.get(indent..).unwrap_or_default());
@@ -69,8 +72,8 @@ impl Listing {
 
     fn to_json(&self) -> Value {
         let (first, lines) = self.lines();
-        let at = |text: &str| lines.iter().position(|line| line.contains(text));
-        let cursor = self.cursor.iter().filter_map(|(state, text)| Some((*state, at(text)?)));
+        let at = |name: &str| lines.iter().position(|line| names(line, name));
+        let cursor = self.cursor.iter().filter_map(|(state, name)| Some((*state, at(name)?)));
         let cursor: serde_json::Map<_, _> =
             cursor.map(|(state, line)| (state.to_owned(), json!(line))).collect();
         json!({
@@ -81,6 +84,13 @@ impl Listing {
             "cursor": cursor,
         })
     }
+}
+
+/// Whether a line of code has this name, and not a longer one.
+fn names(line: &str, name: &str) -> bool {
+    let ends = |rest: &str| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_');
+    !line.trim_start().starts_with("//")
+        && line.match_indices(name).any(|(at, _)| ends(&line[at + name.len()..]))
 }
 
 /// Both, for the page.
@@ -103,9 +113,9 @@ mod tests {
             for state in connection.states {
                 let found: Vec<_> =
                     listing.cursor.iter().filter(|(name, _)| *name == state.name).collect();
-                let [(_, text)] = found.as_slice() else { panic!("{}: {found:?}", state.name) };
-                let count = lines.iter().filter(|line| line.contains(text)).count();
-                assert_eq!(count, 1, "{text} in {lines:#?}");
+                let [(_, name)] = found.as_slice() else { panic!("{}: {found:?}", state.name) };
+                let count = lines.iter().filter(|line| names(line, name)).count();
+                assert_eq!(count, 1, "{name} in {lines:#?}");
             }
             assert_eq!(listing.cursor.len(), connection.states.len());
         }

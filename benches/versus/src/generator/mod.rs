@@ -139,7 +139,7 @@ struct Driver {
 
 impl Driver {
     fn new(job: Job) -> Result<Driver> {
-        let mut event_loop = EventLoop::new()?;
+        let event_loop = EventLoop::new()?;
         let pacer = match job.load {
             Load::Open { per_second, .. } => Some(Pacer::new(per_second)),
             _ => None,
