@@ -1,6 +1,7 @@
 //! A running `helloop lab`, and its page.
 
 use crate::browser::chromium::{Page, View};
+use crate::examples::example;
 use crate::program::{Program, command};
 
 /// A lab with ports of the system's choice. Dropping it kills it.
@@ -21,6 +22,13 @@ impl Lab {
     #[track_caller]
     pub(crate) fn beside_a_server() -> Lab {
         Lab::of(&["serve", "--listen", "localhost:0", "--lab", "localhost:0"])
+    }
+
+    /// Beside a loop without a server: the example `stepped`, which is held.
+    #[track_caller]
+    pub(crate) fn beside_a_loop() -> Lab {
+        let program = Program::start_saying("Lab at ", &mut example("stepped", &[]));
+        Lab { url: program.url.clone(), program }
     }
 
     #[track_caller]

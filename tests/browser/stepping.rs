@@ -30,6 +30,30 @@ fn is_answered(client: &mut TcpStream, name: &str) -> bool {
 }
 
 #[test]
+fn a_loop_without_a_server_is_stepped_and_has_no_traffic() {
+    if !is_installed() {
+        return;
+    }
+    let lab = Lab::beside_a_loop();
+    let mut page = lab.page();
+    page.until_status("held");
+    for hidden in ["traffic", "lessons", "talk"] {
+        let is_hidden = page.value(&format!("document.querySelector('#{hidden}').hidden"));
+        assert_eq!(is_hidden, true, "{hidden}");
+    }
+    let coroutines = "document.querySelectorAll('.coroutine')";
+    assert_eq!(page.value(&format!("{coroutines}.length")), 1);
+    page.press_and_stop("#step-resume");
+    while page.value(&format!("{coroutines}.length")) != 3 {
+        page.press_and_stop("#step-resume");
+    }
+    let sites = format!("[...{coroutines}].map((one) => one.lastChild.textContent)");
+    let sites = page.value(&sites).to_string();
+    assert_eq!(sites.matches("examples/stepped.rs:").count(), 3, "{sites}");
+    page.assert_content();
+}
+
+#[test]
 fn steps_on_the_page_are_steps_on_the_wire() {
     if !is_installed() {
         return;

@@ -16,7 +16,7 @@ use std::process::Command;
 
 /// A built example with these arguments. `cargo test` as a whole builds them; `cargo test --test`
 /// does not, so run `cargo build --examples` before it.
-fn example(name: &str, arguments: &[&str]) -> Command {
+pub(crate) fn example(name: &str, arguments: &[&str]) -> Command {
     let mut path = PathBuf::from(env!("CARGO_BIN_EXE_helloop"));
     path.pop();
     path.extend(["examples", name]);

@@ -1,22 +1,16 @@
 //! The library's lab beside a loop that is no server: the example `stepped`.
 
-use std::path::PathBuf;
-
 use serde_json::Value;
 
+use crate::examples::example;
 use crate::lab::page::{Lab, Page};
-use crate::program::{Program, command_of};
+use crate::program::Program;
 
 const SOURCE: &str = "examples/stepped.rs";
 
-/// `cargo test` as a whole builds the example; `cargo test --test` does not.
 #[track_caller]
 fn start() -> Lab {
-    let mut path = PathBuf::from(env!("CARGO_BIN_EXE_helloop"));
-    path.pop();
-    path.extend(["examples", "stepped"]);
-    assert!(path.is_file(), "run `cargo build --examples`");
-    let program = Program::start_saying("Lab at ", &mut command_of(&path, &[]));
+    let program = Program::start_saying("Lab at ", &mut example("stepped", &[]));
     let url = program.url.clone();
     Lab::of(program, url)
 }
