@@ -107,12 +107,12 @@ fn both_ways_to_write_a_connection_have_one_cursor() {
         page.until(&format!("{here}.length === 2"));
     };
     client.write_all(b"GET /").unwrap();
-    at(&mut page, "State::Receiving", "line.read().await");
+    at(&mut page, "State::Receiving", ".read(");
     client.write_all(b"sleep/2 HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
-    at(&mut page, "State::Serving", "line.next_part(");
-    at(&mut page, "State::Idle", "line.read().await");
+    at(&mut page, "State::Serving", ".next_part(");
+    at(&mut page, "State::Idle", ".read(");
     drop(client);
-    at(&mut page, "State::Closed", "line.close(");
+    at(&mut page, "State::Closed", ".close(");
     page.assert_content();
 }
 
