@@ -10,7 +10,8 @@ struct Listing {
     source: &'static str,
     /// The name of the function.
     function: &'static str,
-    /// For each state of a connection, the name in the line at which it is then.
+    /// For each state of a connection, the name in the line at which it is then (with an arrow where another line
+    /// has it, too).
     cursor: &'static [(&'static str, &'static str)],
 }
 
@@ -28,7 +29,7 @@ const LISTINGS: [Listing; 2] = [
             ("serving", "State::Serving"),
             ("flushing", "State::Flushing"),
             ("lingering", "State::Lingering"),
-            ("closed", "State::Closed"),
+            ("closed", "State::Closed =>"),
         ],
     },
     Listing {
