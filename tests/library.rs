@@ -1,5 +1,6 @@
 //! What is asked of the library: one binary, so that what its tests share is compiled once. `README.md` says which
 //! folder answers which question.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 /// What several of the folders need.
 mod support {

@@ -17,7 +17,7 @@ pub(super) enum Connection {
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Appends `response` to `output`, with the `Date` field `date`; `is_head`: as the answer to HEAD,
-/// which is that to GET without its body. Gives the number of body bytes.
+/// which is that to GET without its body. Returns the number of body bytes.
 ///
 /// The version is always 1.1, ours, whatever the request's was (RFC 9110 section 6.2).
 pub(super) fn encode(

@@ -78,13 +78,13 @@ pub(super) struct ReplyDirectives {
     pub(super) framing: ReplyFraming,
     pub(super) persistence: Persistence,
     /// The fields announce a body that a reply with this status cannot have (RFC 9110 section 8.6,
-    /// RFC 9112 section 6.1): 1xx and 204. Who sends them may send the body too.
+    /// RFC 9112 section 6.1): 1xx and 204. A server that sends them may send the body too.
     pub(super) is_contradictory: bool,
 }
 
 /// The table of RFC 9112 section 6.3 as far as fields decide, which for a request is all of it.
-/// Every doubt is an error, because whoever stands between us and the peer may have resolved it the
-/// other way.
+/// Every doubt is an error, because a proxy between us and the peer may have resolved it the other
+/// way.
 fn framing(
     transfer_encoding: Option<Codings>,
     content_length: Option<u64>,

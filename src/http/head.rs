@@ -22,9 +22,9 @@ use std::iter;
 pub(super) struct LineCheck {
     /// Bytes `..scanned` are checked. A CR at `scanned` may be waiting for its LF.
     scanned: u32,
-    /// Position of the space behind the method; 0 until `Part::Target`.
+    /// Position of the space after the method; 0 until `Part::Target`.
     method_end: u32,
-    /// Position behind the CRLF of the request line; 0 until `Part::Fields`.
+    /// Position after the CRLF of the request line; 0 until `Part::Fields`.
     request_line_end: u32,
     /// Complete field lines.
     fields: u16,
@@ -70,8 +70,8 @@ struct RequestLine<'a> {
 
 /// What a field line means that begins with white space.
 pub(super) enum Folding<'a> {
-    /// An error, as in every request: who stands between us and the client may have read it in another
-    /// way (RFC 9112 section 5.2).
+    /// An error, as in every request: a proxy between us and the client may have read it in another way
+    /// (RFC 9112 section 5.2).
     Refused,
     /// The field before goes on, as in a reply that we have asked for; that it is so is noted. Before the
     /// first field there is none that could go on (RFC 9112 section 2.2).
@@ -80,7 +80,7 @@ pub(super) enum Folding<'a> {
 
 /// The next line end within a window.
 pub(super) enum LineEnd {
-    /// The position behind its CRLF.
+    /// The position after its CRLF.
     At(usize),
     /// Not in the window; bytes before this position need no second look.
     NotBefore(usize),
@@ -89,7 +89,7 @@ pub(super) enum LineEnd {
 impl LineCheck {
     /// Takes the one empty line off that a client may send too much (RFC 9112 section 2.2), byte by
     /// byte as it comes. It is no beginning of a request: some clients end their bodies with it, and
-    /// then say nothing for long, so that it must neither be kept nor hurry anybody.
+    /// then say nothing for long, so it must neither be kept nor start the time for a head.
     ///
     /// # Errors
     /// When its CR has no LF.
@@ -290,12 +290,12 @@ fn fields_max(limits: &Limits) -> usize {
     limits.fields_max.min(FIELDS_MAX_CEILING)
 }
 
-/// A request line is part of its head, whatever `Limits::check` has been told.
+/// A request line is part of its head, even if its own limit is larger.
 fn line_bytes_max(limits: &Limits) -> usize {
     limits.request_line_bytes_max.min(limits.head_bytes_max)
 }
 
-/// Finds the ends of the field lines in `bytes[..window_bytes]` and gives the position behind the
+/// Finds the ends of the field lines in `bytes[..window_bytes]` and returns the position after the
 /// empty line, when that is there. `scanned` and `fields` remember how far this came; the lines
 /// before `scanned` were good, and one has ended.
 pub(super) fn scan_field_lines(
@@ -402,7 +402,7 @@ fn read_fields<'a>(
     }
 }
 
-/// Whether these are good field lines, and the empty line behind them.
+/// Whether these are good field lines, with the empty line after them.
 pub(super) fn check_fields(mut lines: &[u8]) -> Result<(), Error> {
     while !lines.starts_with(b"\r\n") {
         lines = field_line(lines)?.ok_or(Error::FieldName)?.rest;
@@ -443,7 +443,7 @@ fn field_line(bytes: &[u8]) -> Result<Option<FieldLine<'_>>, Error> {
     }
 }
 
-/// The names and values in good field lines. Whoever looks at a field of a message does it here, so that all see
+/// The names and values in good field lines. All code that looks at a field of a message does it here, so that all see
 /// the same.
 pub(super) fn fields<'a>(
     mut lines: &'a [u8],

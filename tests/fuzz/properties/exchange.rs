@@ -8,6 +8,10 @@ use crate::sim::limits;
 use drive::{Head, Run, Setup, Understood, check_output, run};
 
 /// The naive reader of whole streams.
+#[allow(
+    clippy::duplicate_mod,
+    reason = "the fuzz targets have these properties, and not those tests"
+)]
 #[path = "../../it/oracles/reader.rs"]
 mod reader;
 
