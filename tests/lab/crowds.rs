@@ -131,7 +131,7 @@ fn ps_prints_who_is_on_the_loop() {
     assert!(said.contains("there is nothing here"), "{said}");
     assert_eq!(run(&mut command(&["ps", "localhost"])).0, Some(2));
     lab.press("resume");
-    let (code, _, said) = run(&mut command(&["ps", &lab.program.url]));
-    assert_eq!(code, Some(1));
+    let (code, out, said) = run(&mut command(&["ps", &lab.program.url]));
+    assert_eq!(code, Some(1), "{out}{said}");
     assert!(said.contains("no lab"), "{said}");
 }
