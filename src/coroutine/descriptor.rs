@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use socket2::SockRef;
 
 use super::budget::Budget;
-use super::waits::{Wait, Waits};
+use super::waits::{Awaited, Waiting, Waits};
 use crate::event_loop::{Handle, Source};
 use crate::id::TaskId;
 use crate::world::Readiness;
@@ -136,8 +136,7 @@ impl<T: AsFd> Descriptor<T> {
         cx: &Context<'_>,
         operation: &mut impl FnMut(&mut T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        let handle = self.source.handle().clone();
-        let outcome = if self.budget.bytes_left(&handle, usize::MAX) == 0 {
+        let outcome = if self.budget.bytes_left(self.source.handle(), usize::MAX) == 0 {
             self.waits.is_spent = true;
             Err(io::ErrorKind::WouldBlock.into())
         } else {
@@ -146,15 +145,12 @@ impl<T: AsFd> Descriptor<T> {
         match outcome {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let remedy = "a descriptor is for one task at a time";
-                match self.waits.wait(&handle, cx, self.direction, remedy)? {
-                    Wait::For(task, interest) => self.source.want_for(task, interest),
-                    Wait::Again => {}
-                }
+                self.waits.wait_for(&self.source, cx, self.direction, remedy)?;
                 Poll::Pending
             }
             outcome => {
                 self.budget.spend(0);
-                self.waits.is_over(&handle, self.direction);
+                self.waits.is_over(self.source.handle(), self.direction);
                 Poll::Ready(outcome)
             }
         }
@@ -168,12 +164,9 @@ impl<T: AsFd> Drop for Descriptor<T> {
     }
 }
 
-/// Whoever is dropped while it awaits waits no more.
-struct Waiting<'a, T: AsFd>(&'a mut Descriptor<T>);
-
-impl<T: AsFd> Drop for Waiting<'_, T> {
-    fn drop(&mut self) {
-        self.0.waits.give_up();
+impl<T: AsFd> Awaited for Descriptor<T> {
+    fn waits(&mut self) -> &mut Waits {
+        &mut self.waits
     }
 }
 

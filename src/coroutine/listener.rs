@@ -13,7 +13,7 @@ use super::budget::give_way;
 use super::sleep::Sleep;
 use super::spawn::JoinHandle;
 use super::stream::Stream;
-use super::waits::{Wait, Waits};
+use super::waits::{Awaited, Waiting, Waits};
 use crate::event_loop::{Handle, Source};
 use crate::id::TaskId;
 use crate::limits::{ACCEPT_BACKOFF, ACCEPT_LOG_INTERVAL, ACCEPTS_PER_RESUME_MAX};
@@ -186,10 +186,8 @@ impl Listener {
 
     fn want(&mut self, cx: &Context<'_>) {
         let remedy = "let one task accept, and spawn one for each connection";
-        match self.waits.wait(&self.handle, cx, Readiness::READABLE, remedy) {
-            Ok(Wait::For(task, interest)) => self.source.want_for(task, interest),
-            Ok(Wait::Again) => {}
-            Err(error) => panic!("two tasks accept from one listener: {error}"),
+        if let Err(error) = self.waits.wait_for(&self.source, cx, Readiness::READABLE, remedy) {
+            panic!("two tasks accept from one listener: {error}");
         }
     }
 
@@ -225,12 +223,9 @@ impl Listener {
     }
 }
 
-/// Gives up waiting when it is dropped.
-struct Waiting<'a>(&'a mut Listener);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waits.give_up();
+impl Awaited for Listener {
+    fn waits(&mut self) -> &mut Waits {
+        &mut self.waits
     }
 }
 

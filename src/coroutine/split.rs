@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 
 use super::budget::Budget;
 use super::stream::{Stream, read, write};
-use super::waits::{Wait, Waits};
+use super::waits::{Awaited, Wait, Waiting, Waits};
 use crate::event_loop::Source;
 use crate::world::{self, Readiness};
 
@@ -164,12 +164,9 @@ impl Drop for WriteHalf {
     }
 }
 
-/// Gives up waiting when it is dropped.
-struct Waiting<'a>(&'a mut Half);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waits.give_up();
+impl Awaited for Half {
+    fn waits(&mut self) -> &mut Waits {
+        &mut self.waits
     }
 }
 

@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 
 use super::budget::{Budget, Budgets};
 use super::split::{ReadHalf, WriteHalf};
-use super::waits::{Wait, Waits};
+use super::waits::{Awaited, Waiting, Waits};
 use crate::event_loop::{Handle, Source};
 use crate::id::TaskId;
 use crate::limits::{READ_BYTES_PER_RESUME_MAX, WRITE_BYTES_PER_RESUME_MAX};
@@ -135,12 +135,9 @@ impl Stream {
     }
 }
 
-/// The exclusive use of a stream while it is awaited. Dropped meanwhile, it gives up waiting.
-struct Waiting<'a>(&'a mut Stream);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waits.give_up();
+impl Awaited for Stream {
+    fn waits(&mut self) -> &mut Waits {
+        &mut self.waits
     }
 }
 
@@ -235,11 +232,7 @@ impl Stream {
     /// `ResourceBusy`: another task waits for the stream. It is asked whether it still does, so this may
     /// come after a few turns.
     pub fn want(&mut self, cx: &Context<'_>, interest: Readiness) -> io::Result<()> {
-        match self.waits.wait(self.source.handle(), cx, interest, SPLIT)? {
-            Wait::For(task, interest) => self.source.want_for(task, interest),
-            Wait::Again => {}
-        }
-        Ok(())
+        self.waits.wait_for(&self.source, cx, interest, SPLIT)
     }
 
     /// The stream on the loop, for code that knows its tasks.

@@ -11,7 +11,7 @@ use std::task::Context;
 
 use super::budget::give_way;
 use super::relay::Relay;
-use crate::event_loop::Handle;
+use crate::event_loop::{Handle, Source};
 use crate::id::TaskId;
 use crate::world::Readiness;
 
@@ -54,7 +54,38 @@ pub(super) enum Wait {
     Again,
 }
 
+/// What a task can wait for.
+pub(super) trait Awaited {
+    fn waits(&mut self) -> &mut Waits;
+}
+
+/// The exclusive use of something while it is awaited. Dropped meanwhile, it gives up waiting.
+pub(super) struct Waiting<'a, T: Awaited>(pub(super) &'a mut T);
+
+impl<T: Awaited> Drop for Waiting<'_, T> {
+    fn drop(&mut self) {
+        self.0.waits().give_up();
+    }
+}
+
 impl Waits {
+    /// As [`wait`](Waits::wait), for a source that one task has: it is resumed when `source` is ready.
+    ///
+    /// # Errors
+    /// Those of [`wait`](Waits::wait).
+    pub(super) fn wait_for<S>(
+        &mut self,
+        source: &Source<S>,
+        cx: &Context<'_>,
+        interest: Readiness,
+        remedy: &str,
+    ) -> io::Result<()> {
+        if let Wait::For(task, interest) = self.wait(source.handle(), cx, interest, remedy)? {
+            source.want_for(task, interest);
+        }
+        Ok(())
+    }
+
     /// The task that is being resumed, and polls with `cx`, wants to wait for `interest`. What it wants in
     /// one resume adds up.
     ///
