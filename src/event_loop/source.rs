@@ -331,7 +331,8 @@ impl<T: AsFd> Source<T> {
         mut operation: impl FnMut(&mut T) -> io::Result<R>,
     ) -> io::Result<R> {
         let (is_write, readiness) = (direction == Readiness::WRITABLE, self.readiness());
-        if !if is_write { readiness.is_writable() } else { readiness.is_readable() } {
+        let is_ready = if is_write { readiness.is_writable() } else { readiness.is_readable() };
+        if !is_ready {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         match retry(|| operation(&mut self.socket)) {
