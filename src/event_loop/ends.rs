@@ -8,7 +8,6 @@ use std::fmt::Write as _;
 use super::Handle;
 use super::state::Shared;
 use super::task::Described;
-use crate::id::TaskId;
 use crate::limits::DEADLOCK_TASKS_NAMED_MAX;
 use crate::panics::caught;
 
@@ -17,14 +16,10 @@ impl Handle {
     /// loop behind the handles holds the tasks: without this, neither would ever be dropped.
     pub(super) fn close_loop(&self) {
         self.shared.wakes.close();
-        let tasks: Vec<TaskId> = {
-            let state = &mut *self.shared.state.borrow_mut();
-            state.refused = Some(0);
-            // All of them at once, because none can be added any more: looking for the next one from the
-            // beginning each time would be quadratic.
-            state.tasks.keys().collect()
-        };
-        for task in tasks {
+        self.shared.state.borrow_mut().refused = Some(0);
+        // All of them at once, because none can be added any more: looking for the next one from the beginning
+        // each time would be quadratic.
+        for (task, _) in self.tasks() {
             self.discard(task);
         }
         // After the tasks: a coroutine that is dropped still looks at what coroutines share on this loop.

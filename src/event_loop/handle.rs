@@ -277,7 +277,11 @@ impl Handle {
     /// The ids of all tasks, in the order of their slots, and why each is in the ready queue; empty if it is
     /// not.
     pub fn tasks(&self) -> Vec<(TaskId, Cause)> {
-        self.shared.state.borrow().tasks.iter().map(|(id, slot)| (id, slot.cause)).collect()
+        let tasks = &self.shared.state.borrow().tasks;
+        #[cfg(test)]
+        super::tests::ends::SLOTS_VISITED
+            .set(super::tests::ends::SLOTS_VISITED.get() + tasks.capacity());
+        tasks.iter().map(|(id, slot)| (id, slot.cause)).collect()
     }
 
     /// Shows `look` a task; `None` if it is gone, or is being resumed. The task is out of its slot meanwhile,

@@ -14,7 +14,7 @@ use std::task::Waker;
 use std::thread;
 use std::time::Duration;
 
-mod ends;
+pub(super) mod ends;
 mod steps;
 
 /// A task made of a closure.
