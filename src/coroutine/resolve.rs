@@ -525,7 +525,7 @@ mod tests {
             drop((late, never));
             waiting.answer().await.unwrap();
             assert_eq!(*seen.borrow(), asks(&[("5.late", 0), ("1.good", 1)]));
-            // Whoever asks for it again joins, and counts again.
+            // A second question for the same name joins the first, and counts again.
             let again = resolver.ask("5.late");
             let behind = resolver.ask("1.behind");
             assert!(again.has_begun() && !behind.has_begun());

@@ -36,7 +36,7 @@ fn coroutines_without_a_name_are_numbered() {
     });
 }
 
-/// Who waits with another waker than the coroutine's own is woken by that waker, and not past it.
+/// A future that waits with another waker than the coroutine's own is woken through that waker.
 #[test]
 fn a_task_is_known_by_its_own_waker_only() {
     simulated(|handle| async move {

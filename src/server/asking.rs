@@ -26,7 +26,7 @@ pub struct Access<'a> {
     pub service_time: Duration,
 }
 
-/// Whose requests are answered.
+/// The peer whose requests are answered.
 #[derive(Clone, Copy)]
 pub(super) struct Who {
     pub(super) task: TaskId,

@@ -43,7 +43,7 @@ fn who_may_not_have_a_port_is_told_the_remedy() {
     if unprivileged_ports_from() < 1024 {
         return println!("skipped: here everybody may have every port");
     }
-    // Whoever runs this may be the superuser.
+    // The test may run as the superuser.
     let mut denied = command_of("setpriv".as_ref(), &["--bounding-set=-net_bind_service"]);
     denied.args(["--inh-caps=-all", env!("CARGO_BIN_EXE_helloop"), "serve"]);
     if Command::new("setpriv").args(["--bounding-set=-net_bind_service", "true"]).status().is_err()
@@ -68,7 +68,7 @@ fn first_process(listen: &str) -> Option<String> {
         println!("skipped: no namespace for processes: {output:?}");
         return None;
     }
-    // Whoever ends unshare(1) drains the server.
+    // Ending unshare(1) drains the server.
     let mut inside = command_of("unshare".as_ref(), &["--kill-child=TERM"]);
     inside.args(namespace).args([env!("CARGO_BIN_EXE_helloop"), "serve"]);
     let mut program = Program::start(inside.env("HELLOOP_LISTEN", listen));

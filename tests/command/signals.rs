@@ -17,7 +17,7 @@ fn serve_half_a_head() -> (Program, TcpStream) {
     let program = serve();
     let mut stream = program.connect();
     stream.write_all(b"GET /World HT").unwrap();
-    // Who came later is answered: so that half has been looked at.
+    // A later peer is answered: so the half request has been looked at.
     program.greet();
     (program, stream)
 }

@@ -21,7 +21,7 @@ fn serve(listener: &TcpListener, bodies: &[usize]) {
         }
         let head =
             format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {bytes}\r\n\r\n");
-        // Who cannot write it down need not take all of it.
+        // A server that cannot write the body down need not read all of it.
         let _ = peer.write_all(&[head.as_bytes(), &vec![b'x'; *bytes]].concat());
     }
 }

@@ -1,7 +1,7 @@
 //! The life of connections and servers in a simulated world with a virtual clock. Nothing sleeps:
 //! when everybody waits, the clock jumps.
 
-/// Who is closed when nothing, or too little, moves.
+/// Connections that are closed because nothing, or too little, moves.
 mod timeouts;
 /// Readiness that comes later than a deadline, though the bytes were in time.
 mod late;

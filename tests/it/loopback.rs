@@ -222,7 +222,8 @@ fn long_answers_reach_a_client_that_reads_late() {
     drain(server);
 }
 
-/// Who asked to close is closed at once: what the kernel has of the answer must arrive all the same.
+/// A peer that asked to close is closed at once: the part of the answer that the kernel holds must arrive all the
+/// same.
 #[test]
 fn an_answer_that_nobody_has_read_outlives_its_connection() {
     // Fits into any socket, so that nothing of it waits in the server.

@@ -1,5 +1,5 @@
-//! Whoever embeds the server makes mistakes, and each has a defined outcome: the service answers
-//! badly, blocks, panics, shuts down, or comes back into the loop from within.
+//! Embedders make mistakes, and each has a defined outcome: the service answers badly,
+//! blocks, panics, shuts down, or comes back into the loop from within.
 
 use std::cell::{Cell, RefCell};
 use std::io::Read;

@@ -1,7 +1,7 @@
 //! The lab from outside: its page's protocol, and what it does to a live server.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
-/// Who may look, and who may do.
+/// Which requests may look, and which may act.
 mod access;
 /// What the lab's own clients do.
 mod traffic;

@@ -40,7 +40,7 @@ struct Bug {
     replace: String,
 }
 
-/// Who noticed it.
+/// Which check noticed a bug.
 enum Verdict {
     /// A hostile world: the checker, the runs that it took, and the mode.
     World {

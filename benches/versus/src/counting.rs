@@ -17,7 +17,7 @@ use crate::manifest::Stanza;
 use crate::script::Script;
 use crate::server::Running;
 
-/// Who is counted, and where.
+/// The server that is counted, and on which core.
 pub(crate) struct Counted<'a> {
     pub(crate) stanza: &'a Stanza,
     pub(crate) here: &'a Path,

@@ -27,7 +27,7 @@ fn assert_growth(what: &str, steps_of: impl Fn(usize) -> u64) {
     assert!(many <= GROWTH_MAX * few, "{what}: {few} steps of {FEW}, {many} steps of {MANY}");
 }
 
-/// Whoever waits is no task here.
+/// Nothing here is a task, so none is known to wait.
 fn poll(acquire: &mut Acquire) -> Option<Lease> {
     match acquire.poll(TaskId::default()) {
         Poll::Ready(lease) => Some(lease),

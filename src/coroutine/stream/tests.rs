@@ -262,7 +262,7 @@ fn two_firehoses_of_one_task_are_read_alike() {
     });
 }
 
-/// Whoever turns the loop has no turn to give up.
+/// The code that turns the loop has no turn to give up.
 #[test]
 fn outside_of_a_task_nobody_is_made_to_yield() {
     let world = Sim::new(1);

@@ -84,7 +84,7 @@ fn many_tasks_take_their_shares_in_one_turn() {
     });
 }
 
-/// Whoever is dropped while it makes room for others has taken nothing.
+/// A `get` that is dropped while it makes room for others has taken nothing.
 #[test]
 fn a_get_that_is_given_up_while_others_are_first_loses_no_item() {
     simulated(|handle| async move {

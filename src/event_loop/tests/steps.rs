@@ -45,7 +45,7 @@ fn the_steps_of_a_turn_show_who_is_next_and_who_has_run() {
     let mut seen = Vec::new();
     while let Some((next, cause)) = event_loop.peek() {
         assert_eq!(cause, Cause::SPAWNED);
-        // Who was queued since the batch was fixed is not in it.
+        // A task that is queued after the batch was fixed is not in it.
         spawn(&handle, |_| Flow::Done);
         assert!(event_loop.resume_next_then(|task, boxed| {
             assert_eq!((task, boxed.kind()), (next, "script"));

@@ -507,7 +507,7 @@ fn replies_without_a_body() {
         (GET, "304", "Transfer-Encoding: chunked", REUSABLE),
         (GET, "204", "X: y", REUSABLE),
         (GET, "204", "Content-Length: 0", REUSABLE),
-        // Who announces what cannot be may send it, too.
+        // A server that announces an impossible body may send it, too.
         (GET, "204", "Content-Length: 5", CLOSED),
         (GET, "204", "Transfer-Encoding: chunked", CLOSED),
         // Not even here are two framings one.

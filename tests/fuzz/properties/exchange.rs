@@ -28,7 +28,8 @@ fn hold(data: &[u8]) {
     check_output(&whole);
     let is_expected =
         |head: &Head| head.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("expect"));
-    // Who discards a body does not wait for one that waits for 100: then it matters what has come.
+    // A service that discards a body does not wait for a peer that waits for 100: then it matters which bytes
+    // have arrived.
     if setup.policy == BodyPolicy::Collect || !whole.heads.iter().any(is_expected) {
         for cuts in cuts::of(input.len(), bits) {
             let cut = run(input, &cuts, &setup);

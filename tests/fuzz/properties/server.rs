@@ -157,7 +157,7 @@ fn in_pieces(request: &OwnedRequest, response: Response) -> Answer {
             }
         }
         nap.await;
-        // Whoever does not read is shown by the write that would block.
+        // A peer that does not read is found out by the write that would block.
         for _ in 0..4 {
             if sender.send(vec![b'x'; 20_000]).await.is_err() {
                 return;
@@ -260,7 +260,7 @@ impl Scene {
         assert!(self.house.server.is_finished(), "the drain has no end");
         self.guests.iter_mut().for_each(Guest::check);
         self.guests.clear();
-        // Who was still on the way is refused on arrival.
+        // Connections that were still on the way are refused on arrival.
         self.house.pass(LATENCY_MAX);
         assert_eq!(self.house.net.open_ends(), 0);
     }

@@ -246,7 +246,7 @@ fn a_full_server_that_drains_serves_its_queue_too() {
     assert_eq!(house.server.report().cut, 0);
 }
 
-/// Who never came in is cut like those who did, if it had asked for something.
+/// A peer that was never accepted is cut like the others, if it had asked for something.
 #[test]
 fn who_waits_in_the_accept_queue_of_a_full_server_is_counted_at_the_deadline() {
     for waiting in [1, 6, 600] {

@@ -156,8 +156,8 @@ fn last_to_answer(house: &House) -> TaskId {
     *answers.last().expect("an answer")
 }
 
-/// Who asks and does not read costs the others nothing: once the pipes are full, nobody but whoever
-/// asks is resumed.
+/// A peer that asks and does not read costs the others nothing: once the pipes are full, only connections that
+/// ask are resumed.
 #[test]
 fn a_hundred_thousand_unread_requests_delay_nobody() {
     let mut house = House::calm(Limits::default(), echo);
@@ -239,7 +239,7 @@ fn a_hundred_thousand_pipelined_requests_delay_others_by_a_turn() {
         most.resumes = most.resumes.max(delay.resumes);
         most.answers = most.answers.max(delay.answers);
     }
-    // Who is being answered when it asks is there once more in the next turn.
+    // A connection that asks while it is answered is resumed once more in the next turn.
     let resumes = 2 * GREEDY - 1;
     assert_eq!((most.turns, most.resumes), (1, resumes), "{most:?}");
     let answers = (resumes + 1) * REQUESTS_PER_RESUME_MAX;

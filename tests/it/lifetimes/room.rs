@@ -164,7 +164,7 @@ fn who_begins_to_linger_makes_room_for_who_waits() {
     assert!(!busy.peer.is_reset(), "what it had sent was read");
 }
 
-/// Who asks again soon after each answer is not idle.
+/// A peer that asks again soon after each answer is not idle.
 #[test]
 fn a_peer_between_two_requests_is_left_alone() {
     let mut house = house(1);

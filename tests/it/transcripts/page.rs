@@ -16,7 +16,7 @@ use helloop::limits::Limits;
 use super::Outcome;
 use crate::text;
 
-/// Who answers.
+/// Which service answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answering {
     Greeting,

@@ -240,7 +240,7 @@ fn bad(random: &mut fastrand::Rng) -> Ask {
             ("too many fields", 431, head + "\r\n")
         }
     };
-    // Whoever reads on takes this for a request.
+    // A server that reads on takes this for a request.
     text += "GET /smuggled HTTP/1.1\r\nHost: sim\r\n\r\n";
     let expected =
         Expected { status, body: None, closes: true, is_refused: true, ..good(Vec::new()) };

@@ -186,7 +186,7 @@ fn say_farewell(net: &Net, client: &Shared) {
         }
         Farewell::Closes(_) | Farewell::Waits(_) => {}
     }
-    // Who does not read does not see the end either.
+    // A client that does not read does not see the end either.
     let reads = client.borrow().plan.reads;
     if reads != Reads::Eagerly {
         after(net, client, PATIENCE, |net, client| client.borrow_mut().leave(net.now()));
