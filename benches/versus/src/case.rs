@@ -225,9 +225,9 @@ pub(crate) const ALL: &[Case] = &[
     Case {
         name: "instructions",
         title: "User-space instructions for each request",
-        what: "Counted by callgrind, keep-alive: twice as many requests minus once as many.",
+        what: "Counted by callgrind, keep-alive, and 16 requests at a time: twice as many requests minus once as many.",
         kind: Kind::Instructions,
-        metrics: &[Metric::Instructions],
+        metrics: &[Metric::Instructions, Metric::InstructionsPipelined],
     },
 ];
 

@@ -40,9 +40,9 @@ impl Counted<'_> {
         })
     }
 
-    /// Instructions in user space for each request, keep-alive.
-    pub(crate) fn instructions(&self) -> Result<f64> {
-        let load = Load::Closed { connections: CONNECTIONS, depth: 1 };
+    /// Instructions in user space for each request, keep-alive, `depth` of them at a time.
+    pub(crate) fn instructions(&self, depth: usize) -> Result<f64> {
+        let load = Load::Closed { connections: CONNECTIONS, depth };
         self.per_request(|answers| {
             let work = self.run(load, answers, |work| {
                 let to = format!("--callgrind-out-file={}", work.join("callgrind.%p").display());

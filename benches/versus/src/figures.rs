@@ -44,6 +44,8 @@ pub(crate) enum Metric {
     CallsClose,
     /// User-space instructions for each request.
     Instructions,
+    /// The same of requests that come many at a time.
+    InstructionsPipelined,
 }
 
 impl Metric {
@@ -69,6 +71,7 @@ impl Metric {
             Metric::CallsOne => "1 connection",
             Metric::CallsClose => "connection per request",
             Metric::Instructions => "instructions",
+            Metric::InstructionsPipelined => "pipelined",
         }
     }
 

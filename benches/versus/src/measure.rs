@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::audit::{Claim, Opinion, audit};
-use crate::case::{CONNECTIONS, Case, Kind, NAMES, Traffic};
+use crate::case::{CONNECTIONS, Case, DEPTH, Kind, NAMES, Traffic};
 use crate::cores::{Cores, pin};
 use crate::counting::Counted;
 use crate::figures::Metric;
@@ -61,8 +61,11 @@ impl Bench {
             Kind::Size => just(self.size(stanza)?),
             Kind::SystemCalls => just(self.system_calls(stanza)?),
             Kind::Instructions => {
-                let instructions = self.counting(stanza).instructions()?;
-                just(Figures::from([(Metric::Instructions, instructions)]))
+                let counting = self.counting(stanza);
+                just(Figures::from([
+                    (Metric::Instructions, counting.instructions(1)?),
+                    (Metric::InstructionsPipelined, counting.instructions(DEPTH)?),
+                ]))
             }
         }
     }
