@@ -70,6 +70,9 @@ pub mod limits;
 mod printable;
 mod id;
 mod panics;
+mod locks;
+mod lazy_timer;
+mod accepting;
 
 pub use id::{NotAnId, SourceId, TaskId};
 pub use printable::{Printable, PrintableLines};

@@ -6,7 +6,6 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{LockResult, PoisonError};
 
 /// Runs `work`. If it panics, its panic ends here.
 ///
@@ -18,11 +17,6 @@ pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Result<R, String> {
         drop_payload(payload);
         words
     })
-}
-
-/// The lock, even if somebody panicked while holding it: what our locks guard is whole between any two statements.
-pub(crate) fn unpoisoned<G>(locked: LockResult<G>) -> G {
-    locked.unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a panic said.

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::error::Phase;
 use crate::coroutine::Relay;
-use crate::event_loop::{Handle, TimerId};
+use crate::event_loop::Handle;
 use crate::id::TaskId;
+use crate::lazy_timer::LazyTimer;
 use crate::limits::{
     FETCH_BODY_PROGRESS_TIMEOUT, FETCH_CONNECT_TIMEOUT, FETCH_HEAD_TIMEOUT, FETCH_RESOLVE_TIMEOUT,
     FETCH_TLS_TIMEOUT, FETCH_WHOLE_TIMEOUT,
@@ -102,8 +103,7 @@ pub(super) struct TimedOut {
 
 /// The clock of one fetch: which phase it is in, until when, and what the phases took.
 ///
-/// Lazy: to begin a phase or to make progress writes two fields. There is at most one timer; one that
-/// fires early is set again by the next [`check`](Watch::check).
+/// To begin a phase or to make progress writes two fields; see [`LazyTimer`].
 #[derive(Debug)]
 pub(super) struct Watch {
     handle: Handle,
@@ -114,8 +114,9 @@ pub(super) struct Watch {
     phase_end: Time,
     /// When everything is over.
     whole_end: Time,
-    /// For which task it was set, and when it fires: never later than it should.
-    timer: Option<(TimerId, TaskId)>,
+    /// It resumes `waiter`, never later than it should.
+    timer: LazyTimer,
+    waiter: TaskId,
     spent: Spent,
     /// The end of the body was read.
     is_finished: bool,
@@ -132,7 +133,8 @@ impl Watch {
             began,
             phase_end: Time::NEVER,
             whole_end: timeouts.whole.map_or(Time::NEVER, |whole| began + whole),
-            timer: None,
+            timer: LazyTimer::UNSET,
+            waiter: TaskId::default(),
             spent: Spent::default(),
             is_finished: false,
         }
@@ -172,7 +174,7 @@ impl Watch {
         debug_assert_eq!(self.phase, Phase::Body);
         self.spend(self.handle.now());
         self.is_finished = true;
-        self.take_timer_back();
+        self.timer.cancel(&self.handle);
     }
 
     /// Call before waiting: fails if the limit has passed, otherwise arms a timer for it.
@@ -185,14 +187,13 @@ impl Watch {
             return Ok(());
         }
         let task = relay.task(&self.handle, cx);
-        let is_set = |(timer, owner): (TimerId, TaskId)| {
-            owner == task && timer.deadline() <= end && timer.deadline() > now
-        };
-        if !self.timer.is_some_and(is_set) {
-            self.take_timer_back();
-            let alarm = end.min(self.no_later_than_the_next_phase(now));
-            self.timer = Some((self.handle.at(alarm, task), task));
+        if self.waiter != task {
+            // A fetch may go from one task to another.
+            self.waiter = task;
+            self.timer.cancel(&self.handle);
         }
+        let alarm = end.min(self.no_later_than_the_next_phase(now));
+        self.timer.arm(alarm, now, &self.handle, task);
         Ok(())
     }
 
@@ -232,16 +233,10 @@ impl Watch {
     fn spend(&mut self, now: Time) {
         self.spent[self.phase as usize] += now.as_nanos() - self.began.as_nanos();
     }
-
-    fn take_timer_back(&mut self) {
-        if let Some((timer, _)) = self.timer.take() {
-            self.handle.cancel(timer);
-        }
-    }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.take_timer_back();
+        self.timer.cancel(&self.handle);
     }
 }

@@ -2,7 +2,8 @@
 
 use super::idle::Sweep;
 use crate::coroutine::Place;
-use crate::event_loop::{Cause, Context, Flow, Handle, Task, TimerId};
+use crate::event_loop::{Cause, Context, Flow, Handle, Task};
+use crate::lazy_timer::LazyTimer;
 use crate::world::Time;
 
 /// Resumed when something happens to an idle connection, or one is too old; gone when there is none.
@@ -12,7 +13,7 @@ pub(super) struct Keeper<F> {
     handle: Handle,
     /// Looks at a share of them, from a place on; `None` once the client is gone.
     sweep: F,
-    timer: Option<TimerId>,
+    timer: LazyTimer,
     /// Where the present look at all of them goes on; `None`: nothing has happened since the last one.
     from: Option<Place>,
     /// Something has happened since the present look began: another follows.
@@ -21,7 +22,13 @@ pub(super) struct Keeper<F> {
 
 impl<F: FnMut(Time, Option<Place>) -> Option<Sweep>> Keeper<F> {
     pub(super) fn new(handle: &Handle, sweep: F) -> Keeper<F> {
-        Keeper { handle: handle.clone(), sweep, timer: None, from: None, is_outdated: false }
+        Keeper {
+            handle: handle.clone(),
+            sweep,
+            timer: LazyTimer::UNSET,
+            from: None,
+            is_outdated: false,
+        }
     }
 }
 
@@ -38,10 +45,7 @@ impl<F: FnMut(Time, Option<Place>) -> Option<Sweep>> Task for Keeper<F> {
         let sweep = (self.sweep)(cx.now(), self.from);
         let Some(Sweep::Left { next, due }) = sweep else { return Flow::Done };
         self.from = next;
-        // A timer that is early sets itself again.
-        if self.timer.is_none_or(|timer| timer.deadline() <= cx.now()) {
-            self.timer = Some(cx.handle().at(due, cx.task()));
-        }
+        self.timer.arm(due, cx.now(), cx.handle(), cx.task());
         if self.from.is_some() || self.is_outdated { Flow::Again } else { Flow::Wait }
     }
 
@@ -53,8 +57,6 @@ impl<F: FnMut(Time, Option<Place>) -> Option<Sweep>> Task for Keeper<F> {
 impl<F> Drop for Keeper<F> {
     /// Even if the client is dropped before its connections are too old.
     fn drop(&mut self) {
-        if let Some(timer) = self.timer {
-            self.handle.cancel(timer);
-        }
+        self.timer.cancel(&self.handle);
     }
 }

@@ -14,9 +14,11 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::mem;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
+
+use super::locks::unpoisoned;
 
 /// Bytes of lines that may wait to be written: some 10,000 lines. At the limit: lines are lost.
 const WAITING_BYTES_MAX: usize = 1024 * 1024;
@@ -165,7 +167,7 @@ impl LineWriter {
         queue.is_closed = true;
         self.shared.work.notify_one();
         let in_time = self.shared.done.wait_timeout_while(queue, FINISH_TIMEOUT, |q| q.has_thread);
-        let (queue, _) = in_time.unwrap_or_else(PoisonError::into_inner);
+        let (queue, _) = unpoisoned(in_time);
         // What the thread has taken, and is stuck with, is not counted: some of it may arrive.
         queue.lost + lines_in(&queue.waiting)
     }
@@ -202,13 +204,13 @@ impl Queue {
 impl Shared {
     /// No code panics while it holds the lock.
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(self.queue.lock())
     }
 
     /// The thread.
     fn write_out(&self) {
         // The thread before has ended, or is about to: it will not look into the queue any more.
-        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut output = unpoisoned(self.output.lock());
         let Output { to, batch } = &mut *output;
         while self.take(batch) {
             let written = batch.write(to, self.losses);
@@ -228,10 +230,8 @@ impl Shared {
         queue.is_busy = false;
         self.done.notify_all();
         let idle = |queue: &mut Queue| queue.is_empty() && !queue.is_closed;
-        let (mut queue, _) = self
-            .work
-            .wait_timeout_while(queue, self.idle_timeout, idle)
-            .unwrap_or_else(PoisonError::into_inner);
+        let waited = self.work.wait_timeout_while(queue, self.idle_timeout, idle);
+        let (mut queue, _) = unpoisoned(waited);
         if queue.is_empty() {
             queue.has_thread = false;
             self.done.notify_all();

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ use helloop::event_loop::EventLoop;
 use helloop::greeting::Greeting;
 use helloop::limits::{DESCRIPTORS_RESERVED, Limits};
 use helloop::server::{Report, Server, ServerHandle};
+
+use super::locks::unpoisoned;
 
 /// Loops of one process at most. One for each core is useful, and few machines have more cores.
 pub(crate) const LOOPS_MAX: u16 = 256;
@@ -92,13 +94,13 @@ struct Count {
 impl Roll {
     /// No code panics while it holds the lock.
     fn count(&self) -> MutexGuard<'_, Count> {
-        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(self.count.lock())
     }
 
     /// Waits until every thread serves or has failed. Returns how many serve.
     fn wait_for_all(&self) -> usize {
         let waited = self.nobody_is_beginning.wait_while(self.count(), |c| c.beginning > 0);
-        waited.unwrap_or_else(PoisonError::into_inner).serving
+        unpoisoned(waited).serving
     }
 }
 

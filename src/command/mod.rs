@@ -7,6 +7,8 @@ mod run;
 mod loops;
 mod addresses;
 mod stderr;
+#[path = "../locks.rs"]
+mod locks;
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "some of it is for the access log"))]
 mod line_writer;
 

@@ -14,7 +14,8 @@ use std::thread::{self, available_parallelism};
 
 use super::spawn::JoinError;
 use crate::event_loop::Handle;
-use crate::panics::{caught, unpoisoned};
+use crate::locks::unpoisoned;
+use crate::panics::caught;
 
 /// Helper threads of one loop: as many as asyncio's default executor has at most.
 fn threads_max() -> usize {

@@ -14,10 +14,11 @@ use super::sleep::Sleep;
 use super::spawn::JoinHandle;
 use super::stream::Stream;
 use super::waits::{Awaited, Waiting, Waits};
+use crate::accepting::Failures;
 use crate::event_loop::{Handle, Source};
 use crate::id::TaskId;
-use crate::limits::{ACCEPT_BACKOFF, ACCEPT_LOG_INTERVAL, ACCEPTS_PER_RESUME_MAX};
-use crate::world::{self, Readiness, Time};
+use crate::limits::ACCEPTS_PER_RESUME_MAX;
+use crate::world::{self, Readiness};
 
 impl Handle {
     /// Listens at an address, and spawns `connected` for every connection, with its stream and its
@@ -106,10 +107,7 @@ pub struct Listener {
     pause: Option<Sleep>,
     /// Accepts that were tried in this turn of the loop.
     tried: (u64, usize),
-    /// Connections in a row that were gone before they were accepted.
-    gone_in_a_row: usize,
-    /// When refused accepts were last logged.
-    logged: Option<Time>,
+    failures: Failures,
 }
 
 impl Listener {
@@ -126,8 +124,7 @@ impl Listener {
             waits: Waits::default(),
             pause: None,
             tried: (0, 0),
-            gone_in_a_row: 0,
-            logged: None,
+            failures: Failures::default(),
         })
     }
 
@@ -167,7 +164,7 @@ impl Listener {
             }
             match self.source.accept() {
                 Ok((socket, peer)) => {
-                    self.gone_in_a_row = 0;
+                    self.failures.forget();
                     self.waits.is_over(&self.handle, Readiness::READABLE);
                     match Stream::accepted(&self.handle, socket) {
                         Ok(stream) => return Poll::Ready((stream, peer)),
@@ -179,7 +176,11 @@ impl Listener {
                     self.want(cx);
                     return Poll::Pending;
                 }
-                Err(error) => self.fail(&error),
+                Err(error) => {
+                    if self.failures.call_for_a_pause(&error, ACCEPTS_PER_RESUME_MAX) {
+                        self.rest("cannot accept", &error);
+                    }
+                }
             }
         }
     }
@@ -199,27 +200,11 @@ impl Listener {
         before < ACCEPTS_PER_RESUME_MAX
     }
 
-    fn fail(&mut self, error: &io::Error) {
-        if world::concerns_one_connection(error) {
-            log::debug!("a connection was gone before it was accepted: {error}");
-            self.gone_in_a_row += 1;
-            if self.gone_in_a_row < ACCEPTS_PER_RESUME_MAX {
-                return;
-            }
-            // Nothing but failures: whatever it is, do not spin on it.
-        }
-        self.rest("cannot accept", error);
-    }
-
     /// Logs it, but not too often, and tries nothing for a while.
     fn rest(&mut self, what: &str, error: &io::Error) {
-        self.gone_in_a_row = 0;
-        let now = self.handle.now();
-        if self.logged.is_none_or(|logged| now.since(logged) >= ACCEPT_LOG_INTERVAL) {
-            self.logged = Some(now);
-            log::warn!("{what}: {error}; trying again");
-        }
-        self.pause = Some(self.handle.sleep(ACCEPT_BACKOFF));
+        let why = || format!("{what}: {error}; trying again");
+        let until = self.failures.pause(self.handle.clock(), why);
+        self.pause = Some(self.handle.sleep_until(until));
     }
 }
 
@@ -244,6 +229,7 @@ mod tests {
     use super::*;
     use crate::coroutine::yield_now;
     use crate::event_loop::EventLoop;
+    use crate::limits::ACCEPT_BACKOFF;
     use crate::world::sim::{Faults, Net, Peer, Sim};
     use rustix::io::Errno;
     use std::cell::Cell;

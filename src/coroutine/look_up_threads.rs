@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::panics::unpoisoned;
+use crate::locks::unpoisoned;
 
 use super::blocking::{Blocking, Job, lock};
 

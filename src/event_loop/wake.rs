@@ -13,7 +13,7 @@ use std::thread::{self, ThreadId};
 
 use crate::id::TaskId;
 use crate::limits::BURST_KEPT;
-use crate::panics::unpoisoned;
+use crate::locks::unpoisoned;
 
 /// The list of woken tasks.
 ///

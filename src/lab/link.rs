@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::TaskId;
 use crate::event_loop::Remote;
 use crate::events::Event;
-use crate::panics::unpoisoned;
+use crate::locks::unpoisoned;
 use crate::world::Time;
 
 use super::snapshot::Snapshot;

@@ -4,7 +4,6 @@
 //! So the acceptor of a full server holds one newcomer in its hand, and no connection is asked to
 //! make room for a newcomer that does not exist.
 
-use std::fmt;
 use std::io::{self, Read};
 use std::mem;
 use std::net::SocketAddr;
@@ -13,12 +12,13 @@ use std::rc::Rc;
 use super::connection::Connection;
 use super::status::{Phase, Status};
 use super::{ACCEPTOR, Service, Shared};
+use crate::accepting::Failures;
 use crate::event_loop::{Context, Description, Flow, Source, Task, TimerId};
 use crate::events::Event;
 use crate::id::TaskId;
-use crate::limits::{ACCEPT_BACKOFF, ACCEPT_LOG_INTERVAL, DESCRIPTORS_RESERVED, LISTEN_BACKLOG};
+use crate::limits::{DESCRIPTORS_RESERVED, LISTEN_BACKLOG};
 use crate::server::machine::{Machine, MachineState, machine};
-use crate::world::{Listener, Readiness, Stream, Time, concerns_one_connection};
+use crate::world::{Listener, Readiness, Stream, concerns_one_connection};
 
 /// Where an acceptor is.
 #[derive(Debug)]
@@ -85,8 +85,7 @@ pub(super) struct Acceptor<S> {
     shared: Rc<Shared<S>>,
     state: State,
     task: TaskId,
-    /// When it was last logged why nothing is accepted.
-    logged: Option<Time>,
+    failures: Failures,
     /// Connections in the kernel's queue that are still looked at, once everything is cut: as many
     /// as the queue can hold, so that a flood of newcomers cannot keep a server from ending.
     looks_left: usize,
@@ -109,7 +108,7 @@ impl<S: Service + 'static> Acceptor<S> {
         acceptors.set(acceptors.get() + 1);
         let looks_left = usize::try_from(LISTEN_BACKLOG).unwrap_or(usize::MAX);
         let (shared, state) = (Rc::clone(shared), State::Accepting);
-        Ok(Acceptor { source, shared, state, task, logged: None, looks_left })
+        Ok(Acceptor { source, shared, state, task, failures: Failures::default(), looks_left })
     }
 
     fn accept_some(&mut self, cx: &Context<'_>) -> Flow {
@@ -117,12 +116,11 @@ impl<S: Service + 'static> Acceptor<S> {
             // A last look: the report of a full queue may wait behind many others.
             self.source.assume_ready();
         }
-        let mut accepted = 0;
-        let mut last_error = None;
-        for _ in 0..self.shared.limits.accepts_per_resume_max {
+        let accepts_max = self.shared.limits.accepts_per_resume_max;
+        for _ in 0..accepts_max {
             match self.source.accept() {
                 Ok(newcomer) if self.status().lets_in(self.task) => {
-                    accepted += 1;
+                    self.failures.forget();
                     if let Err(error) = self.open(newcomer) {
                         return self.cannot_open(&error, cx);
                     }
@@ -131,20 +129,13 @@ impl<S: Service + 'static> Acceptor<S> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return self.queue_is_empty();
                 }
-                Err(error) if concerns_one_connection(&error) => {
-                    log::debug!("a connection was gone before it was accepted: {error}");
-                    last_error = Some(error);
+                Err(error) if self.failures.call_for_a_pause(&error, accepts_max) => {
+                    return self.back_off("cannot accept", &error, cx);
                 }
-                Err(error) => return self.back_off("cannot accept", &error, cx),
+                Err(_) => {}
             }
         }
-        match last_error {
-            // Nothing but failures: whatever it is, do not spin on it.
-            Some(error) if accepted == 0 => {
-                self.back_off("cannot accept, again and again", &error, cx)
-            }
-            _ => Flow::Again,
-        }
+        Flow::Again
     }
 
     fn open(&self, (stream, peer): Newcomer) -> io::Result<()> {
@@ -165,9 +156,12 @@ impl<S: Service + 'static> Acceptor<S> {
 
     fn wait_for_room(&mut self, newcomer: Newcomer, cx: &Context<'_>) -> Flow {
         self.source.want(Readiness::empty());
-        let why = format_args!("no room for another connection");
-        self.warn(why, "others wait until one of them is idle", cx);
-        self.status().wait_for_room(self.task);
+        let status = &self.shared.status;
+        self.failures.warn(cx.now(), || {
+            let open = status.how_many_are_open();
+            format!("no room for another connection; {open}, others wait until one of them is idle")
+        });
+        status.wait_for_room(self.task);
         self.go(State::Full { newcomer }, cx);
         Flow::Wait
     }
@@ -179,20 +173,14 @@ impl<S: Service + 'static> Acceptor<S> {
     }
 
     fn back_off(&mut self, what: &str, error: &io::Error, cx: &Context<'_>) -> Flow {
-        self.warn(format_args!("{what}: {error}"), "others wait", cx);
-        let until = cx.now() + ACCEPT_BACKOFF;
+        let status = &self.shared.status;
+        let until = self.failures.pause(cx.now(), || {
+            format!("{what}: {error}; {}, others wait", status.how_many_are_open())
+        });
         self.source.want(Readiness::empty());
         let timer = cx.handle().at(until, cx.task());
         self.go(State::BackingOff { timer }, cx);
         Flow::Wait
-    }
-
-    /// Tells the log why others have to wait, and not again for a while.
-    fn warn(&mut self, why: fmt::Arguments<'_>, then: &str, cx: &Context<'_>) {
-        if self.logged.is_none_or(|logged| cx.now().since(logged) >= ACCEPT_LOG_INTERVAL) {
-            self.logged = Some(cx.now());
-            log::warn!("{why}; {}, {then}", self.status().how_many_are_open());
-        }
     }
 
     /// Changes the state; returns the one before.

@@ -1,14 +1,12 @@
 //! Until when a connection may go on as it does.
-//!
-//! Deadlines are lazy: while a connection lives, one field is written, and no timer is touched until
-//! it fires or until something is due earlier.
 
 use super::Shared;
 use super::room::Rest;
 use super::status::Phase;
-use crate::event_loop::{Handle, TimerId};
+use crate::event_loop::Handle;
 use crate::http::Reason;
 use crate::id::{SourceId, TaskId};
+use crate::lazy_timer::LazyTimer;
 use crate::limits::MAKE_ROOM_IDLE_MIN;
 use crate::world::Time;
 
@@ -16,14 +14,13 @@ use crate::world::Time;
 pub(super) struct Deadline {
     /// Extending it is one write.
     due: Time,
-    /// Set for `due` or earlier. One that fires early is set again. The first is set when the first
-    /// resume ends: a connection that is over by then needs none.
-    timer: TimerId,
+    /// Set when the first resume ends: a connection that is over by then needs none.
+    timer: LazyTimer,
 }
 
 impl Deadline {
     pub(super) fn new(due: Time) -> Deadline {
-        Deadline { due, timer: TimerId::FIRED }
+        Deadline { due, timer: LazyTimer::UNSET }
     }
 
     pub(super) fn has_come(&self, now: Time) -> bool {
@@ -44,22 +41,11 @@ impl Deadline {
 
     /// Makes sure that a timer looks at `due`, at `sooner`, or earlier.
     pub(super) fn arm(&mut self, sooner: Time, now: Time, handle: &Handle, task: TaskId) {
-        let time = self.due.min(sooner);
-        if time == Time::NEVER {
-            // The timer that is set, if one is, fires for nothing.
-            return;
-        }
-        let fired = self.timer.deadline() <= now;
-        if !fired && self.timer.deadline() > time {
-            handle.cancel(self.timer);
-        }
-        if fired || self.timer.deadline() > time {
-            self.timer = handle.at(time, task);
-        }
+        self.timer.arm(self.due.min(sooner), now, handle, task);
     }
 
-    pub(super) fn cancel(&self, handle: &Handle) {
-        handle.cancel(self.timer);
+    pub(super) fn cancel(&mut self, handle: &Handle) {
+        self.timer.cancel(handle);
     }
 }
 

@@ -15,7 +15,7 @@ use super::status::{Phase, Status};
 use crate::event_loop::{Context, Description, Flow, Handle, Remote, Task, TimerId};
 use crate::events::Event;
 use crate::id::TaskId;
-use crate::panics::unpoisoned;
+use crate::locks::unpoisoned;
 use crate::server::machine::{Machine, MachineState, machine};
 
 /// What a server was ordered from outside.

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use crate::panics::unpoisoned;
+use crate::locks::unpoisoned;
 
 /// Different words that a process keeps. At the limit: a reader of traces fails. A program of this
 /// crate has fewer than a hundred.

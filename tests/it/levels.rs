@@ -11,9 +11,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("printable", &[]),
     ("panics", &[]),
+    ("locks", &[]),
+    ("lazy_timer", &["id", "world", "event_loop"]),
+    ("accepting", &["limits", "world"]),
     ("world", &["id", "limits"]),
     ("events", &["id", "panics", "world", "event_loop"]),
-    ("event_loop", &["id", "limits", "panics", "world", "events"]),
+    ("event_loop", &["id", "limits", "panics", "locks", "world", "events"]),
     // A second root: it knows no socket, no clock and no loop.
     ("http", &["limits"]),
     (
@@ -22,6 +25,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "id",
             "limits",
             "panics",
+            "locks",
+            "lazy_timer",
+            "accepting",
             "world",
             "events",
             "event_loop",
@@ -30,10 +36,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "signals",
         ],
     ),
-    ("coroutine", &["id", "limits", "panics", "world", "events", "event_loop"]),
+    (
+        "coroutine",
+        &["id", "limits", "panics", "locks", "accepting", "world", "events", "event_loop"],
+    ),
     (
         "client",
-        &["id", "limits", "printable", "world", "events", "event_loop", "http", "coroutine"],
+        &[
+            "id",
+            "limits",
+            "printable",
+            "world",
+            "events",
+            "event_loop",
+            "lazy_timer",
+            "http",
+            "coroutine",
+        ],
     ),
     ("signals", &["id", "limits", "world", "events", "event_loop"]),
     (
@@ -42,6 +61,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "id",
             "limits",
             "panics",
+            "locks",
             "world",
             "events",
             "event_loop",
@@ -51,7 +71,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "watch",
         ],
     ),
-    ("watch", &["id", "limits", "printable", "panics", "world", "events", "event_loop"]),
+    ("watch", &["id", "limits", "printable", "panics", "locks", "world", "events", "event_loop"]),
     ("greeting", &["http", "server"]),
 ];
 

@@ -1,12 +1,14 @@
 //! The log of the bare command: the lines of the full one, without its crates.
 
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use helloop::Printable;
 use helloop::http::DateCache;
 use log::{LevelFilter, Log, Metadata, Record};
+
+use crate::command::locks::unpoisoned;
 
 struct Logger {
     /// Takes whole lines, and never waits.
@@ -35,7 +37,7 @@ impl Log for Logger {
         let (at, level, target) = (timestamp(since_epoch), record.level(), record.target());
         let line = format!("{at} {level:<5} {target}: {}\n", Printable(record.args()));
         // If standard error is closed, that is no error.
-        let _ = self.out.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
+        let _ = unpoisoned(self.out.lock()).write_all(line.as_bytes());
     }
 
     fn flush(&self) {}

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::encode::Block;
 use super::file::{self, Output};
 use crate::events::{Event, Observer, Timeout};
-use crate::panics::unpoisoned;
+use crate::locks::unpoisoned;
 use crate::world::Time;
 
 /// Events that the loop keeps before it hands them over, while it is busy.
