@@ -96,7 +96,7 @@ impl<S> Shared<S> {
 
     pub(super) fn terms<'a>(&self, date: &'a [u8; 29]) -> Terms<'a> {
         let requests_max = self.limits.requests_per_connection_max;
-        Terms { date, is_draining: self.status.is_draining(), requests_max }
+        Terms { date, is_draining: self.status.is_ending(), requests_max }
     }
 }
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The end of a server: gracefully within a time, or now.
 //!
-//! A drain goes through the phases of [`Phase`]: stop accepting, after what is in the accept queue;
+//! A drain goes through the phases of [`Phase`]: for as long as was asked for, say in every answer that it is the last
+//! of its connection, and go on as before; stop accepting, after what is in the accept queue;
 //! answer what is in flight, each answer with `Connection: close`; after a short grace, in which
 //! a request that was already on its way is still answered, close idle connections; at the deadline
 //! cut what is left, and count it.
@@ -23,8 +24,8 @@ use crate::server::machine::{Machine, MachineState, machine};
 enum Order {
     /// Go on.
     Serve,
-    /// Drain within this time.
-    Drain(Duration),
+    /// Announce the end for the time of `delay`, then drain within that of `timeout`.
+    Drain { delay: Duration, timeout: Duration },
     /// Stop now.
     Stop,
 }
@@ -81,7 +82,14 @@ impl ServerHandle {
     /// is in flight, then idle connections closed. What is still open after `timeout` is cut.
     /// A second call changes nothing; [`shutdown`](ServerHandle::shutdown) ends a drain at once.
     pub fn drain(&self, timeout: Duration) {
-        self.control.order(Order::Drain(timeout));
+        self.drain_after(Duration::ZERO, timeout);
+    }
+
+    /// As [`drain`](ServerHandle::drain), after a time of `delay` in which everything is accepted and answered as
+    /// before, but every answer says `Connection: close`. A balancer that asks now and then whether the server is
+    /// ready needs that time to notice that it is not; until then it sends new connections.
+    pub fn drain_after(&self, delay: Duration, timeout: Duration) {
+        self.control.order(Order::Drain { delay, timeout });
     }
 
     /// Ends the server now: listeners and connections are closed as they are.
@@ -108,8 +116,8 @@ pub(super) struct Drainer {
     control: Arc<Control>,
     /// See [`crate::limits::DRAIN_IDLE_GRACE`].
     idle_grace: Duration,
-    /// When idle connections are closed, then when everything is cut: the timers of a drain.
-    milestones: Option<[TimerId; 2]>,
+    /// When the listeners are closed, when idle connections are, when everything is cut: the timers of a drain.
+    milestones: Option<[TimerId; 3]>,
 }
 
 impl Drainer {
@@ -123,14 +131,19 @@ impl Drainer {
         match order {
             Order::Serve => Phase::Serving,
             Order::Stop => Phase::Cutting,
-            Order::Drain(timeout) => {
+            Order::Drain { delay, timeout } => {
                 let after = |pause| cx.handle().at(cx.now() + pause, cx.task());
-                let grace = self.idle_grace.min(timeout);
-                let milestones = self.milestones.get_or_insert_with(|| [grace, timeout].map(after));
+                let graced = delay.saturating_add(self.idle_grace.min(timeout));
+                let over = delay.saturating_add(timeout);
+                let announced = || if delay.is_zero() { TimerId::FIRED } else { after(delay) };
+                let milestones = self
+                    .milestones
+                    .get_or_insert_with(|| [announced(), after(graced), after(over)]);
                 match milestones.map(|timer| timer.deadline() <= cx.now()) {
-                    [_, true] => Phase::Cutting,
-                    [true, false] => Phase::ClosingIdle,
-                    [false, false] => Phase::Draining,
+                    [_, _, true] => Phase::Cutting,
+                    [_, true, false] => Phase::ClosingIdle,
+                    [true, false, false] => Phase::Draining,
+                    [false, false, false] => Phase::Announcing,
                 }
             }
         }
@@ -141,6 +154,10 @@ impl Drainer {
         let (task, from, to) = (cx.task(), before.state().name, phase.state().name);
         cx.handle().tell(|| Event::State { task, from, to });
         log::debug!("server: {from} -> {to}, {}", self.status.how_many_are_open());
+        if phase == Phase::Announcing {
+            // Whoever answers looks at the phase; nobody has anything to do because of it.
+            return;
+        }
         // Also those of another server on this loop, which find nothing to do.
         wake_all(cx.handle(), ACCEPTOR);
         self.status.wake_connections();
@@ -157,12 +174,17 @@ pub(super) fn wake_all(handle: &Handle, kind: &str) {
 }
 
 impl Phase {
-    const ALL: [Phase; 4] = [Phase::Serving, Phase::Draining, Phase::ClosingIdle, Phase::Cutting];
+    const ALL: [Phase; 5] =
+        [Phase::Serving, Phase::Announcing, Phase::Draining, Phase::ClosingIdle, Phase::Cutting];
 
     const fn state(self) -> MachineState {
         use MachineState as Is;
         match self {
             Phase::Serving => Is::here("serving", "The server accepts and answers."),
+            Phase::Announcing => Is::here(
+                "announcing the end",
+                "The server accepts and answers; answers say that they are the last.",
+            ),
             Phase::Draining => Is::here(
                 "draining",
                 "What is in the accept queue is taken, then no more; answers say that they are \
@@ -178,7 +200,10 @@ impl Phase {
     /// Only onwards; a phase may be too short to be seen.
     const fn leads_to(self) -> &'static [Phase] {
         match self {
-            Phase::Serving => &[Phase::Draining, Phase::ClosingIdle, Phase::Cutting],
+            Phase::Serving => {
+                &[Phase::Announcing, Phase::Draining, Phase::ClosingIdle, Phase::Cutting]
+            }
+            Phase::Announcing => &[Phase::Draining, Phase::ClosingIdle, Phase::Cutting],
             Phase::Draining => &[Phase::ClosingIdle, Phase::Cutting],
             Phase::ClosingIdle => &[Phase::Cutting],
             Phase::Cutting => &[],

@@ -13,6 +13,9 @@ use crate::id::{SourceId, TaskId};
 pub(super) enum Phase {
     /// Accepting and answering.
     Serving,
+    /// The same, but every answer says `Connection: close`: the end has been announced, and balancers need time to
+    /// hear of it.
+    Announcing,
     /// Accepts what is in the queue and then no more; every answer says `Connection: close`.
     Draining,
     /// Idle connections had their grace; now they are closed as well.
@@ -78,7 +81,13 @@ impl Status {
         })
     }
 
+    /// True once the accept queue is emptied for the last time.
     pub(super) fn is_draining(&self) -> bool {
+        self.phase.get() >= Phase::Draining
+    }
+
+    /// True once every answer is the last of its connection.
+    pub(super) fn is_ending(&self) -> bool {
         self.phase.get() > Phase::Serving
     }
 

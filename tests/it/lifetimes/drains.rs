@@ -155,6 +155,68 @@ fn the_deadline_cuts_what_is_left_and_counts_it() {
 }
 
 #[test]
+fn until_the_delay_is_over_everything_is_accepted_and_each_answer_is_the_last() {
+    for faults in [Faults::NONE, Faults::ROUGH] {
+        let mut house = House::new(5, faults, Limits::default(), echo);
+        let idle = house.connect();
+        house.settle();
+        house.server.handle().drain_after(Duration::from_secs(5), DRAIN_TIMEOUT);
+        for second in 0..5 {
+            let (old, new) = (house.connect(), house.connect());
+            old.send(&get("/old"));
+            new.send(&get("/new"));
+            house.pass(Duration::from_millis(999));
+            for client in [&old, &new] {
+                assert_last_answer(&client.receive());
+                client.assert_end();
+            }
+            assert!(!house.server.is_finished(), "second {second}");
+        }
+        idle.assert_quiet();
+        idle.send(&get("/idle"));
+        house.pass(Duration::from_secs(3));
+        assert_last_answer(&idle.receive());
+        house.pass(Duration::from_secs(3));
+        assert!(house.server.is_finished());
+        assert_eq!(house.server.report().cut, 0);
+        assert_eq!(house.event_loop().next_deadline(), None, "no timer is left");
+    }
+}
+
+#[test]
+fn after_the_delay_comes_the_whole_drain() {
+    let mut house = house();
+    let busy = house.connect();
+    busy.send("GET / HT");
+    house.settle();
+    house.server.handle().drain_after(Duration::from_secs(5), Duration::from_secs(2));
+    house.pass(Duration::from_secs(7) - INSTANT);
+    assert!(!house.server.is_finished());
+    house.pass(2 * INSTANT);
+    assert!(house.server.is_finished());
+    assert_eq!(house.server.report().cut, 1);
+    let phases = house.told(|_, event| match event {
+        Event::State { from, to, .. } => Some((*from, *to)),
+        _ => None,
+    });
+    let announcing = "announcing the end";
+    assert!(phases.contains(&("serving", announcing)), "{phases:?}");
+    assert!(phases.contains(&(announcing, "draining")), "{phases:?}");
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_the_delay() {
+    let mut house = house();
+    house.settle();
+    house.server.handle().drain_after(Duration::MAX, Duration::MAX);
+    house.pass(Duration::from_secs(60));
+    assert!(!house.server.is_finished());
+    house.server.handle().shutdown();
+    house.settle();
+    assert!(house.server.is_finished());
+}
+
+#[test]
 fn a_peer_that_does_not_read_cannot_hold_a_drain_up() {
     let mut house = House::calm(Limits::default(), |_: &Request<'_>, response: &mut Response| {
         response.text("x".repeat(1 << 20));
