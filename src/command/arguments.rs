@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use helloop::PrintableLines;
 
-use super::{explain, fetch, lab, ps, serve, trace};
+use super::{check, explain, fetch, lab, ps, serve, trace};
 
 /// An event loop that can be watched, and on it a greeting HTTP server and a fetcher of URLs.
 #[derive(Parser, Debug)]
@@ -29,6 +29,7 @@ enum Command {
     Trace(trace::Arguments),
     Lab(lab::Arguments),
     Ps(ps::Arguments),
+    Check(check::Arguments),
 }
 
 /// Runs the command.
@@ -40,6 +41,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Trace(arguments) => trace::main(&arguments),
         Command::Lab(arguments) => lab::main(&arguments),
         Command::Ps(arguments) => ps::main(&arguments),
+        Command::Check(arguments) => Ok(check::main(&arguments)),
     });
     done.unwrap_or_else(|error| {
         // Help and version come here, too. If the output is closed, that is no error.

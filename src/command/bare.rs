@@ -4,12 +4,15 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
+use helloop::greeting::Greeting;
 use helloop::limits::{DRAIN_TIMEOUT, Limits};
 use helloop::server::Server;
 
 use crate::command::addresses;
-use crate::command::loops::LOOPS_MAX;
+use crate::command::loops::{LOOPS_MAX, Own, Pace};
 use crate::command::run::{Plan, complain, run};
 use crate::command::stderr::StandardError;
 
@@ -77,18 +80,22 @@ fn serve() -> ExitCode {
     let stderr = StandardError::start();
     logger::install(stderr.out());
     match listen().and_then(|addresses| Ok((addresses, loops()?))) {
-        Ok((addresses, loops)) => run(Plan {
-            addresses,
-            loops,
-            limits: Limits::default(),
-            builder: &Server::builder,
-            drain_timeout: DRAIN_TIMEOUT,
-            run_for: None,
-            observers: Vec::new(),
-            companion: None,
-            stderr: &|| stderr.out(),
-        })
-        .conclude(stderr.out()),
+        Ok((addresses, loops)) => {
+            let plan = Plan {
+                addresses,
+                loops,
+                limits: Limits::default(),
+                builder: &Server::builder,
+                pace: Pace { delay: Duration::ZERO, timeout: DRAIN_TIMEOUT },
+                is_ending: Arc::default(),
+                run_for: None,
+                observers: Vec::new(),
+                companion: None,
+                stderr: &|| stderr.out(),
+            };
+            let own = |_| Own { service: Greeting, observer: None };
+            run(plan, Greeting, own).conclude(stderr.out())
+        }
         Err(error) => usage(&error),
     }
 }

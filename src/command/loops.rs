@@ -3,14 +3,16 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use helloop::event_loop::EventLoop;
-use helloop::greeting::Greeting;
+use helloop::events::Observer;
 use helloop::limits::{DESCRIPTORS_RESERVED, Limits};
-use helloop::server::{Report, Server, ServerHandle};
+use helloop::server::{Report, Server, ServerHandle, Service};
+use helloop::watch::SlowCallbacks;
 
 use super::locks::unpoisoned;
 
@@ -48,24 +50,38 @@ pub(crate) fn divide(
     (0..loops).map(of_loop).collect()
 }
 
+/// How long a drain takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// For so long the end is announced, and everything is accepted as before.
+    pub(crate) delay: Duration,
+    /// From then on it may take so long.
+    pub(crate) timeout: Duration,
+}
+
 /// The servers of all loops: an order to one is an order to all.
 #[derive(Clone)]
 pub(crate) struct Everybody {
     servers: Arc<[ServerHandle]>,
+    /// Set with the first order.
+    is_ending: Arc<AtomicBool>,
 }
 
 impl Everybody {
-    pub(crate) fn new(servers: &[Server]) -> Everybody {
-        Everybody { servers: servers.iter().map(Server::handle).collect() }
+    /// `is_ending` is set before the first of them hears of its end.
+    pub(crate) fn new(servers: &[Server], is_ending: Arc<AtomicBool>) -> Everybody {
+        Everybody { servers: servers.iter().map(Server::handle).collect(), is_ending }
     }
 
     /// Drains all of them. The first call says how long it may take.
-    pub(crate) fn drain(&self, timeout: Duration) {
-        self.servers.iter().for_each(|server| server.drain(timeout));
+    pub(crate) fn drain(&self, pace: Pace) {
+        self.is_ending.store(true, Ordering::Relaxed);
+        self.servers.iter().for_each(|server| server.drain_after(pace.delay, pace.timeout));
     }
 
     /// Stops all of them now.
     pub(crate) fn shutdown(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
         self.servers.iter().for_each(ServerHandle::shutdown);
     }
 }
@@ -110,14 +126,14 @@ struct Place {
     roll: Arc<Roll>,
     serves: bool,
     everybody: Everybody,
-    drain_timeout: Duration,
+    pace: Pace,
 }
 
 impl Place {
-    fn take(roll: &Arc<Roll>, everybody: &Everybody, drain_timeout: Duration) -> Place {
+    fn take(roll: &Arc<Roll>, everybody: &Everybody, pace: Pace) -> Place {
         roll.count().beginning += 1;
         let (roll, everybody) = (Arc::clone(roll), everybody.clone());
-        Place { roll, serves: false, everybody, drain_timeout }
+        Place { roll, serves: false, everybody, pace }
     }
 
     fn begin_to_serve(&mut self) {
@@ -137,25 +153,32 @@ impl Drop for Place {
         drop(count);
         self.roll.nobody_is_beginning.notify_one();
         // After the count: the order to drain makes the first loop turn, and look at it.
-        self.everybody.drain(self.drain_timeout);
+        self.everybody.drain(self.pace);
     }
 }
 
+/// What one of several loops has for itself.
+pub(crate) struct Own<S> {
+    pub(crate) service: S,
+    pub(crate) observer: Option<Box<dyn Observer + Send>>,
+}
+
 impl Others {
-    /// Serves each on a thread of its own, and returns when all of them serve. A loop that ends
-    /// drains `everybody`.
+    /// Serves each on a thread of its own, with what `own` makes for the loop of that number, and returns when all
+    /// of them serve. A loop that ends drains `everybody`.
     ///
     /// # Errors
     /// When the system refuses a thread, or a loop cannot begin. All are gone then.
-    pub(crate) fn start(
+    pub(crate) fn start<S: Service + Send + 'static>(
         servers: impl IntoIterator<Item = Server>,
         everybody: &Everybody,
-        drain_timeout: Duration,
+        pace: Pace,
+        own: impl Fn(usize) -> Own<S>,
     ) -> io::Result<Others> {
         let mut others = Others { threads: Vec::new(), roll: Arc::default() };
         let started = servers.into_iter().zip(2..).try_for_each(|(server, number)| {
-            let place = Place::take(&others.roll, everybody, drain_timeout);
-            others.threads.push(start_one(server, number, place)?);
+            let place = Place::take(&others.roll, everybody, pace);
+            others.threads.push(start_one(server, own(number), number, place)?);
             Ok(())
         });
         let serving = others.roll.wait_for_all();
@@ -183,13 +206,14 @@ impl Others {
     }
 }
 
-fn start_one(
+fn start_one<S: Service + Send + 'static>(
     server: Server,
+    own: Own<S>,
     number: usize,
     mut place: Place,
 ) -> io::Result<JoinHandle<io::Result<Report>>> {
     let serve = move || {
-        serve(server, &mut place)
+        serve(server, own, &mut place)
             .inspect(|report| log_report(number, report))
             .inspect_err(|error| log::error!("loop {number} broke: {error}"))
     };
@@ -197,11 +221,23 @@ fn start_one(
 }
 
 /// Serves on a loop of this thread.
-fn serve(server: Server, place: &mut Place) -> io::Result<Report> {
+fn serve<S: Service + 'static>(
+    server: Server,
+    own: Own<S>,
+    place: &mut Place,
+) -> io::Result<Report> {
     let mut event_loop = EventLoop::new()?;
-    let attached = server.attach(event_loop.handle(), Greeting)?;
+    let is_observed = own.observer.is_some();
+    event_loop.observe(own.observer.map(|observer| observer as Box<dyn Observer>));
+    let attached = server.attach(event_loop.handle(), own.service)?;
     place.begin_to_serve();
-    event_loop.run_until(|| attached.is_finished())?;
+    if is_observed {
+        // Whoever looks at what happens wants to hear of what takes too long.
+        let mut slow = SlowCallbacks::new(&event_loop);
+        slow.run_until(&mut event_loop, || attached.is_finished())?;
+    } else {
+        event_loop.run_until(|| attached.is_finished())?;
+    }
     Ok(attached.report())
 }
 
@@ -214,6 +250,13 @@ pub(crate) fn log_report(number: usize, report: &Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use helloop::greeting::Greeting;
+
+    const PACE: Pace = Pace { delay: Duration::ZERO, timeout: Duration::from_secs(20) };
+
+    fn greeting(_: usize) -> Own<Greeting> {
+        Own { service: Greeting, observer: None }
+    }
 
     fn shares(total: Option<usize>, loops: usize, descriptors: u64) -> Vec<Option<usize>> {
         let mut limits = Limits::default();
@@ -243,9 +286,9 @@ mod tests {
         for _ in 1..number {
             servers.push(Server::builder().bind_beside(&servers[0]).unwrap());
         }
-        let everybody = Everybody::new(&servers);
+        let everybody = Everybody::new(&servers, Arc::default());
         let first = servers.remove(0);
-        let others = Others::start(servers, &everybody, Duration::from_secs(20)).unwrap();
+        let others = Others::start(servers, &everybody, PACE, greeting).unwrap();
         (first, everybody, others)
     }
 
@@ -267,8 +310,8 @@ mod tests {
         let fine = Server::builder().bind_beside(&good).unwrap();
         let bad = Server::builder().limits(limits).bind_beside(&good).unwrap();
         let servers = [good, bad, fine];
-        let everybody = Everybody::new(&servers);
-        let error = Others::start(servers, &everybody, Duration::from_secs(20)).err().unwrap();
+        let everybody = Everybody::new(&servers, Arc::default());
+        let error = Others::start(servers, &everybody, PACE, greeting).err().unwrap();
         assert!(error.to_string().contains("head_bytes_max is 0"), "{error}");
     }
 }

@@ -36,12 +36,16 @@ mod trace;
 mod explain;
 #[cfg(feature = "cli")]
 mod ps;
+#[cfg(feature = "cli")]
+mod check;
 
 // What several of them need.
 #[cfg(feature = "cli")]
 mod access_log;
 #[cfg(feature = "cli")]
 mod compare;
+#[cfg(feature = "cli")]
+mod content;
 #[cfg(feature = "cli")]
 mod file_id;
 #[cfg(feature = "cli")]

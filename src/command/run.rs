@@ -6,19 +6,20 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use helloop::PrintableLines;
 use helloop::event_loop::{EventLoop, Handle};
 use helloop::events::Observer;
-use helloop::greeting::Greeting;
 use helloop::limits::Limits;
 use helloop::server::{Attached, BindError, Builder, Report, Server, Service};
 use helloop::signals::{SIGINT, on_signals};
 use helloop::watch::SlowCallbacks;
 
 use crate::command::addresses;
-use crate::command::loops::{Everybody, Others, divide, log_report};
+use crate::command::loops::{Everybody, Others, Own, Pace, divide, log_report};
 
 #[cfg_attr(not(feature = "cli"), path = "run/no_inquiry.rs")]
 mod inquiry;
@@ -37,7 +38,9 @@ pub(crate) struct Plan<'a> {
     pub(crate) limits: Limits,
     /// Begins a server, with its access log, for each loop.
     pub(crate) builder: &'a dyn Fn() -> Builder,
-    pub(crate) drain_timeout: Duration,
+    pub(crate) pace: Pace,
+    /// Set as soon as a drain begins.
+    pub(crate) is_ending: Arc<AtomicBool>,
     /// After this time a drain begins by itself.
     pub(crate) run_for: Option<Duration>,
     /// The observers of the first loop.
@@ -151,45 +154,46 @@ pub(crate) fn complain(text: fmt::Arguments<'_>) {
 /// What Linux allows a process, if the limit cannot be read.
 const DESCRIPTORS_IF_UNKNOWN: u64 = 1024;
 
-/// Listens, serves, and returns once the server has ended: after a signal, or after its time.
-pub(crate) fn run(plan: Plan<'_>) -> Outcome {
-    run_service(plan, Greeting)
-}
-
-/// As [`run`], with something else than greetings on the first loop.
-pub(crate) fn run_service(plan: Plan<'_>, service: impl Service + 'static) -> Outcome {
+/// Listens, serves, and returns once the server has ended: after a signal, or after its time. `service` is that of the
+/// first loop, `own` makes what each of the others has.
+pub(crate) fn run<S: Service + Send + 'static>(
+    plan: Plan<'_>,
+    service: impl Service + 'static,
+    own: impl Fn(usize) -> Own<S>,
+) -> Outcome {
     if let Err(error) = signals::outlive_user_signals() {
         return Outcome::Failed(error);
     }
     let descriptors = raise_descriptor_limit();
-    serve(plan, descriptors, service).unwrap_or_else(|outcome| outcome)
+    serve(plan, descriptors, service, own).unwrap_or_else(|outcome| outcome)
 }
 
 /// `Err` is an end as well, that of a run which did not come far.
-fn serve(
+fn serve<S: Service + Send + 'static>(
     plan: Plan<'_>,
     descriptors: u64,
     service: impl Service + 'static,
+    own: impl Fn(usize) -> Own<S>,
 ) -> Result<Outcome, Outcome> {
     let addresses: Vec<&str> = plan.addresses.iter().map(String::as_str).collect();
     // Before the signals are caught: the name of a host may take long to resolve, and until then
     // Ctrl-C does what it always does.
     let mut servers = bind(&plan, &addresses, descriptors).map_err(Outcome::CannotBind)?;
-    let everybody = Everybody::new(&servers);
+    let everybody = Everybody::new(&servers, Arc::clone(&plan.is_ending));
     let mut event_loop = EventLoop::new().map_err(Outcome::Failed)?;
     let inquiry = Inquiry::new(&mut event_loop, plan.observers, (plan.stderr)());
     let handle = event_loop.handle().clone();
     let attached = servers.remove(0).attach(&handle, service).map_err(Outcome::Failed)?;
-    let ending = Ending::new(everybody.clone(), plan.drain_timeout);
+    let ending = Ending::new(everybody.clone(), plan.pace);
     ending.arrange(&handle, plan.run_for).map_err(Outcome::Failed)?;
     inquiry.arrange().map_err(Outcome::Failed)?;
-    let others = Others::start(servers, &everybody, plan.drain_timeout).map_err(Outcome::Failed)?;
+    let others = Others::start(servers, &everybody, plan.pace, own).map_err(Outcome::Failed)?;
     let mut stderr = (plan.stderr)();
     announce(&addresses, &attached, &mut stderr);
     let mut turns: Turns = Box::new(|event_loop, slow| slow.turn(event_loop, None).map(drop));
     if let Some(companion) = plan.companion {
-        let own = companion(&mut event_loop, &attached, &mut stderr).map_err(Outcome::Failed)?;
-        turns = own.unwrap_or(turns);
+        let theirs = companion(&mut event_loop, &attached, &mut stderr).map_err(Outcome::Failed)?;
+        turns = theirs.unwrap_or(turns);
     }
     let mut slow = SlowCallbacks::new(&event_loop);
     // This loop turns until all have ended: it is the one that hears signals.
@@ -203,7 +207,7 @@ fn serve(
         stalls => log::info!("resumes and turns that took too long: {stalls}"),
     }
     drop(event_loop);
-    everybody.drain(plan.drain_timeout);
+    everybody.drain(plan.pace);
     let of_others = others.join();
     ran.and(of_others).map_err(Outcome::Failed).map(|of_others| {
         if plan.loops.get() > 1 {
@@ -242,16 +246,16 @@ fn announce(listen: &[&str], attached: &Attached, stderr: &mut dyn Write) {
 /// How the servers come to their end.
 struct Ending {
     everybody: Everybody,
-    drain_timeout: Duration,
+    pace: Pace,
     is_draining: Cell<bool>,
     /// SIGINT came while it drained.
     is_forced: Cell<bool>,
 }
 
 impl Ending {
-    fn new(everybody: Everybody, drain_timeout: Duration) -> Rc<Ending> {
+    fn new(everybody: Everybody, pace: Pace) -> Rc<Ending> {
         let (is_draining, is_forced) = Default::default();
-        Rc::new(Ending { everybody, drain_timeout, is_draining, is_forced })
+        Rc::new(Ending { everybody, pace, is_draining, is_forced })
     }
 
     /// From now on signals, and the time, end the servers.
@@ -286,8 +290,13 @@ impl Ending {
         if self.is_draining.replace(true) {
             return;
         }
-        log::info!("{why}: draining for at most {}", Shown(self.drain_timeout));
-        self.everybody.drain(self.drain_timeout);
+        let (delay, timeout) = (Shown(self.pace.delay), Shown(self.pace.timeout));
+        if self.pace.delay.is_zero() {
+            log::info!("{why}: draining for at most {timeout}");
+        } else {
+            log::info!("{why}: not ready any more; draining in {delay}, for at most {timeout}");
+        }
+        self.everybody.drain(self.pace);
     }
 
     fn outcome(&self, report: Report) -> Outcome {
@@ -296,7 +305,7 @@ impl Ending {
         match report.cut {
             _ if self.is_forced.get() => Outcome::Forced { report },
             0 => Outcome::Drained,
-            _ => Outcome::Cut { report, drain_timeout: self.drain_timeout },
+            _ => Outcome::Cut { report, drain_timeout: self.pace.timeout },
         }
     }
 }

@@ -4,15 +4,20 @@ use std::io;
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, ValueEnum, value_parser};
 use helloop::events::Observer;
+use helloop::http::Request;
 use helloop::limits::{DRAIN_TIMEOUT, Limits, TRACE_BYTES_MAX};
 use helloop::server::{Access, Builder, Connections, Server};
 use jiff::Timestamp;
 
 use super::access_log::{Entry, Format};
+use super::content::{Content, ContentArguments};
 use super::lab::{CannotBegin, Lab, Options};
 use super::limits::LimitArguments;
 use super::tracing::Tracing;
@@ -20,7 +25,7 @@ use super::units::{Size, Span};
 use super::{explain, logging, usage};
 use crate::command::addresses;
 use crate::command::line_writer::{LineWriter, Losses, standard_output};
-use crate::command::loops::LOOPS_MAX;
+use crate::command::loops::{LOOPS_MAX, Own, Pace};
 use crate::command::run::{Outcome, Plan, run};
 use crate::command::stderr::StandardError;
 
@@ -36,6 +41,7 @@ Examples:
   helloop serve --listen localhost:0         on a port that the system chooses
   helloop serve --explain                    and watch the loop while `curl` asks
   helloop serve --access-log combined >log   and keep a log
+  helloop serve --text 'ok\n'                answer every path with a text of your own
   helloop serve --trace loop.trace           record; then `helloop explain loop.trace`
   kill -USR1 $(pidof helloop)                which tasks are there, and what does each wait for?
 
@@ -49,8 +55,8 @@ Exit codes:
 
 /// Greet over HTTP: GET /World is answered `Hello, World!`
 ///
-/// SIGTERM, SIGINT, SIGQUIT and SIGHUP drain: nothing new is accepted, requests that have come are
-/// answered, then the server ends. During a drain, SIGINT ends it at once; the others change nothing.
+/// SIGTERM, SIGINT, SIGQUIT and SIGHUP drain: after --drain-delay nothing new is accepted, requests
+/// that have come are answered, then the server ends. During a drain, SIGINT ends it at once; the others change nothing.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -71,6 +77,15 @@ pub(crate) struct Arguments {
     /// Drain by itself after this time [default: run until a signal comes]
     #[arg(long, env = "HELLOOP_RUN_FOR", value_name = "DURATION")]
     run_for: Option<Span>,
+
+    /// Announce the end for this long before the drain, so that balancers notice.
+    ///
+    /// Readiness fails at once (--health-path), and every answer says `Connection: close`, but
+    /// everything is still accepted and answered. It should be longer than a balancer takes to see that
+    /// a server is not ready: the time between two checks, times the checks that have to fail.
+    #[arg(long, env = "HELLOOP_DRAIN_DELAY", value_name = "DURATION")]
+    #[arg(default_value_t = Span(Duration::ZERO))]
+    drain_delay: Span,
 
     /// A drain may take this long; then busy connections are cut
     #[arg(long, env = "HELLOOP_DRAIN_TIMEOUT", value_name = "DURATION")]
@@ -111,6 +126,9 @@ pub(crate) struct Arguments {
     verbose: u8,
 
     #[command(flatten)]
+    content: ContentArguments,
+
+    #[command(flatten)]
     limits: LimitArguments,
 }
 
@@ -133,28 +151,35 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
     let addresses = arguments.addresses().map_err(|text| usage("serve", text))?;
     let limits = arguments.limits.limits().map_err(|text| usage("serve", text))?;
     let loops = arguments.loops(&limits).map_err(|text| usage("serve", text))?;
+    let is_ending = Arc::default();
+    let content = arguments.content.content(&is_ending).map_err(|text| usage("serve", text))?;
     let lab = match arguments.lab() {
         Ok(lab) => lab,
         Err(CannotBegin::Usage(text)) => return Err(usage("serve", text)),
         Err(CannotBegin::Outcome(outcome)) => return Ok(outcome.conclude(stderr.out())),
     };
-    let outcome = arguments.run(addresses, loops, limits, lab.as_ref(), &stderr);
+    let typed = Typed { addresses, loops, limits, content, is_ending };
+    let outcome = arguments.run(typed, lab.as_ref(), &stderr);
     lab.iter().for_each(Lab::finish);
     Ok(outcome.conclude(stderr.out()))
 }
 
+/// What was typed, as far as it makes sense.
+struct Typed {
+    addresses: Vec<String>,
+    loops: NonZeroUsize,
+    limits: Limits,
+    content: Content,
+    is_ending: Arc<AtomicBool>,
+}
+
 impl Arguments {
-    fn run(
-        &self,
-        addresses: Vec<String>,
-        loops: NonZeroUsize,
-        limits: Limits,
-        lab: Option<&Lab>,
-        stderr: &StandardError,
-    ) -> Outcome {
-        let started = AccessLog::start(self.access_log).and_then(|log| {
-            Tracing::start(self.trace.as_deref(), self.trace_size).map(|tracing| (log, tracing))
-        });
+    fn run(&self, typed: Typed, lab: Option<&Lab>, stderr: &StandardError) -> Outcome {
+        let Typed { addresses, loops, limits, content, is_ending } = typed;
+        let started =
+            AccessLog::start(self.access_log, self.content.health_path()).and_then(|log| {
+                Tracing::start(self.trace.as_deref(), self.trace_size).map(|tracing| (log, tracing))
+            });
         let (log, tracing) = match started {
             Err(error) => return Outcome::Failed(error),
             Ok(started) => started,
@@ -162,17 +187,20 @@ impl Arguments {
         let mut observers: Vec<Box<dyn Observer>> = Vec::new();
         observers.extend(self.explain.then(|| explain::narrator(stderr.out())));
         observers.extend(tracing.observer());
-        let outcome = run(Plan {
+        let plan = Plan {
             addresses,
             loops,
             limits,
             builder: &|| log.attach(self.builder()),
-            drain_timeout: self.drain_timeout.0,
+            pace: Pace { delay: self.drain_delay.0, timeout: self.drain_timeout.0 },
+            is_ending,
             run_for: self.run_for.map(|span| span.0),
             observers,
             companion: lab.map(Lab::companion),
             stderr: &|| stderr.out(),
-        });
+        };
+        let own = |_| Own { service: content.clone(), observer: None };
+        let outcome = run(plan, content.clone(), own);
         log.finish();
         tracing.finish();
         outcome
@@ -222,21 +250,27 @@ struct AccessLog {
     format: Format,
     /// `None` if the log is off.
     writer: Option<LineWriter>,
+    /// What is asked for here is not logged.
+    except: Option<String>,
 }
 
 impl AccessLog {
-    fn start(format: Format) -> io::Result<AccessLog> {
+    fn start(format: Format, except: Option<&str>) -> io::Result<AccessLog> {
         let writer = match format {
             Format::Off => None,
             _ => Some(LineWriter::spawn("access log", Losses::Logged, standard_output()?)?),
         };
-        Ok(AccessLog { format, writer })
+        Ok(AccessLog { format, writer, except: except.map(str::to_owned) })
     }
 
     fn attach(&self, builder: Builder) -> Builder {
         let Some(writer) = self.writer.clone() else { return builder };
         let (format, mut line) = (self.format, String::new());
+        let except = self.except.clone();
         builder.access_log(move |access: &Access<'_>| {
+            if except.is_some() && except.as_deref() == access.request.map(Request::path) {
+                return;
+            }
             line.clear();
             Entry::new(Timestamp::now(), access).write(format, &mut line);
             writer.put(line.as_bytes());

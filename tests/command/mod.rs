@@ -10,6 +10,10 @@ mod bare;
 #[cfg(feature = "cli")]
 mod access_log;
 #[cfg(feature = "cli")]
+mod check;
+#[cfg(feature = "cli")]
+mod content;
+#[cfg(feature = "cli")]
 mod ending;
 #[cfg(feature = "cli")]
 mod explain;

@@ -21,6 +21,11 @@ fn mistakes_are_explained() {
     refused(&["serve", "--max-head-size", "10B"], &["--max-head-size is 10", "at least 64 bytes"]);
     refused(&["serve", "--access-log", "apache"], &["common", "combined", "json"]);
     refused(&["serve", "--connections", "threads"], &["state-machine", "coroutine"]);
+    refused(&["serve", "--text", r"a\d"], &["--text", r"\d means nothing"]);
+    refused(&["serve", "--header", "no-store"], &["--header", "no colon"]);
+    refused(&["serve", "--header", "Date: now"], &["--header", "belongs to the connection"]);
+    refused(&["serve", "--status", "199"], &["--status", "from 200 to 599"]);
+    refused(&["serve", "--health-path", "healthz"], &["--health-path is `healthz`", "/healthz"]);
     refused(&["serve", "--listen", "8080"], &["`8080` is not an address", "localhost:8080"]);
     for loops in ["0", "257", "two"] {
         refused(&["serve", "--loops", loops], &["--loops <NUMBER>", loops]);

@@ -16,16 +16,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use helloop::event_loop::EventLoop;
+use helloop::greeting::Greeting;
 use helloop::lab::{self, Bound};
 use helloop::limits::{DRAIN_TIMEOUT, Limits};
 use helloop::server::{Attached, Server};
 
 use super::{logging, usage};
 use crate::command::addresses;
-use crate::command::run::{Companion, Outcome, Plan, Turns, run_service};
+use crate::command::loops::{Own, Pace};
+use crate::command::run::{Companion, Outcome, Plan, Turns, run};
 use crate::command::stderr::StandardError;
 use lessons::Lessons;
 
@@ -91,13 +95,16 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
         loops: NonZeroUsize::MIN,
         limits: Limits::default(),
         builder: &Server::builder,
-        drain_timeout: DRAIN_TIMEOUT,
+        pace: Pace { delay: Duration::ZERO, timeout: DRAIN_TIMEOUT },
+        is_ending: Arc::default(),
         run_for: None,
         observers: Vec::new(),
         companion: Some(lab.companion()),
         stderr: &|| stderr.out(),
     };
-    let outcome = run_service(plan, Lessons { own_address });
+    // There is one loop.
+    let own = |_| Own { service: Greeting, observer: None };
+    let outcome = run(plan, Lessons { own_address }, own);
     lab.finish();
     Ok(outcome.conclude(stderr.out()))
 }
