@@ -10,11 +10,11 @@ use clap::error::ErrorKind;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use helloop::PrintableLines;
 
-use super::{check, explain, fetch, lab, ps, serve, trace};
+use super::{check, explain, fetch, lab, ps, serve, trace, version};
 
 /// An event loop that can be watched, and on it a greeting HTTP server and a fetcher of URLs.
 #[derive(Parser, Debug)]
-#[command(version, max_term_width = 100)]
+#[command(version, long_version = version::LONG.as_str(), max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]

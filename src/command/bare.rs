@@ -90,6 +90,9 @@ fn serve() -> ExitCode {
                 is_ending: Arc::default(),
                 run_for: None,
                 observers: Vec::new(),
+                fold: None,
+                descriptors_beside: 0,
+                on_hangup: None,
                 companion: None,
                 stderr: &|| stderr.out(),
             };

@@ -24,21 +24,24 @@ const DESCRIPTORS_OF_COMMAND: u64 = 24;
 
 /// What each of `loops` loops may have, so that together they stay within `limits`: connections are
 /// divided; every other limit is one of a connection. `descriptors` is the limit of open ones,
-/// `addresses` the number of those that each loop listens on.
+/// `addresses` the number of those that each loop listens on, `beside` that of descriptors which are kept for what is
+/// beside the servers.
 pub(crate) fn divide(
     limits: &Limits,
     loops: NonZeroUsize,
     descriptors: u64,
     addresses: usize,
+    beside: usize,
 ) -> Vec<Limits> {
     let loops = loops.get();
-    if loops == 1 {
+    if loops == 1 && beside == 0 {
         return vec![limits.clone()];
     }
     // A poller and its alarm, and for each address a listener for IPv4, one for IPv6, and what a
     // listener has in its hand.
     let needed = 2 + 4 * addresses as u64;
-    let shared = descriptors.saturating_sub(DESCRIPTORS_OF_COMMAND + DESCRIPTORS_RESERVED as u64);
+    let kept = DESCRIPTORS_OF_COMMAND + (DESCRIPTORS_RESERVED + beside) as u64;
+    let shared = descriptors.saturating_sub(kept);
     let room = (shared / loops as u64).saturating_sub(needed).max(1);
     let room = usize::try_from(room).unwrap_or(usize::MAX);
     let of_loop = |number: usize| {
@@ -262,7 +265,7 @@ mod tests {
         let mut limits = Limits::default();
         limits.connections_max = total;
         let loops = NonZeroUsize::new(loops).unwrap();
-        let divided = divide(&limits, loops, descriptors, 1);
+        let divided = divide(&limits, loops, descriptors, 1, 0);
         divided.into_iter().map(|limits| limits.connections_max).collect()
     }
 
@@ -278,6 +281,15 @@ mod tests {
         assert_eq!(shares(None, 1, 1024), [None]);
         assert_eq!(shares(None, 2, 1024), [Some(492), Some(492)]);
         assert_eq!(shares(None, 256, 1024), [Some(1); 256], "nobody is left without any");
+    }
+
+    #[test]
+    fn what_is_beside_has_descriptors_of_its_own() {
+        let limits = Limits::default();
+        let of =
+            |loops, beside| divide(&limits, NonZeroUsize::new(loops).unwrap(), 1024, 1, beside);
+        assert_eq!(of(1, 20)[0].connections_max, Some(970));
+        assert_eq!(of(2, 20)[0].connections_max, Some(482));
     }
 
     /// The others' servers, none of which this test ends.

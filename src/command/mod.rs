@@ -41,7 +41,11 @@ mod check;
 
 // What several of them need.
 #[cfg(feature = "cli")]
+mod access;
+#[cfg(feature = "cli")]
 mod access_log;
+#[cfg(feature = "cli")]
+mod admin;
 #[cfg(feature = "cli")]
 mod compare;
 #[cfg(feature = "cli")]
@@ -51,9 +55,15 @@ mod file_id;
 #[cfg(feature = "cli")]
 mod json;
 #[cfg(feature = "cli")]
+mod log_file;
+#[cfg(feature = "cli")]
 mod logging;
 #[cfg(feature = "cli")]
+mod metrics;
+#[cfg(feature = "cli")]
 mod tracing;
+#[cfg(feature = "cli")]
+mod version;
 
 #[cfg(feature = "cli")]
 pub(crate) use arguments::main;

@@ -9,7 +9,8 @@ use helloop::coroutine;
 use helloop::event_loop::Handle;
 use serde_json::Value;
 
-use super::{logging, usage};
+use super::logging::{self, LogFormat};
+use super::usage;
 use crate::command::run::complain;
 use page::page;
 
@@ -42,7 +43,7 @@ pub(crate) struct Arguments {
 /// # Errors
 /// When what was typed is no address of a lab.
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
-    logging::install(0, Box::new(io::stderr()));
+    logging::install(0, LogFormat::Text, Box::new(io::stderr()));
     let url = arguments.url.trim_end_matches('/');
     if !url.starts_with("http://") {
         return Err(usage("ps", "the address of a lab begins with http://"));

@@ -15,7 +15,7 @@ use helloop::event_loop::{EventLoop, Handle};
 use helloop::events::Observer;
 use helloop::limits::Limits;
 use helloop::server::{Attached, BindError, Builder, Report, Server, Service};
-use helloop::signals::{SIGINT, on_signals};
+use helloop::signals::{SIGHUP, SIGINT, on_signal, on_signals};
 use helloop::watch::SlowCallbacks;
 
 use crate::command::addresses;
@@ -45,6 +45,12 @@ pub(crate) struct Plan<'a> {
     pub(crate) run_for: Option<Duration>,
     /// The observers of the first loop.
     pub(crate) observers: Vec<Box<dyn Observer>>,
+    /// One more, whose presence alone does not make the last events be recorded.
+    pub(crate) fold: Option<Box<dyn Observer>>,
+    /// Descriptors that something beside the servers may need.
+    pub(crate) descriptors_beside: usize,
+    /// What SIGHUP does instead of beginning a drain.
+    pub(crate) on_hangup: Option<Box<dyn FnMut()>>,
     /// Called once the server is on the loop, before the first turn.
     pub(crate) companion: Option<Companion<'a>>,
     /// Ways to standard error.
@@ -181,11 +187,12 @@ fn serve<S: Service + Send + 'static>(
     let mut servers = bind(&plan, &addresses, descriptors).map_err(Outcome::CannotBind)?;
     let everybody = Everybody::new(&servers, Arc::clone(&plan.is_ending));
     let mut event_loop = EventLoop::new().map_err(Outcome::Failed)?;
+    event_loop.observe(plan.fold);
     let inquiry = Inquiry::new(&mut event_loop, plan.observers, (plan.stderr)());
     let handle = event_loop.handle().clone();
     let attached = servers.remove(0).attach(&handle, service).map_err(Outcome::Failed)?;
     let ending = Ending::new(everybody.clone(), plan.pace);
-    ending.arrange(&handle, plan.run_for).map_err(Outcome::Failed)?;
+    ending.arrange(&handle, plan.run_for, plan.on_hangup).map_err(Outcome::Failed)?;
     inquiry.arrange().map_err(Outcome::Failed)?;
     let others = Others::start(servers, &everybody, plan.pace, own).map_err(Outcome::Failed)?;
     let mut stderr = (plan.stderr)();
@@ -220,7 +227,8 @@ fn serve<S: Service + Send + 'static>(
 /// A server for each loop, all of them at the same addresses.
 fn bind(plan: &Plan<'_>, addresses: &[&str], descriptors: u64) -> Result<Vec<Server>, BindError> {
     let mut servers: Vec<Server> = Vec::new();
-    for limits in divide(&plan.limits, plan.loops, descriptors, addresses.len()) {
+    let beside = plan.descriptors_beside;
+    for limits in divide(&plan.limits, plan.loops, descriptors, addresses.len(), beside) {
         let builder = (plan.builder)().limits(limits);
         servers.push(match servers.first() {
             None => builder.bind_all(addresses)?,
@@ -259,9 +267,19 @@ impl Ending {
     }
 
     /// From now on signals, and the time, end the servers.
-    fn arrange(self: &Rc<Self>, handle: &Handle, run_for: Option<Duration>) -> io::Result<()> {
+    fn arrange(
+        self: &Rc<Self>,
+        handle: &Handle,
+        run_for: Option<Duration>,
+        on_hangup: Option<Box<dyn FnMut()>>,
+    ) -> io::Result<()> {
         let ending = Rc::clone(self);
-        on_signals(handle, &signals_that_drain(), move |signal| ending.signal(signal))?;
+        let mut draining = signals_that_drain();
+        if let Some(on_hangup) = on_hangup {
+            draining.retain(|signal| *signal != SIGHUP);
+            on_signal(handle, SIGHUP, on_hangup)?;
+        }
+        on_signals(handle, &draining, move |signal| ending.signal(signal))?;
         if let Some(run_for) = run_for {
             let ending = Rc::clone(self);
             let why = format!("the time to run ({}) is over", Shown(run_for));

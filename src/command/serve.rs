@@ -1,6 +1,5 @@
 //! `helloop serve`.
 
-use std::io;
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,20 +10,19 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, ValueEnum, value_parser};
 use helloop::events::Observer;
-use helloop::http::Request;
 use helloop::limits::{DRAIN_TIMEOUT, Limits, TRACE_BYTES_MAX};
-use helloop::server::{Access, Builder, Connections, Server};
-use jiff::Timestamp;
+use helloop::server::{Builder, Connections, Server};
 
-use super::access_log::{Entry, Format};
+use super::access::AccessArguments;
+use super::admin::{self, Admin};
 use super::content::{Content, ContentArguments};
 use super::lab::{CannotBegin, Lab, Options};
 use super::limits::LimitArguments;
+use super::logging::{self, LogFormat};
 use super::tracing::Tracing;
 use super::units::{Size, Span};
-use super::{explain, logging, usage};
+use super::{explain, usage};
 use crate::command::addresses;
-use crate::command::line_writer::{LineWriter, Losses, standard_output};
 use crate::command::loops::{LOOPS_MAX, Own, Pace};
 use crate::command::run::{Outcome, Plan, run};
 use crate::command::stderr::StandardError;
@@ -92,9 +90,19 @@ pub(crate) struct Arguments {
     #[arg(default_value_t = Span(DRAIN_TIMEOUT))]
     drain_timeout: Span,
 
-    /// Write a line to standard output for each answer
-    #[arg(long, env = "HELLOOP_ACCESS_LOG", value_name = "FORMAT", default_value = "off")]
-    access_log: Format,
+    #[command(flatten)]
+    access: AccessArguments,
+
+    /// How the log on standard error is written
+    #[arg(long, env = "HELLOOP_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+
+    /// Answer here, on a second port, /live, /ready, /metrics (for Prometheus) and /version.
+    ///
+    /// It is for those who run the server: nothing of it is in the access log or in the figures. To count
+    /// costs a request some 5 %.
+    #[arg(long, env = "HELLOOP_ADMIN", value_name = "HOST:PORT")]
+    admin: Option<String>,
 
     /// Say on standard error what the event loop does, turn by turn
     #[arg(long, env = "HELLOOP_EXPLAIN", value_parser = FalseyValueParser::new())]
@@ -147,21 +155,23 @@ enum Written {
 /// When what was typed makes no sense; everything else is an exit code.
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
     let stderr = StandardError::start();
-    logging::install(arguments.verbose, stderr.out());
+    logging::install(arguments.verbose, arguments.log_format, stderr.out());
+    let out = || logging::beside(arguments.log_format, stderr.out());
     let addresses = arguments.addresses().map_err(|text| usage("serve", text))?;
     let limits = arguments.limits.limits().map_err(|text| usage("serve", text))?;
+    arguments.access.check().map_err(|text| usage("serve", text))?;
     let loops = arguments.loops(&limits).map_err(|text| usage("serve", text))?;
     let is_ending = Arc::default();
     let content = arguments.content.content(&is_ending).map_err(|text| usage("serve", text))?;
     let lab = match arguments.lab() {
         Ok(lab) => lab,
         Err(CannotBegin::Usage(text)) => return Err(usage("serve", text)),
-        Err(CannotBegin::Outcome(outcome)) => return Ok(outcome.conclude(stderr.out())),
+        Err(CannotBegin::Outcome(outcome)) => return Ok(outcome.conclude(out())),
     };
     let typed = Typed { addresses, loops, limits, content, is_ending };
     let outcome = arguments.run(typed, lab.as_ref(), &stderr);
     lab.iter().for_each(Lab::finish);
-    Ok(outcome.conclude(stderr.out()))
+    Ok(outcome.conclude(out()))
 }
 
 /// What was typed, as far as it makes sense.
@@ -176,14 +186,20 @@ struct Typed {
 impl Arguments {
     fn run(&self, typed: Typed, lab: Option<&Lab>, stderr: &StandardError) -> Outcome {
         let Typed { addresses, loops, limits, content, is_ending } = typed;
-        let started =
-            AccessLog::start(self.access_log, self.content.health_path()).and_then(|log| {
-                Tracing::start(self.trace.as_deref(), self.trace_size).map(|tracing| (log, tracing))
-            });
+        let started = self.access.start(self.content.health_path()).and_then(|log| {
+            Tracing::start(self.trace.as_deref(), self.trace_size).map(|tracing| (log, tracing))
+        });
         let (log, tracing) = match started {
             Err(error) => return Outcome::Failed(error),
             Ok(started) => started,
         };
+        let admin = self.admin.as_ref().map(|address| Admin::bind(address, loops, &is_ending));
+        let admin = match admin.transpose() {
+            Err(error) => return Outcome::CannotBind(error),
+            Ok(admin) => admin,
+        };
+        let figures = admin.as_ref().map(Admin::figures);
+        let fold = |number: usize| figures.as_ref().map(|figures| figures[number - 1].fold());
         let mut observers: Vec<Box<dyn Observer>> = Vec::new();
         observers.extend(self.explain.then(|| explain::narrator(stderr.out())));
         observers.extend(tracing.observer());
@@ -196,10 +212,19 @@ impl Arguments {
             is_ending,
             run_for: self.run_for.map(|span| span.0),
             observers,
-            companion: lab.map(Lab::companion),
-            stderr: &|| stderr.out(),
+            fold: fold(1).map(|fold| Box::new(fold) as Box<dyn Observer>),
+            descriptors_beside: admin.as_ref().map_or(0, |_| admin::DESCRIPTORS),
+            on_hangup: log.on_hangup(),
+            companion: Some(Box::new(|event_loop, attached, stderr| {
+                admin.map_or(Ok(()), |admin| admin.attach(event_loop, stderr))?;
+                lab.map_or(Ok(None), |lab| lab.companion()(event_loop, attached, stderr))
+            })),
+            stderr: &|| logging::beside(self.log_format, stderr.out()),
         };
-        let own = |_| Own { service: content.clone(), observer: None };
+        let own = |number| Own {
+            service: content.clone(),
+            observer: fold(number).map(|fold| Box::new(fold) as Box<dyn Observer + Send>),
+        };
         let outcome = run(plan, content.clone(), own);
         log.finish();
         tracing.finish();
@@ -232,6 +257,11 @@ impl Arguments {
             (self.explain, "--explain tells the story of one event loop"),
             (self.trace.is_some(), "--trace records one event loop"),
         ];
+        if self.admin.is_some() && self.connections == Written::Coroutine {
+            let text =
+                "--admin counts state machines: it cannot be had with --connections coroutine";
+            return Err(text.to_owned());
+        }
         let asked = for_one_loop.into_iter().find(|(is_asked, _)| *is_asked);
         if let Some((_, what)) = asked.filter(|_| self.loops > 1) {
             return Err(format!("{what}: it cannot be had with --loops {loops}"));
@@ -241,46 +271,6 @@ impl Arguments {
                 "--max-connections is {connections}: each of the {loops} loops needs at least one"
             )),
             _ => Ok(loops),
-        }
-    }
-}
-
-/// The access log on standard output, or none.
-struct AccessLog {
-    format: Format,
-    /// `None` if the log is off.
-    writer: Option<LineWriter>,
-    /// What is asked for here is not logged.
-    except: Option<String>,
-}
-
-impl AccessLog {
-    fn start(format: Format, except: Option<&str>) -> io::Result<AccessLog> {
-        let writer = match format {
-            Format::Off => None,
-            _ => Some(LineWriter::spawn("access log", Losses::Logged, standard_output()?)?),
-        };
-        Ok(AccessLog { format, writer, except: except.map(str::to_owned) })
-    }
-
-    fn attach(&self, builder: Builder) -> Builder {
-        let Some(writer) = self.writer.clone() else { return builder };
-        let (format, mut line) = (self.format, String::new());
-        let except = self.except.clone();
-        builder.access_log(move |access: &Access<'_>| {
-            if except.is_some() && except.as_deref() == access.request.map(Request::path) {
-                return;
-            }
-            line.clear();
-            Entry::new(Timestamp::now(), access).write(format, &mut line);
-            writer.put(line.as_bytes());
-        })
-    }
-
-    fn finish(self) {
-        match self.writer.map_or(0, LineWriter::finish) {
-            0 => {}
-            lines => log::warn!("lines missing from the access log: {lines}"),
         }
     }
 }

@@ -10,6 +10,8 @@ mod bare;
 #[cfg(feature = "cli")]
 mod access_log;
 #[cfg(feature = "cli")]
+mod admin;
+#[cfg(feature = "cli")]
 mod check;
 #[cfg(feature = "cli")]
 mod content;
@@ -19,6 +21,8 @@ mod ending;
 mod explain;
 #[cfg(feature = "cli")]
 mod fetch;
+#[cfg(feature = "cli")]
+mod logs;
 #[cfg(feature = "cli")]
 mod loops;
 #[cfg(feature = "cli")]

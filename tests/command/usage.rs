@@ -26,6 +26,10 @@ fn mistakes_are_explained() {
     refused(&["serve", "--header", "Date: now"], &["--header", "belongs to the connection"]);
     refused(&["serve", "--status", "199"], &["--status", "from 200 to 599"]);
     refused(&["serve", "--health-path", "healthz"], &["--health-path is `healthz`", "/healthz"]);
+    refused(&["serve", "--access-log-exclude", "a"], &["--access-log-exclude is `a`"]);
+    refused(&["serve", "--log-format", "xml"], &["text", "json"]);
+    let both = ["serve", "--admin", "localhost:0", "--connections", "coroutine"];
+    refused(&both, &["--admin counts state machines"]);
     refused(&["serve", "--listen", "8080"], &["`8080` is not an address", "localhost:8080"]);
     for loops in ["0", "257", "two"] {
         refused(&["serve", "--loops", loops], &["--loops <NUMBER>", loops]);
@@ -92,6 +96,10 @@ fn help_and_version_are_no_errors() {
     {
         assert!(help.contains(text), "{text:?} is not in: {help}");
     }
+    let expected = format!("helloop {}\n", env!("CARGO_PKG_VERSION"));
+    let (code, version, _) = run(&mut command(&["-V"]));
+    assert_eq!((code, &version), (Some(0), &expected));
     let (code, version, _) = run(&mut command(&["--version"]));
-    assert_eq!((code, version), (Some(0), format!("helloop {}\n", env!("CARGO_PKG_VERSION"))));
+    assert!(code == Some(0) && version.starts_with(&expected), "{version}");
+    assert!(version.contains("\ncommit: ") && version.contains("\nfeatures: cli, "), "{version}");
 }

@@ -33,9 +33,10 @@ use helloop::signals::{SIGINT, on_signals};
 use helloop::watch::SlowCallbacks;
 
 use super::file_id::FileId;
+use super::logging::{self, LogFormat};
 use super::tracing::Tracing;
 use super::units::{PositiveSpan, Size};
-use super::{explain, logging, usage};
+use super::{explain, usage};
 use crate::command::run::{complain, raise_descriptor_limit, signals_that_drain};
 use batch::{Batch, End, Note, Why, put};
 use input::Input;
@@ -208,7 +209,7 @@ pub(crate) struct Arguments {
 /// # Errors
 /// When what was typed makes no sense; everything else is an exit code.
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
-    logging::install(arguments.verbose, Box::new(io::stderr()));
+    logging::install(arguments.verbose, LogFormat::Text, Box::new(io::stderr()));
     let wrong = |text: String| usage("fetch", text);
     let input = Input::open(&arguments.urls, &arguments.input).map_err(wrong)?;
     arguments.keep_inputs_from_trace().map_err(wrong)?;

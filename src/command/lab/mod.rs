@@ -26,7 +26,8 @@ use helloop::lab::{self, Bound};
 use helloop::limits::{DRAIN_TIMEOUT, Limits};
 use helloop::server::{Attached, Server};
 
-use super::{logging, usage};
+use super::logging::{self, LogFormat};
+use super::usage;
 use crate::command::addresses;
 use crate::command::loops::{Own, Pace};
 use crate::command::run::{Companion, Outcome, Plan, Turns, run};
@@ -82,7 +83,7 @@ pub(crate) struct Arguments {
 /// When what was typed makes no sense; everything else is an exit code.
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
     let stderr = StandardError::start();
-    logging::install(arguments.verbose, stderr.out());
+    logging::install(arguments.verbose, LogFormat::Text, stderr.out());
     let own_address = Rc::<Cell<Option<SocketAddr>>>::default();
     let options = Options { is_read_only: arguments.read_only, is_paused: arguments.paused };
     let lab = match Lab::bind(&arguments.page, options, Some(Rc::clone(&own_address))) {
@@ -99,6 +100,9 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
         is_ending: Arc::default(),
         run_for: None,
         observers: Vec::new(),
+        fold: None,
+        descriptors_beside: 0,
+        on_hangup: None,
         companion: Some(lab.companion()),
         stderr: &|| stderr.out(),
     };
