@@ -16,7 +16,8 @@
 //! 7. `client` (feature `client`): fetching over HTTP and HTTPS, written in coroutines.
 //! 8. [`greeting`]: the service that says hello.
 //! 9. [`watch`]: a narrator, a recorder, traces and snapshots of a loop, and reports of what held it up.
-//! 10. `lab` (feature `lab`): a page that shows a loop, pauses and steps it.
+//! 10. `lab` (feature `lab`): a page that shows a loop, pauses and steps it, and in a simulated world (feature
+//!     `history`) goes backwards.
 //! 11. [`limits`]: every number that bounds something, with its reason.
 //!
 //! # A server in your program
@@ -64,7 +65,7 @@ pub mod greeting;
 #[cfg(unix)]
 pub mod signals;
 pub mod watch;
-#[cfg(feature = "lab")]
+#[cfg(feature = "history")]
 pub mod lab;
 pub mod limits;
 mod printable;

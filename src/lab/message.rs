@@ -1,5 +1,7 @@
 //! What is sent to pages: server-sent events, each with one object of JSON.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::rc::Rc;
 
 use crate::events::Event;
@@ -8,11 +10,15 @@ use crate::watch::json;
 use crate::world::Time;
 use serde_json::{Map, Value, json};
 
-use super::link::Held;
+use super::listings;
 use super::snapshot::Snapshot;
 
 /// A message for all pages.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(feature = "lab"),
+    allow(dead_code, reason = "a history loses nothing on its way to a page")
+)]
 pub(super) struct Message {
     /// As it goes over the wire.
     pub(super) text: Rc<str>,
@@ -30,6 +36,32 @@ pub(super) enum Kind {
     /// Stands for itself.
     Note,
 }
+
+/// Why and where a loop is held.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) why: &'static str,
+    /// `turn 8`
+    pub(super) before: String,
+}
+
+/// Why a page is not obeyed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The query makes no sense: 400.
+    Query(Cow<'static, str>),
+    /// It cannot be done now, or here: 409.
+    Now(Cow<'static, str>),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Refused::Query(text) | Refused::Now(text)) = self;
+        f.write_str(text)
+    }
+}
+
+impl std::error::Error for Refused {}
 
 fn message(name: &str, kind: Kind, events: u64, data: &str) -> Message {
     // JSON has no line feeds of its own.
@@ -58,6 +90,9 @@ pub(super) fn hello(is_read_only: bool, of_guide: Option<&str>) -> Message {
     });
     let more = of_guide.and_then(|text| serde_json::from_str::<Map<_, _>>(text).ok());
     if let (Some(hello), Some(more)) = (hello.as_object_mut(), more) {
+        if more.contains_key("url") {
+            hello.insert("listings".into(), listings::to_json().into());
+        }
         hello.extend(more);
     }
     of_json("hello", Kind::Note, &hello)
@@ -65,6 +100,25 @@ pub(super) fn hello(is_read_only: bool, of_guide: Option<&str>) -> Message {
 
 pub(super) fn snapshot(snapshot: &Snapshot, dropped: u64) -> Message {
     of_json("snapshot", Kind::Snapshot, &snapshot.to_json(dropped))
+}
+
+/// A snapshot with more members.
+pub(super) fn snapshot_and(snapshot: &Snapshot, more: Map<String, Value>) -> Message {
+    let mut object = snapshot.to_json(0);
+    if let Some(members) = object.as_object_mut() {
+        members.extend(more);
+    }
+    of_json("snapshot", Kind::Snapshot, &object)
+}
+
+/// The page is to forget everything: the loop went back, and what follows is all that there is.
+pub(super) fn back() -> Message {
+    of_json("back", Kind::Note, &json!({}))
+}
+
+/// Why the loop does not go where it was told to.
+pub(super) fn stuck(why: &str) -> Message {
+    of_json("stuck", Kind::Note, &json!({"why": why}))
 }
 
 /// Events that follow each other.

@@ -3,47 +3,37 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::TaskId;
 use crate::event_loop::SourceView;
 use crate::events::Timeout;
 use crate::watch::{self, Status, TaskView};
 use crate::world::{Readiness, Time};
 use serde_json::{Value, json};
 
+use super::tally::{Operated, Tally, Totals};
+
 /// Tasks, sources and timers that are listed for a page, of each. Above this, tasks are counted by
 /// kind and state, the others are left out.
 pub(super) const SINGLY_MAX: usize = 200;
-
-/// What was counted since the loop began.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
-    /// Connections open now.
-    pub(super) connections: u64,
-    pub(super) requests: u64,
-    pub(super) events: u64,
-}
 
 /// The watched loop between two steps.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) of_loop: watch::Snapshot,
-    /// When the tasks were spawned, as far as that was observed.
-    pub(super) births: BTreeMap<TaskId, Time>,
+    /// What was counted so far.
+    pub(super) tally: Tally,
     pub(super) now: Time,
-    /// `between` turns, or `resume`: in phase 4.
+    /// `between` turns, `resume`: in phase 4, or `wait`: asleep in phase 2.
     pub(super) phase: &'static str,
     pub(super) is_paused: bool,
     pub(super) dwell: Duration,
-    /// The last one that was worked out.
-    pub(super) timeout: Timeout,
-    pub(super) counts: Counts,
 }
 
 impl Snapshot {
     /// `dropped`: events that a page was not sent.
     pub(super) fn to_json(&self, dropped: u64) -> Value {
         let all = &self.of_loop;
-        let of_task = |view: &TaskView| task(view, self.births.get(&view.id).copied());
+        let of_task = |view: &TaskView| task(view, &self.tally.task(view.id));
+        let of_source = |view: &SourceView| source(view, &self.tally.source(view.id));
         let tasks: Vec<Value> = all.tasks.iter().take(SINGLY_MAX).map(of_task).collect();
         let ready: Vec<Value> =
             all.ready.iter().take(SINGLY_MAX).map(|task| json!(task.to_string())).collect();
@@ -53,22 +43,23 @@ impl Snapshot {
             .take(SINGLY_MAX)
             .map(|(task, deadline)| json!({"task": task.to_string(), "deadline": nanos(*deadline)}))
             .collect();
-        let sources: Vec<Value> = all.sources.iter().take(SINGLY_MAX).map(source).collect();
+        let sources: Vec<Value> = all.sources.iter().take(SINGLY_MAX).map(of_source).collect();
+        let counts = self.tally.counts();
         let mut snapshot = json!({
             "turn": all.turn,
             "phase": self.phase,
             "paused": self.is_paused,
             "now": nanos(self.now),
             "dwell_ms": u64::try_from(self.dwell.as_millis()).unwrap_or(u64::MAX),
-            "timeout": timeout(self.timeout),
+            "timeout": timeout(self.tally.timeout()),
             "ready": ready,
             "timers": timers,
             "tasks": tasks,
             "sources": sources,
             "counts": {
-                "connections": self.counts.connections,
-                "requests": self.counts.requests,
-                "events": self.counts.events,
+                "connections": counts.connections,
+                "requests": counts.requests,
+                "events": counts.events,
                 "dropped": dropped,
                 "tasks": all.tasks.len(),
                 "ready": all.ready.len(),
@@ -87,17 +78,20 @@ fn nanos(time: Time) -> u64 {
     time.as_nanos()
 }
 
-fn task(task: &TaskView, born: Option<Time>) -> Value {
+fn task(task: &TaskView, totals: &Totals) -> Value {
     json!({
         "id": task.id.to_string(),
         "kind": task.kind,
         "name": task.name,
         "state": task.state,
-        "since": born.map(nanos),
+        "since": totals.born.map(nanos),
         "waits_for": waits_for(task.status),
         "parent": task.parent.map(|parent| parent.to_string()),
         "site": task.site.map(|site| format!("{}:{}", site.file(), site.line())),
         "about": task.description,
+        "resumes": totals.resumes,
+        "busy_ns": nanos(Time::ZERO + totals.busy),
+        "longest_ns": nanos(Time::ZERO + totals.longest),
     })
 }
 
@@ -114,12 +108,15 @@ fn waits_for(status: Status) -> String {
     if words.is_empty() { "being woken".into() } else { words.join(", ") }
 }
 
-fn source(source: &SourceView) -> Value {
+fn source(source: &SourceView, totals: &Operated) -> Value {
     json!({
         "id": source.id.to_string(),
         "task": source.task.to_string(),
         "readiness": flags(source.readiness),
         "interest": flags(source.interest),
+        "read": totals.read_bytes,
+        "written": totals.written_bytes,
+        "blocked": totals.blocked,
     })
 }
 

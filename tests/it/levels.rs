@@ -67,6 +67,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "event_loop",
             "http",
             "coroutine",
+            "client",
             "server",
             "watch",
         ],

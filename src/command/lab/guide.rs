@@ -1,15 +1,15 @@
-//! What the command adds to its lab: where the server is, its listings, and clients that make traffic.
+//! What the command adds to its lab: where the server is, and clients that make traffic.
 
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use helloop::lab::scenario::{NoSuchScenario, Scenario};
 use helloop::lab::{Guide, Refused, Stage};
 use helloop::signals::on_signals;
 use serde_json::json;
 
-use super::listings;
-use super::traffic::{Scenario, Traffic};
+use super::traffic::Traffic;
 use crate::command::run::signals_that_drain;
 
 /// Leads visitors of a greeting server.
@@ -42,21 +42,13 @@ pub(super) fn of_server(
 async fn notes(stage: Rc<Stage>, traffic: Traffic) {
     loop {
         let note = traffic.next_note().await;
-        let told = json!({
-            "id": note.id,
-            "scenario": note.scenario,
-            "step": note.step,
-            "bytes": note.bytes,
-            "at": stage.now().as_nanos(),
-        });
-        stage.tell("traffic", &told.to_string());
+        stage.tell("traffic", &note.to_json(stage.now().as_nanos()));
     }
 }
 
 impl Guide for Greeter {
     fn facts(&self) -> String {
-        let (url, lessons) = (&self.url, self.has_lessons);
-        json!({"url": url, "lessons": lessons, "listings": listings::to_json()}).to_string()
+        json!({"url": self.url, "lessons": self.has_lessons}).to_string()
     }
 
     fn obey(&self, what: &str, query: &str) -> Option<Result<(), Refused>> {
@@ -68,12 +60,12 @@ impl Greeter {
     /// `scenario=NAME`. Nothing in it needs percent-decoding.
     fn start(&self, query: &str) -> Result<(), Refused> {
         let name = query.split('&').find_map(|pair| pair.strip_prefix("scenario="));
-        let scenario = name.and_then(Scenario::of_name);
-        let scenario = scenario.ok_or(Refused::Query("scenario= is none that there is"))?;
+        let scenario = name.and_then(|name| name.parse::<Scenario>().ok());
+        let scenario = scenario.ok_or_else(|| Refused::Query(NoSuchScenario.to_string().into()))?;
         if scenario.needs_lessons() && !self.has_lessons {
-            return Err(Refused::Now("only `helloop lab` has what this asks for"));
+            return Err(Refused::Now("only `helloop lab` has what this asks for".into()));
         }
         let started = self.traffic.start(scenario);
-        started.map_err(|_busy| Refused::Now("too much is under way; wait for it"))
+        started.map_err(|_busy| Refused::Now("too much is under way; wait for it".into()))
     }
 }

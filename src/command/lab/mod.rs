@@ -1,14 +1,11 @@
 //! `helloop lab`: a greeting server that can be paused, stepped and looked at from a page.
 //!
-//! The lab is the library's ([`helloop::lab`]). Here is what this one has besides: `guide` tells pages of the server,
-//! `traffic` are clients to look at, each a `client`, `lessons` what they ask for, and `listings` the two ways in
-//! which a connection is written.
+//! The lab is the library's ([`helloop::lab`]). Here is what this one has besides: `guide` tells pages of the server, and
+//! `traffic` are clients to look at, each a `client`.
 
 mod guide;
-mod listings;
 mod traffic;
 mod client;
-mod lessons;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
@@ -17,11 +14,13 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use helloop::event_loop::EventLoop;
 use helloop::greeting::Greeting;
+use helloop::lab::lessons::Lessons;
 use helloop::lab::{self, Bound};
 use helloop::limits::{DRAIN_TIMEOUT, Limits};
 use helloop::server::{Attached, Server};
@@ -32,7 +31,9 @@ use crate::command::addresses;
 use crate::command::loops::{Own, Pace};
 use crate::command::run::{Companion, Outcome, Plan, Turns, run};
 use crate::command::stderr::StandardError;
-use lessons::Lessons;
+
+/// Bytes of the answer to `/big/`: more than the buffers of the kernel take.
+const BIG_BYTES: usize = 8 * 1024 * 1024;
 
 const AFTER_HELP: &str = "\
 The page is for this machine alone, and its address has a secret part. A pause lasts until it is
@@ -108,9 +109,19 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
     };
     // There is one loop.
     let own = |_| Own { service: Greeting, observer: None };
-    let outcome = run(plan, Lessons { own_address }, own);
+    let outcome = run(plan, lessons(own_address), own);
     lab.finish();
     Ok(outcome.conclude(stderr.out()))
+}
+
+/// Greets, and serves the lessons.
+fn lessons(own_address: Rc<Cell<Option<SocketAddr>>>) -> Lessons<Greeting> {
+    Lessons {
+        service: Greeting,
+        big_bytes: BIG_BYTES,
+        block: Box::new(thread::sleep),
+        own_address: Box::new(move || own_address.get()),
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

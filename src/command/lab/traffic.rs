@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use helloop::coroutine::Queue;
 use helloop::event_loop::Handle;
+use helloop::lab::scenario::{Note, Scenario, Script, Step, crowd_begins, crowd_ended, is_good};
 
-use super::client::{Client, Note, Teller, last_request};
+use super::client::{Client, Teller};
 
 /// A client that has no answer by then gives up. Long, because a teacher may explain something while
 /// the loop is held.
@@ -21,83 +22,6 @@ const SCENARIOS_MAX: usize = 16;
 
 /// Notes that may wait for the pages. At the limit: later ones are lost.
 const NOTES_MAX: usize = 2_000;
-
-/// Pause between two bytes of a dribbled request.
-const DRIBBLE_PAUSE: Duration = Duration::from_millis(100);
-
-/// How long a slow reader reads nothing.
-const STANDSTILL: Duration = Duration::from_secs(2);
-
-/// How long a connection stays open for another request, which does not come.
-const IDLE: Duration = Duration::from_secs(3);
-
-/// A head start.
-const MOMENT: Duration = Duration::from_millis(100);
-
-/// What clients can be made to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scenario {
-    /// A request, and a pause in which the connection is idle.
-    One,
-    /// Two requests at once on one connection.
-    Pair,
-    /// A request byte by byte.
-    Dribble,
-    /// A long answer, and a client that does not read it.
-    SlowReader,
-    /// A hundred connections at once.
-    Hundred,
-    /// A request, and then the end of sending.
-    HalfClose,
-    /// A request within a request, for servers that disagree about where the first one ends.
-    Smuggle,
-    /// A handler that sleeps, and others.
-    Sleep,
-    /// A handler that blocks, and others.
-    Block,
-    /// A handler that fetches from its own server.
-    Gather,
-}
-
-impl Scenario {
-    const ALL: [Scenario; 10] = [
-        Scenario::One,
-        Scenario::Pair,
-        Scenario::Dribble,
-        Scenario::SlowReader,
-        Scenario::Hundred,
-        Scenario::HalfClose,
-        Scenario::Smuggle,
-        Scenario::Sleep,
-        Scenario::Block,
-        Scenario::Gather,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Scenario::One => "one",
-            Scenario::Pair => "pair",
-            Scenario::Dribble => "dribble",
-            Scenario::SlowReader => "slow-reader",
-            Scenario::Hundred => "hundred",
-            Scenario::HalfClose => "half-close",
-            Scenario::Smuggle => "smuggle",
-            Scenario::Sleep => "sleep",
-            Scenario::Block => "block",
-            Scenario::Gather => "gather",
-        }
-    }
-
-    pub(super) fn of_name(name: &str) -> Option<Scenario> {
-        Scenario::ALL.into_iter().find(|scenario| scenario.name() == name)
-    }
-
-    /// It asks for a path that only the lab's own server knows.
-    pub(super) fn needs_lessons(self) -> bool {
-        use Scenario::{Block, Gather, Sleep, SlowReader};
-        matches!(self, SlowReader | Sleep | Block | Gather)
-    }
-}
 
 /// Too much is under way.
 pub(super) struct Busy;
@@ -147,37 +71,24 @@ impl Traffic {
     }
 
     async fn play(&self, scenario: Scenario) {
-        let asks = |path: &'static str| self.ask(scenario, path, Duration::ZERO);
-        let later = |path: &'static str| self.ask(scenario, path, MOMENT);
-        match scenario {
-            Scenario::One => self.one(scenario).await,
-            Scenario::Pair => self.pair(scenario).await,
-            Scenario::Dribble => self.dribble(scenario).await,
-            Scenario::SlowReader => self.slow_reader(scenario).await,
-            Scenario::Hundred => self.hundred(scenario).await,
-            Scenario::HalfClose => self.half_close(scenario).await,
-            Scenario::Smuggle => self.smuggle(scenario).await,
-            Scenario::Gather => asks("/gather/").await,
-            Scenario::Sleep => {
-                self.handle.gather([asks("/sleep/2"), later("/World"), later("/Others")]).await;
-            }
-            Scenario::Block => {
-                self.handle.gather([asks("/block/"), later("/World"), later("/Others")]).await;
-            }
+        let scripts = scenario.scripts().into_iter();
+        if scenario.is_crowd() {
+            return self.crowd(scenario, scripts).await;
         }
+        self.handle.gather(scripts.map(|script| self.client(scenario, script))).await;
     }
 
-    /// A client of its own that does what `script` says with its connection.
-    fn client<C, F>(&self, scenario: Scenario, script: C) -> impl Future<Output = ()> + use<C, F>
-    where
-        C: FnOnce(Client) -> F,
-        F: Future<Output = io::Result<()>>,
-    {
+    /// A client of its own that does what `script` says.
+    fn client(&self, scenario: Scenario, script: Script) -> impl Future<Output = ()> + use<> {
         self.clients.set(self.clients.get() + 1);
         let (handle, id) = (self.handle.clone(), self.clients.get());
         let teller = Teller { id, scenario: scenario.name(), notes: self.notes.clone() };
         let client = Client { handle: handle.clone(), target: self.target, teller: teller.clone() };
-        let played = script(client);
+        let played = async move {
+            client.handle.sleep(script.after).await;
+            let mut connection = client.connect().await?;
+            connection.play(&client.handle, script).await
+        };
         async move {
             let ended = match handle.timeout(GIVES_UP_AFTER, played).await {
                 Ok(Ok(())) => "closed".into(),
@@ -188,131 +99,32 @@ impl Traffic {
         }
     }
 
-    fn ask(
-        &self,
-        scenario: Scenario,
-        path: &'static str,
-        after: Duration,
-    ) -> impl Future<Output = ()> + use<> {
-        self.client(scenario, async move |client| {
-            client.handle.sleep(after).await;
-            let mut connection = client.connect().await?;
-            connection.send(&last_request(path)).await?;
-            connection.read_to_end().await
-        })
-    }
-
-    async fn one(&self, scenario: Scenario) {
-        let script = async |client: Client| {
-            let mut connection = client.connect().await?;
-            connection.send(b"GET /World HTTP/1.1\r\nHost: lab\r\n\r\n").await?;
-            connection.read_answer().await?;
-            connection.teller.tell("note", format!("stays open for {IDLE:?}, and asks no more"));
-            client.handle.sleep(IDLE).await;
-            Ok(())
-        };
-        self.client(scenario, script).await;
-    }
-
-    async fn pair(&self, scenario: Scenario) {
-        let script = async |client: Client| {
-            let mut connection = client.connect().await?;
-            let mut both = b"GET /first HTTP/1.1\r\nHost: lab\r\n\r\n".to_vec();
-            both.extend(last_request("/second"));
-            connection.send(&both).await?;
-            connection.read_to_end().await
-        };
-        self.client(scenario, script).await;
-    }
-
-    async fn dribble(&self, scenario: Scenario) {
-        let script = async |client: Client| {
-            let mut connection = client.connect().await?;
-            for byte in last_request("/Dribble") {
-                connection.send(&[byte]).await?;
-                client.handle.sleep(DRIBBLE_PAUSE).await;
-            }
-            connection.read_to_end().await
-        };
-        self.client(scenario, script).await;
-    }
-
-    async fn slow_reader(&self, scenario: Scenario) {
-        let script = async |client: Client| {
-            let mut connection = client.connect().await?;
-            connection.shrink_receive_buffer();
-            connection.send(&last_request("/big/")).await?;
-            let teller = connection.teller.clone();
-            teller.tell("note", format!("reads nothing for {STANDSTILL:?}"));
-            client.handle.sleep(STANDSTILL).await;
-            teller.tell("note", "reads a little, now and then".into());
-            for _ in 0..20 {
-                connection.read_quietly().await?;
-                client.handle.sleep(MOMENT).await;
-            }
-            teller.tell("note", "reads as fast as it can".into());
-            while connection.read_quietly().await? > 0 {}
-            teller.tell("received", format!("{} bytes in all", connection.received_bytes));
-            Ok(())
-        };
-        self.client(scenario, script).await;
-    }
-
-    async fn hundred(&self, scenario: Scenario) {
+    /// Clients of which only the number is told that got what they asked for.
+    async fn crowd(&self, scenario: Scenario, scripts: impl Iterator<Item = Script>) {
         let teller = Teller { id: 0, scenario: scenario.name(), notes: self.notes.clone() };
-        teller.tell("note", "100 clients connect and ask".into());
-        let (handle, target) = (self.handle.clone(), self.target);
-        let answers = self.handle.gather((0..100).map(|number| {
-            let (handle, target) = (handle.clone(), target);
-            let asks = async move {
-                let mut stream = handle.open_connection(target).await?;
-                stream.write_all(&last_request(&format!("/number-{number}"))).await?;
-                let (mut buffer, mut begin) = ([0; 512], Vec::new());
-                while let bytes @ 1.. = stream.read(&mut buffer).await? {
-                    begin.extend_from_slice(&buffer[..bytes]);
-                }
-                Ok::<bool, io::Error>(begin.starts_with(b"HTTP/1.1 200 "))
-            };
+        teller.tell("note", crowd_begins());
+        let answers = self.handle.gather(scripts.map(|script| {
+            let asks = ask_quietly(self.handle.clone(), self.target, script);
             let handle = self.handle.clone();
             async move { handle.timeout(GIVES_UP_AFTER, asks).await }
         }));
         let answers = answers.await;
         let good = answers.iter().filter(|answer| matches!(answer, Ok(Ok(Ok(true))))).count();
-        teller.tell("ended", format!("{good} of 100 were answered 200"));
-    }
-
-    async fn half_close(&self, scenario: Scenario) {
-        let script = async |client: Client| {
-            let mut connection = client.connect().await?;
-            connection.send(b"GET /World HTTP/1.1\r\nHost: lab\r\n\r\n").await?;
-            connection.stream.shut_write()?;
-            connection.teller.tell("note", "sends no more, and reads on".into());
-            connection.read_to_end().await
-        };
-        self.client(scenario, script).await;
-    }
-
-    async fn smuggle(&self, scenario: Scenario) {
-        let script = async |client: Client| {
-            let mut connection = client.connect().await?;
-            let request = b"POST /World HTTP/1.1\r\nHost: lab\r\nContent-Length: 36\r\n\
-                Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /secret HTTP/1.1\r\nX: ";
-            connection.send(request).await?;
-            connection.read_to_end().await
-        };
-        self.client(scenario, script).await;
+        teller.tell("ended", crowd_ended(good));
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_scenario_has_a_name() {
-        for scenario in Scenario::ALL {
-            assert_eq!(Scenario::of_name(scenario.name()), Some(scenario));
+/// Whether the answer to what a script sends is good.
+async fn ask_quietly(handle: Handle, target: SocketAddr, script: Script) -> io::Result<bool> {
+    let mut stream = handle.open_connection(target).await?;
+    for step in script.steps {
+        if let Step::Send(bytes) = step {
+            stream.write_all(&bytes).await?;
         }
-        assert_eq!(Scenario::of_name("two"), None);
     }
+    let (mut buffer, mut begin) = ([0; 512], Vec::new());
+    while let bytes @ 1.. = stream.read(&mut buffer).await? {
+        begin.extend_from_slice(&buffer[..bytes]);
+    }
+    Ok(is_good(&begin))
 }

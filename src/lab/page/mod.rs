@@ -2,7 +2,7 @@
 
 /// The page as it is served. The scripts share one module; each may use what those before it
 /// define.
-pub(super) const PAGE: &str = concat!(
+pub const PAGE: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
     "<title>helloop lab</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n",

@@ -62,6 +62,12 @@ impl Net {
         self.clock.now()
     }
 
+    /// Lets time pass in which the loop does nothing: what a handler does that blocks its thread. What was to happen
+    /// meanwhile happens at the next wait.
+    pub fn pass(&self, duration: Duration) {
+        self.clock.jump_to(self.clock.now() + duration);
+    }
+
     /// Sets the wall clock, forward or back; the monotonic clock goes on.
     pub fn set_wall(&self, wall: SystemTime) {
         self.clock.set_wall(wall);

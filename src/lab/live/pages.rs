@@ -8,7 +8,7 @@ use std::rc::Rc;
 use crate::coroutine::Event;
 use crate::event_loop::Handle;
 
-use super::message::{Kind, Message};
+use crate::lab::message::{Kind, Message};
 
 /// Bytes that may wait in memory for one page. At the limit: they are dropped, the events in them
 /// are counted, and a snapshot follows.

@@ -1,17 +1,14 @@
-//! What the lab's greeting server can do besides greeting: handlers for lessons. No other server
-//! has them.
+//! What a lab's server can do besides what it is for: handlers for the lessons of the page.
 
-use std::cell::Cell;
+use std::fmt;
 use std::net::SocketAddr;
-use std::rc::Rc;
-use std::thread;
 use std::time::Duration;
 
-use helloop::client::{Client, Error};
-use helloop::event_loop::Handle;
-use helloop::greeting::Greeting;
-use helloop::http::{BodyPolicy, Request, Response};
-use helloop::server::{OwnedRequest, Service, Start, coroutines};
+#[cfg(feature = "client")]
+use crate::client::{Client, Error};
+use crate::event_loop::Handle;
+use crate::http::{BodyPolicy, Request, Response};
+use crate::server::{OwnedRequest, Service, Start, coroutines};
 
 /// How long the handler of `/block/` blocks the loop.
 const BLOCK: Duration = Duration::from_millis(300);
@@ -19,55 +16,66 @@ const BLOCK: Duration = Duration::from_millis(300);
 /// `/sleep/N` sleeps for at most so many seconds.
 const SLEEP_SECONDS_MAX: u64 = 10;
 
-/// Bytes of the answer to `/big/`: more than the buffers of the kernel take.
-const BIG_BYTES: usize = 8 * 1024 * 1024;
-
 /// How long the handler of `/gather/` waits for what takes too long.
+#[cfg(feature = "client")]
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Greets, and serves the lessons below `/sleep/`, `/block/`, `/big/` and `/gather/`.
-#[derive(Debug)]
-pub(super) struct Lessons {
+/// A service, and beside it the lessons below `/sleep/`, `/block/`, `/big/` and `/gather/` (that with feature
+/// `client`).
+pub struct Lessons<S> {
+    /// What is asked for everything else.
+    pub service: S,
+    /// Bytes of the answer to `/big/`: more than lies between a server and a client that does not read.
+    pub big_bytes: usize,
+    /// Blocks the thread for so long: the sin that `/block/` shows. In a simulated world, the clock has to be told.
+    pub block: Box<dyn Fn(Duration)>,
     /// Where this server listens, once it does.
-    pub(super) own_address: Rc<Cell<Option<SocketAddr>>>,
+    pub own_address: Box<dyn Fn() -> Option<SocketAddr>>,
 }
 
-impl Service for Lessons {
+impl<S: fmt::Debug> fmt::Debug for Lessons<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lessons").field("service", &self.service).finish_non_exhaustive()
+    }
+}
+
+impl<S: Service> Service for Lessons<S> {
     fn call(&self, request: &Request<'_>, response: &mut Response) {
-        Greeting.call(request, response);
+        self.service.call(request, response);
     }
 
     fn start(&self, request: &Request<'_>, response: &mut Response, handle: &Handle) -> Start {
         let lesson = request.path().strip_prefix('/').and_then(|path| path.split_once('/'));
         if request.method() != "GET" {
-            return Greeting.start(request, response, handle);
+            return self.service.start(request, response, handle);
         }
         match lesson {
             Some(("sleep", seconds)) => {
                 let seconds = seconds.parse().unwrap_or(1).min(SLEEP_SECONDS_MAX);
                 coroutines(move |request| nap(request, seconds)).start(request, response, handle)
             }
+            #[cfg(feature = "client")]
             Some(("gather", "")) => {
-                let address = self.own_address.get();
+                let address = (self.own_address)();
                 coroutines(move |request| gather(request, address)).start(request, response, handle)
             }
             Some(("block", "")) => {
                 // The sin itself: nothing else happens on this thread meanwhile.
-                thread::sleep(BLOCK);
+                (self.block)(BLOCK);
                 response.text(format_args!("Everybody had to wait for {BLOCK:?}.\n"));
                 Start::Done
             }
             Some(("big", "")) => {
                 let line = "This is a long answer, for a client that reads slowly.\n";
-                response.text(line.repeat(BIG_BYTES / line.len()));
+                response.text(line.repeat(self.big_bytes / line.len()));
                 Start::Done
             }
-            _ => Greeting.start(request, response, handle),
+            _ => self.service.start(request, response, handle),
         }
     }
 
     fn body_policy(&self, head: &Request<'_>) -> BodyPolicy {
-        Greeting.body_policy(head)
+        self.service.body_policy(head)
     }
 }
 
@@ -79,6 +87,7 @@ async fn nap(request: OwnedRequest, seconds: u64) -> Response {
 }
 
 /// Fetches from its own server: two at once, and then one that is given up.
+#[cfg(feature = "client")]
 async fn gather(request: OwnedRequest, address: Option<SocketAddr>) -> Response {
     let mut response = Response::new();
     let Some(address) = address else { return response };
@@ -104,6 +113,7 @@ async fn gather(request: OwnedRequest, address: Option<SocketAddr>) -> Response 
     response
 }
 
+#[cfg(feature = "client")]
 fn failed(error: &Error) -> String {
     format!("It failed: {error}.\n")
 }

@@ -2,7 +2,6 @@
 //! gate: turns that are taken step by step, so that the loop can be held between two resumes.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,8 +15,11 @@ use crate::events::{Event, Observer, Timeout};
 use crate::watch::SlowCallbacks;
 use crate::world::Time;
 
-use super::link::{Going, Held, Link, Orders, Unit, Until};
-use super::snapshot::{Counts, Snapshot};
+use super::link::{Link, Orders};
+use crate::lab::message::Held;
+use crate::lab::orders::{Going, Unit, Until};
+use crate::lab::snapshot::Snapshot;
+use crate::lab::tally::Tally;
 
 /// Events that are handed over together while the loop is busy.
 const BATCH_EVENTS: usize = 64;
@@ -48,11 +50,7 @@ pub(super) struct Watcher {
     link: Arc<Link>,
     /// Events that were not handed over yet; at most [`BATCH_EVENTS`].
     batch: RefCell<Vec<(Time, Event)>>,
-    counts: Cell<Counts>,
-    /// When the tasks were spawned that are on the loop.
-    births: RefCell<BTreeMap<TaskId, Time>>,
-    /// The last one that was worked out.
-    timeout: Cell<Timeout>,
+    tally: RefCell<Tally>,
     /// What the gate waits for.
     until: Cell<Option<Until>>,
     /// It has happened since.
@@ -69,8 +67,8 @@ struct Watching(Rc<Watcher>);
 impl Observer for Watching {
     fn event(&mut self, at: Time, event: &Event) {
         let watcher = &*self.0;
-        watcher.count(at, event);
-        if watcher.until.get().is_some_and(|until| is(event, until)) {
+        watcher.tally.borrow_mut().take(at, event);
+        if watcher.until.get().is_some_and(|until| until.is(event)) {
             watcher.has_happened.set(true);
         }
         if !watcher.link.is_watched() {
@@ -86,16 +84,6 @@ impl Observer for Watching {
     }
 }
 
-/// Whether an event is what is waited for. A resume is seen by the gate, before it happens.
-fn is(event: &Event, until: Until) -> bool {
-    match until {
-        Until::Accept => matches!(event, Event::Accepted { .. }),
-        Until::WouldBlock => matches!(event, Event::WouldBlock { .. }),
-        Until::Stall => matches!(event, Event::Stall { .. }),
-        Until::Resume(_) => false,
-    }
-}
-
 /// Slow motion holds each turn for a while.
 fn dwells(orders: &Orders, moment: Moment) -> bool {
     !orders.is_open && !orders.dwell.is_zero() && matches!(moment, Moment::Turn { .. })
@@ -106,9 +94,7 @@ impl Watcher {
         Rc::new(Watcher {
             link: Arc::clone(link),
             batch: RefCell::new(Vec::with_capacity(BATCH_EVENTS)),
-            counts: Cell::default(),
-            births: RefCell::default(),
-            timeout: Cell::new(Timeout::Forever),
+            tally: RefCell::default(),
             until: Cell::new(None),
             has_happened: Cell::new(false),
             shown: Cell::new(None),
@@ -151,26 +137,6 @@ impl Watcher {
             log::error!("the lab's gate panicked before {moment}; it holds the loop no more");
             self.is_broken.set(true);
         }
-    }
-
-    fn count(&self, at: Time, event: &Event) {
-        let mut counts = self.counts.get();
-        counts.events += 1;
-        match event {
-            Event::Spawned { task, .. } => drop(self.births.borrow_mut().insert(*task, at)),
-            Event::Finished { task, .. } => drop(self.births.borrow_mut().remove(task)),
-            _ => {}
-        }
-        match event {
-            Event::Spawned { kind: "connection", .. } => counts.connections += 1,
-            Event::Finished { kind: "connection", .. } => {
-                counts.connections = counts.connections.saturating_sub(1);
-            }
-            Event::Request { .. } => counts.requests += 1,
-            Event::Waiting { timeout } => self.timeout.set(*timeout),
-            _ => {}
-        }
-        self.counts.set(counts);
     }
 
     fn lets_pass(&self, moment: Moment, handle: &Handle) -> bool {
@@ -253,7 +219,7 @@ impl Watcher {
         self.shown.set(Some(Instant::now()));
         Snapshot {
             of_loop: handle.snapshot(),
-            births: self.births.borrow().clone(),
+            tally: self.tally.borrow().clone(),
             now: handle.clock(),
             phase: match moment {
                 Moment::Resume { .. } => "resume",
@@ -261,8 +227,6 @@ impl Watcher {
             },
             is_paused,
             dwell: self.link.dwell_now(),
-            timeout: self.timeout.get(),
-            counts: self.counts.get(),
         }
     }
 }

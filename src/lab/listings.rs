@@ -19,7 +19,7 @@ const LISTINGS: [Listing; 2] = [
     Listing {
         title: "a state machine",
         file: "src/server/connection/mod.rs",
-        source: include_str!("../../server/connection/mod.rs"),
+        source: include_str!("../server/connection/mod.rs"),
         function: "step",
         cursor: &[
             ("idle", "State::Idle"),
@@ -35,7 +35,7 @@ const LISTINGS: [Listing; 2] = [
     Listing {
         title: "a coroutine",
         file: "src/server/twin.rs",
-        source: include_str!("../../server/twin.rs"),
+        source: include_str!("../server/twin.rs"),
         function: "converse",
         cursor: &[
             ("idle", "self.read"),
@@ -94,7 +94,7 @@ fn names(line: &str, name: &str) -> bool {
         && line.match_indices(name).any(|(at, _)| ends(&line[at + name.len()..]))
 }
 
-/// Both, for the page.
+/// Both, as members of an array of JSON: what a page is told as `listings`.
 pub(super) fn to_json() -> Vec<Value> {
     LISTINGS.iter().map(Listing::to_json).collect()
 }
@@ -102,7 +102,7 @@ pub(super) fn to_json() -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use helloop::server::MACHINES;
+    use crate::server::MACHINES;
 
     #[test]
     fn every_state_of_a_connection_has_a_line_in_both() {

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::link::{Link, News};
-use super::message::{self, Message};
 use super::pages::Pages;
 use crate::event_loop::Handle;
 use crate::events::Event;
+use crate::lab::message::{self, Message, Refused};
 use crate::world::Time;
 
 /// The lab's own loop, for a [`Guide`].
@@ -29,15 +29,6 @@ pub trait Guide {
 
     /// Does what a page has asked by `POST do/WHAT?QUERY`; `None` if it knows no such command.
     fn obey(&self, what: &str, query: &str) -> Option<Result<(), Refused>>;
-}
-
-/// Why a [`Guide`] does not do what it was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// The query makes no sense: 400.
-    Query(&'static str),
-    /// It cannot be done now, or here: 409.
-    Now(&'static str),
 }
 
 impl Stage {

@@ -15,43 +15,13 @@ use crate::events::Event;
 use crate::locks::unpoisoned;
 use crate::world::Time;
 
-use super::snapshot::Snapshot;
+use crate::lab::message::Held;
+use crate::lab::orders::Going;
+use crate::lab::snapshot::Snapshot;
 
 /// Events that may wait for the lab's thread. At the limit: later ones are dropped and counted, and
 /// a snapshot follows.
 const EVENTS_WAITING_MAX: usize = 5_000;
-
-/// How the watched loop is to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Going {
-    /// By itself.
-    On,
-    /// Not at all.
-    Paused,
-    /// To the next moment of this kind, where it pauses.
-    Step(Unit),
-    /// Until this has happened; then it pauses.
-    Until(Until),
-}
-
-/// What a step is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
-    /// At most one resume.
-    Resume,
-    /// The rest of the turn.
-    Turn,
-}
-
-/// What is run until.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Until {
-    Accept,
-    WouldBlock,
-    Stall,
-    /// This task is about to be resumed.
-    Resume(TaskId),
-}
 
 /// What happened on the watched loop, in order.
 #[derive(Debug)]
@@ -64,14 +34,6 @@ pub(super) enum News {
     Held(Held),
     /// It goes on.
     Released,
-}
-
-/// Why and where a loop is held.
-#[derive(Clone, Debug)]
-pub(super) struct Held {
-    pub(super) why: &'static str,
-    /// `turn 8`
-    pub(super) before: String,
 }
 
 #[derive(Debug)]

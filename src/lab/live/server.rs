@@ -16,11 +16,11 @@ use super::access;
 use super::answers::{self, nothing_here, of_json, refused, the_page, turned_away};
 use super::commands::command;
 use super::link::Link;
-use super::message::{self, Message};
 use super::pages::Open;
 use super::stage::{Guide, Stage};
 use crate::event_loop::EventLoop;
 use crate::http::Status;
+use crate::lab::message::{self, Message};
 use crate::limits::Limits;
 use crate::server::{
     Attached, BindError, BodySender, OwnedRequest, Reply, Server, ServerHandle, coroutines,
@@ -283,9 +283,10 @@ async fn snapshot(desk: &Desk) -> Reply {
 mod tests {
     use super::*;
     use crate::event_loop::Handle;
-    use crate::events::Timeout;
-    use crate::lab::link::{Going, Held, Until};
-    use crate::lab::snapshot::{Counts, Snapshot};
+    use crate::lab::message::Held;
+    use crate::lab::orders::{Going, Until};
+    use crate::lab::snapshot::Snapshot;
+    use crate::lab::tally::Tally;
     use crate::world::sim::{Peer, Sim};
     use std::time::Instant;
 
@@ -299,14 +300,12 @@ mod tests {
     fn hold(desk: &Desk) -> JoinHandle<()> {
         let link = Arc::clone(&desk.stage.link);
         let snapshot = Snapshot {
-            births: std::collections::BTreeMap::new(),
+            tally: Tally::default(),
             of_loop: desk.stage.handle().snapshot(),
             now: desk.stage.handle().clock(),
             phase: "between",
             is_paused: true,
             dwell: Duration::ZERO,
-            timeout: Timeout::Forever,
-            counts: Counts::default(),
         };
         let held = Held { why: "pause", before: "turn 1".into() };
         let thread = thread::spawn(move || link.hold(Going::Paused, held, snapshot));

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::page::PAGE;
 use crate::http::{Response, Status};
+use crate::lab::page::PAGE;
 use crate::server::{BodyReceiver, Reply};
 
 /// The page may run its own script, talk with its own server, and nothing else.

@@ -1,0 +1,341 @@
+//! A simulated world with a history: a loop that goes forwards and backwards.
+//!
+//! A [`History`] is a server on a loop in a simulated world, and all that is done to it from outside. It goes forward by
+//! steps, each of at most one resume, and every *moment* between two steps has a number. Going back is replay: the world is
+//! made anew from its seed, and what was done is done again at the same moments. So a moment follows from a short text,
+//! the [`Recipe`], on every machine and every target.
+//!
+//! A [`Show`] is a history for a page of the [lab](super): it takes the commands of the page's buttons, lets virtual time
+//! pass as fast as real time does, and sends what the lab beside a live loop would send.
+//!
+//! ```
+//! use helloop::greeting::Greeting;
+//! use helloop::lab::history::{History, Recipe};
+//!
+//! let mut history = History::new(&"seed=7&act=0:one&at=20".parse()?, || Greeting)?;
+//! let there = history.text();
+//! history.go_to(60)?;
+//! history.go_to(20)?;
+//! assert_eq!(history.text(), there);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Nothing here needs an operating system, a thread or a socket.
+
+mod recipe;
+mod set;
+mod peer;
+mod show;
+mod digest;
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::panics::caught;
+use crate::server::Service;
+use crate::world::Time;
+pub use digest::digest;
+pub use recipe::{ACTIONS_MAX, Action, BadRecipe, Deed, MOMENT_MAX, Recipe};
+use set::{Notes, Set};
+pub use show::Show;
+
+use super::message::{self, Message};
+use super::scenario::Note;
+use super::snapshot::Snapshot;
+
+/// Where the loop stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stands {
+    /// Before phase 1 of a turn.
+    Between,
+    /// In phase 4, before a resume.
+    Resume,
+    /// In phase 2, for ever: nothing can happen unless it comes from outside. Asking the world once more would begin
+    /// another turn, which did not happen.
+    Asleep,
+    /// The world cannot be waited for.
+    Over(String),
+}
+
+/// Makes the world of a recipe, at its beginning.
+type Make = Box<dyn Fn(&Recipe) -> io::Result<Set>>;
+
+/// A simulated world that goes forwards and backwards.
+pub struct History {
+    make: Make,
+    /// What it follows from; its moment is the present one.
+    recipe: Recipe,
+    set: Set,
+    stands: Stands,
+    /// The latest moment that was seen, if nothing was done differently since.
+    reached: u64,
+    /// The moments before a turn, as far as was seen.
+    turns: Vec<u64>,
+}
+
+/// A moment that cannot be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stuck {
+    /// The step to the next moment panics, with these words. The world stands at the moment before.
+    Panics(String),
+    /// A world cannot be made: a mistake in the library.
+    Unmade(String),
+}
+
+impl fmt::Display for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stuck::Panics(words) => write!(f, "the next step panics: {words}"),
+            Stuck::Unmade(why) => write!(f, "there is no such world: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Stuck {}
+
+impl History {
+    /// The world of `recipe`, at its moment or, if there is none so late, at its last one. `service` makes the service of the
+    /// server, once for each replay.
+    ///
+    /// # Errors
+    /// [`Stuck`].
+    pub fn new<S: Service + 'static>(
+        recipe: &Recipe,
+        service: impl Fn() -> S + 'static,
+    ) -> Result<History, Stuck> {
+        let make = move |recipe: &Recipe| Set::new(recipe.seed, recipe.faults, service());
+        let set = make(recipe).map_err(|error| Stuck::Unmade(error.to_string()))?;
+        let start = Recipe { moment: 0, ..recipe.clone() };
+        let mut history = History {
+            make: Box::new(make),
+            recipe: start,
+            set,
+            stands: Stands::Between,
+            reached: 0,
+            turns: vec![0],
+        };
+        history.do_what_is_done();
+        history.go_to(recipe.moment)?;
+        Ok(history)
+    }
+
+    /// What the present moment follows from.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// The present moment: so many steps after the beginning.
+    pub fn moment(&self) -> u64 {
+        self.recipe.moment
+    }
+
+    /// The latest moment that was seen.
+    pub fn reached(&self) -> u64 {
+        self.reached
+    }
+
+    /// Events so far.
+    pub fn events(&self) -> u64 {
+        self.set.seen.events.borrow().count
+    }
+
+    /// One step: at most one resume. False if nothing can ever happen.
+    ///
+    /// # Errors
+    /// [`Stuck::Panics`]: then the world was made anew, and stands where it stood.
+    pub fn step(&mut self) -> Result<bool, Stuck> {
+        if self.is_asleep() {
+            return Ok(false);
+        }
+        let moment = self.recipe.moment;
+        let stepped = caught(|| {
+            self.stands = self.set.step(self.stands.clone());
+            self.recipe.moment += 1;
+            self.do_what_is_done();
+        });
+        if let Err(words) = stepped {
+            self.replay(moment)?;
+            return Err(Stuck::Panics(words));
+        }
+        self.reached = self.reached.max(self.recipe.moment);
+        let is_new = self.turns.last().is_none_or(|last| *last < self.recipe.moment);
+        if self.stands == Stands::Between && is_new {
+            self.turns.push(self.recipe.moment);
+        }
+        Ok(true)
+    }
+
+    /// The rest of the turn, or a whole one. False if nothing can ever happen.
+    ///
+    /// # Errors
+    /// See [`step`](History::step).
+    pub fn turn(&mut self) -> Result<bool, Stuck> {
+        while self.step()? {
+            if self.stands != Stands::Resume {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// So many steps, or fewer if nothing can happen any more. Returns how many.
+    ///
+    /// # Errors
+    /// See [`step`](History::step).
+    pub fn run(&mut self, steps: u64) -> Result<u64, Stuck> {
+        for taken in 0..steps {
+            if !self.step()? {
+                return Ok(taken);
+            }
+        }
+        Ok(steps)
+    }
+
+    /// Goes to a moment, or to the last one if there is none so late.
+    ///
+    /// # Errors
+    /// See [`step`](History::step).
+    pub fn go_to(&mut self, moment: u64) -> Result<(), Stuck> {
+        if moment < self.recipe.moment {
+            return self.replay(moment);
+        }
+        self.run(moment - self.recipe.moment).map(drop)
+    }
+
+    /// Does something from outside, `after` so much of the wait that follows: zero for now. A loop that sleeps for ever
+    /// is woken by it. Whatever was done at later moments is not done any more.
+    ///
+    /// # Errors
+    /// See [`step`](History::step).
+    ///
+    /// # Panics
+    /// If the recipe has [`ACTIONS_MAX`] actions; see [`is_full`](History::is_full).
+    pub fn act(&mut self, what: Deed, after: Duration) -> Result<(), Stuck> {
+        assert!(!self.is_full(), "a history has room for {ACTIONS_MAX} actions");
+        let present = self.recipe.moment;
+        // A wait that never ends is entered anew, and something happens in it.
+        let moment = if self.is_asleep() { present - 1 } else { present };
+        let soonest = Duration::from_nanos(u64::from(moment < present));
+        let action = Action { moment, after: after.max(soonest), what };
+        self.recipe.actions.retain(|action| action.moment <= moment);
+        self.recipe.actions.push(action);
+        self.reached = present;
+        self.turns.retain(|turn| *turn <= present);
+        if moment == present {
+            self.set.act(action);
+            return Ok(());
+        }
+        self.replay(moment)?;
+        self.step().map(drop)
+    }
+
+    /// True if there is no room for another action.
+    pub fn is_full(&self) -> bool {
+        self.recipe.actions.len() >= ACTIONS_MAX
+    }
+
+    /// True if nothing can ever happen, unless it comes from outside.
+    pub fn is_asleep(&self) -> bool {
+        matches!(self.stands, Stands::Asleep | Stands::Over(_))
+    }
+
+    /// The moment before the turn that the present one is in, or before the turn before if it is the first of its turn.
+    pub fn turn_before(&self) -> u64 {
+        let earlier = self.turns.partition_point(|turn| *turn < self.recipe.moment);
+        self.turns[earlier.saturating_sub(1)]
+    }
+
+    /// What a page is told that knows nothing: the last events and notes, and everything that is on the loop.
+    pub fn text(&self) -> String {
+        self.everything().iter().map(|message| &*message.text).collect()
+    }
+
+    fn everything(&self) -> Vec<Message> {
+        let mut messages = self.news(&mut Told::default(), u64::MAX);
+        messages.push(message::snapshot(&self.snapshot(true), 0));
+        messages
+    }
+
+    /// What happened since a page was told, as messages; if only the first so many events are to be told, nothing of
+    /// the clients.
+    fn news(&self, told: &mut Told, until: u64) -> Vec<Message> {
+        let mut messages = Vec::new();
+        let events = self.set.seen.events.borrow();
+        let (missing, new) = events.after(told.events);
+        if missing > 0 && told.events > 0 {
+            messages.push(message::gap(missing));
+        }
+        let most = until.saturating_sub(told.events + missing);
+        let new = new.take(usize::try_from(most).unwrap_or(usize::MAX));
+        let new: Vec<_> = new.copied().collect();
+        if !new.is_empty() {
+            messages.push(message::batch(&new));
+            told.events += missing + new.len() as u64;
+        }
+        if until < u64::MAX {
+            return messages;
+        }
+        let notes = self.set.notes.kept.borrow();
+        let (_, new) = notes.after(told.notes);
+        let line =
+            |(at, note): &(Time, Note)| message::of_host("traffic", &note.to_json(at.as_nanos()));
+        messages.extend(new.map(line));
+        told.notes = told.notes.max(notes.count);
+        messages
+    }
+
+    /// All that there is to be told.
+    fn told(&self) -> Told {
+        Told { events: self.events(), notes: self.set.notes.kept.borrow().count }
+    }
+
+    fn snapshot(&self, is_paused: bool) -> Snapshot {
+        let handle = self.set.event_loop.handle();
+        Snapshot {
+            of_loop: handle.snapshot(),
+            tally: self.set.seen.tally.borrow().clone(),
+            now: handle.clock(),
+            phase: match self.stands {
+                Stands::Between | Stands::Over(_) => "between",
+                Stands::Resume => "resume",
+                Stands::Asleep => "wait",
+            },
+            is_paused,
+            dwell: Duration::ZERO,
+        }
+    }
+
+    fn do_what_is_done(&self) {
+        let moment = self.recipe.moment;
+        let first = self.recipe.actions.partition_point(|action| action.moment < moment);
+        let here = self.recipe.actions[first..].iter();
+        here.take_while(|action| action.moment == moment).for_each(|action| self.set.act(*action));
+    }
+
+    /// Makes the world anew, and goes to a moment.
+    fn replay(&mut self, moment: u64) -> Result<(), Stuck> {
+        let made = (self.make)(&self.recipe);
+        self.set = made.map_err(|error| Stuck::Unmade(error.to_string()))?;
+        self.stands = Stands::Between;
+        self.recipe.moment = 0;
+        self.do_what_is_done();
+        self.run(moment).map(drop)
+    }
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("History").field("recipe", &self.recipe).finish_non_exhaustive()
+    }
+}
+
+/// How much a page was told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    events: u64,
+    notes: u64,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,474 @@
+//! A history for a page: the commands of its buttons, and virtual time that passes as fast as real time.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::recipe::{ACTIONS_MAX, Deed, MOMENT_MAX, Recipe};
+use super::set::{ADDRESS, EVENTS_KEPT};
+use super::{History, Stands, Stuck, Told};
+use crate::events::Event;
+use crate::lab::message::{self, Held, Message, Refused};
+use crate::lab::orders::{Going, Order, Unit, Until, parameter};
+use crate::lab::scenario::{NoSuchScenario, Scenario};
+use crate::lab::snapshot::Snapshot;
+use crate::server::Service;
+use crate::world::Time;
+
+/// Steps that are taken at once, at most: then the page is shown what happened, and may order something else.
+const STEPS_AT_ONCE: usize = 500;
+
+/// Time between two snapshots of a loop that runs.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// A wait that is shorter is not waited for.
+const SHORT: Duration = Duration::from_millis(4);
+
+/// A page that is behind by more than this has missed its time, and does not catch up.
+const LATE: Duration = Duration::from_millis(100);
+
+/// Makes the history of a recipe.
+type Make = Box<dyn Fn(&Recipe) -> Result<History, Stuck>>;
+
+/// A history that a page looks at. Its host calls [`command`](Show::command) for the page, and
+/// [`tick`](Show::tick) when that has said that it is time; after each, it hands the [`messages`](Show::messages) on.
+///
+/// ```
+/// use helloop::greeting::Greeting;
+/// use helloop::lab::history::Show;
+/// use std::time::Duration;
+///
+/// let mut show = Show::new("seed=1", || Greeting)?;
+/// show.command("step-turn", "", Duration::ZERO).unwrap();
+/// let shown = show.messages();
+/// assert!(shown.starts_with("event: hello\n") && shown.contains("event: snapshot\n"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Show {
+    make: Make,
+    history: History,
+    going: Going,
+    /// Why it is held when it is held next.
+    why: &'static str,
+    dwell: Duration,
+    told: Told,
+    outbox: Vec<Message>,
+    /// A moment of the host's clock, and that of the virtual one which belongs to it.
+    rhythm: (Duration, Time),
+    /// The wait of a turn is not over yet for the page.
+    wait: Option<Wait>,
+    /// When the last turn began, by the host's clock.
+    turned: Duration,
+    /// When the last snapshot was sent.
+    shown: Option<Duration>,
+}
+
+/// A wait that the history has behind it, or that never ends, and the page has not.
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    /// When it began, by the host's clock.
+    began: Duration,
+    /// When it ends; `None`: never.
+    ends: Option<Duration>,
+}
+
+impl Show {
+    /// The world of a recipe, held at its moment.
+    ///
+    /// # Errors
+    /// What is wrong with the recipe, or with its world.
+    pub fn new<S: Service + 'static>(
+        recipe: &str,
+        service: impl Fn() -> S + Clone + 'static,
+    ) -> Result<Show, Box<dyn std::error::Error>> {
+        let make = Box::new(move |recipe: &Recipe| History::new(recipe, service.clone()));
+        let history = make(&recipe.parse()?)?;
+        let mut show = Show {
+            make,
+            history,
+            going: Going::Paused,
+            why: "lab began",
+            dwell: Duration::ZERO,
+            told: Told::default(),
+            outbox: Vec::new(),
+            rhythm: (Duration::ZERO, Time::ZERO),
+            wait: None,
+            turned: Duration::ZERO,
+            shown: None,
+        };
+        show.outbox = show.for_a_new_page();
+        show.told = show.history.told();
+        Ok(show)
+    }
+
+    /// What a page is sent that has just been opened, as server-sent events.
+    pub fn opening(&self) -> String {
+        text(&self.for_a_new_page())
+    }
+
+    /// What was not sent yet, as server-sent events: `event: NAME`, `data: JSON`, and an empty line.
+    pub fn messages(&mut self) -> String {
+        text(&std::mem::take(&mut self.outbox))
+    }
+
+    /// The text of the present moment's recipe.
+    pub fn recipe(&self) -> String {
+        self.history.recipe().to_string()
+    }
+
+    /// Does what a page has asked by `POST do/WHAT?QUERY`, at this moment of the host's clock.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub fn command(&mut self, what: &str, query: &str, now: Duration) -> Result<(), Refused> {
+        match Order::of(what, query) {
+            Some(order) => self.obey(order?, now),
+            None => self.travel(what, query, now)?,
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, order: Order, now: Duration) {
+        match order {
+            Order::Slow(dwell) => {
+                self.dwell = dwell;
+                self.show(now);
+            }
+            Order::Go(going, why) => {
+                self.why = why;
+                if going == Going::Paused && self.going != Going::Paused {
+                    self.end_wait(now);
+                    self.hold(now);
+                } else if going != Going::Paused {
+                    self.go(going, now);
+                }
+            }
+        }
+    }
+
+    fn travel(&mut self, what: &str, query: &str, now: Duration) -> Result<(), Refused> {
+        let history = &self.history;
+        match what {
+            "traffic" => return self.begin(query, now),
+            "back-resume" => self.go_to(history.moment().saturating_sub(1), now),
+            "back-turn" => self.go_to(history.turn_before(), now),
+            "go-to" => {
+                let moment = parameter(query, "moment").and_then(|moment| moment.parse().ok());
+                let moment = moment.filter(|moment| *moment <= MOMENT_MAX);
+                let remedy = format!("moment= is a number from 0 to {MOMENT_MAX}");
+                self.go_to(moment.ok_or_else(|| Refused::Query(remedy.into()))?, now);
+            }
+            "open" => {
+                let recipe = query.parse::<Recipe>();
+                let recipe = recipe.map_err(|error| Refused::Query(error.to_string().into()))?;
+                let history = (self.make)(&recipe);
+                self.history = history.map_err(|stuck| Refused::Now(stuck.to_string().into()))?;
+                self.tell_anew(now);
+            }
+            _ => return Err(Refused::Query("there is no such command".into())),
+        }
+        Ok(())
+    }
+
+    /// `scenario=NAME`
+    fn begin(&mut self, query: &str, now: Duration) -> Result<(), Refused> {
+        let name = parameter(query, "scenario").unwrap_or_default();
+        let scenario: Scenario = name
+            .parse()
+            .map_err(|error: NoSuchScenario| Refused::Query(error.to_string().into()))?;
+        if !offered().any(|known| known == scenario) {
+            return Err(Refused::Now("this page was built without the client".into()));
+        }
+        if self.history.is_full() {
+            let remedy = format!("no more than {ACTIONS_MAX} actions in a history; begin anew");
+            return Err(Refused::Now(remedy.into()));
+        }
+        self.act(Deed::Begin(scenario), now);
+        if self.going == Going::Paused {
+            self.tell_news();
+            self.show(now);
+        }
+        Ok(())
+    }
+
+    /// Does something from outside: now, or within the wait that the page is in.
+    fn act(&mut self, deed: Deed, now: Duration) {
+        let Some(wait) = self.wait.take() else {
+            let acted = self.history.act(deed, Duration::ZERO);
+            return self.say(acted);
+        };
+        let elapsed = now.saturating_sub(wait.began);
+        let acted = if self.history.is_asleep() {
+            self.history.act(deed, elapsed)
+        } else {
+            // The page has not seen how the wait ends: it ends in another way.
+            let turn = self.history.go_to(self.history.moment() - 1);
+            let elapsed = elapsed.max(Duration::from_nanos(1));
+            let acted = turn.and_then(|()| self.history.act(deed, elapsed));
+            acted.and_then(|()| self.history.step().map(drop))
+        };
+        self.say(acted);
+        self.wait_on(wait.began, now);
+    }
+
+    /// The wait that the page is in is ended.
+    fn end_wait(&mut self, now: Duration) {
+        if self.wait.is_some() && !self.history.is_full() {
+            self.act(Deed::Wake, now);
+        }
+        self.wait = None;
+    }
+
+    fn go(&mut self, going: Going, now: Duration) {
+        if going == self.going {
+            return;
+        }
+        if self.going == Going::Paused {
+            self.outbox.push(message::gate(None));
+            self.rhythm = (now, self.history.set.now());
+        }
+        if going != Going::On {
+            self.wait = None;
+        }
+        self.going = going;
+        self.turned = now;
+        self.tick(now);
+    }
+
+    /// Goes to a moment, and stays there.
+    fn go_to(&mut self, moment: u64, now: Duration) {
+        let is_later = moment >= self.history.moment() && self.wait.is_none();
+        let gone = self.history.go_to(moment);
+        self.say(gone);
+        let is_told = is_later && self.history.events() - self.told.events < EVENTS_KEPT as u64;
+        self.why = "there";
+        if is_told {
+            self.hold(now);
+        } else {
+            self.tell_anew(now);
+        }
+    }
+
+    fn tell_anew(&mut self, now: Duration) {
+        (self.going, self.wait) = (Going::Paused, None);
+        self.outbox.push(message::back());
+        let mut all = self.everything();
+        self.outbox.append(&mut all);
+        self.told = self.history.told();
+        self.shown = Some(now);
+    }
+
+    /// Goes on, if it goes on at all and it is time for it. Returns the time after which it is to be called again; `None`
+    /// if nothing happens before the next command.
+    pub fn tick(&mut self, now: Duration) -> Option<Duration> {
+        for _ in 0..STEPS_AT_ONCE {
+            if self.going == Going::Paused {
+                return None;
+            }
+            if let Some(wait) = self.wait {
+                match wait.ends {
+                    None => return None,
+                    Some(ends) if ends > now => return Some(ends - now),
+                    Some(_) => self.wait = None,
+                }
+                self.tell_news();
+            } else {
+                if self.is_dwelling(now) {
+                    self.tell_news();
+                    self.show_now_and_then(now);
+                    return Some(self.turned + self.dwell - now);
+                }
+                self.step(now);
+            }
+            if self.has_come() {
+                self.hold(now);
+            }
+        }
+        self.tell_news();
+        self.show_now_and_then(now);
+        Some(Duration::ZERO)
+    }
+
+    /// Slow motion holds each turn for a while.
+    fn is_dwelling(&self, now: Duration) -> bool {
+        self.going == Going::On
+            && self.history.stands == Stands::Between
+            && now < self.turned + self.dwell
+    }
+
+    /// One step. One that waits for long is shown as far as its wait.
+    fn step(&mut self, now: Duration) {
+        let is_turn = self.history.stands == Stands::Between;
+        let handle = self.history.set.event_loop.handle();
+        let may_wait = is_turn && handle.ready().is_empty() && self.going == Going::On;
+        let before = may_wait.then(|| self.snapshot(self.history.snapshot(false)));
+        let events = self.history.events();
+        let stepped = self.history.step();
+        match stepped {
+            Ok(true) => {}
+            Ok(false) if self.going == Going::On => {}
+            stuck => {
+                self.say(stuck.map(drop));
+                return self.hold(now);
+            }
+        }
+        if is_turn {
+            self.turned = now;
+        }
+        self.wait_on(now, now);
+        if let Some(before) = before.filter(|_| self.wait.is_some()) {
+            // What was before the wait, then `TurnBegan` and `Waiting`.
+            self.tell(events);
+            self.outbox.push(before);
+            self.tell(events + 2);
+            self.shown = Some(now);
+        }
+    }
+
+    /// Whether the page is still in the wait that the history has behind it, which began at `began`.
+    fn wait_on(&mut self, began: Duration, now: Duration) {
+        if self.going != Going::On {
+            return;
+        }
+        if self.history.is_asleep() {
+            self.rhythm = (began, self.history.set.now());
+            self.wait = Some(Wait { began, ends: None });
+            return;
+        }
+        let ends = self.rhythm.0 + self.history.set.now().since(self.rhythm.1);
+        if ends + LATE < now {
+            self.rhythm = (now, self.history.set.now());
+        }
+        if ends > now + SHORT {
+            self.wait = Some(Wait { began, ends: Some(ends) });
+        }
+    }
+
+    /// What it was sent to has happened, or it can go no further.
+    fn has_come(&self) -> bool {
+        match self.going {
+            Going::On | Going::Paused => false,
+            _ if self.history.is_asleep() => true,
+            Going::Step(Unit::Resume) => true,
+            Going::Step(Unit::Turn) => self.history.stands == Stands::Between,
+            Going::Until(Until::Resume(task)) => {
+                self.history.set.event_loop.peek().is_some_and(|(next, _)| next == task)
+            }
+            Going::Until(until) => {
+                // Among what the page was not told yet.
+                let events = self.history.set.seen.events.borrow();
+                let (_, mut new) = events.after(self.told.events);
+                new.any(|(_, event): &(Time, Event)| until.is(event))
+            }
+        }
+    }
+
+    /// Stops here, and shows it.
+    fn hold(&mut self, now: Duration) {
+        self.going = Going::Paused;
+        self.wait = None;
+        self.tell_news();
+        self.outbox.push(message::gate(Some(&self.held())));
+        self.show(now);
+    }
+
+    fn held(&self) -> Held {
+        let event_loop = &self.history.set.event_loop;
+        let before = match (&self.history.stands, event_loop.peek()) {
+            (Stands::Over(why), _) => format!("an end: {why}"),
+            (Stands::Asleep, _) => "something that comes from outside".into(),
+            (_, Some((task, _))) => format!("resume of task {task}"),
+            (_, None) => format!("turn {}", event_loop.handle().turns() + 1),
+        };
+        Held { why: self.why, before }
+    }
+
+    fn say(&mut self, gone: Result<(), Stuck>) {
+        if let Err(stuck) = gone {
+            self.outbox.push(message::stuck(&stuck.to_string()));
+        }
+    }
+
+    fn tell_news(&mut self) {
+        self.tell(u64::MAX);
+    }
+
+    /// Tells the first so many events of all.
+    fn tell(&mut self, events: u64) {
+        let mut news = self.history.news(&mut self.told, events);
+        self.outbox.append(&mut news);
+    }
+
+    fn show_now_and_then(&mut self, now: Duration) {
+        if self.shown.is_none_or(|shown| now.saturating_sub(shown) >= SNAPSHOT_INTERVAL) {
+            self.show(now);
+        }
+    }
+
+    fn show(&mut self, now: Duration) {
+        self.shown = Some(now);
+        let is_paused = self.going == Going::Paused;
+        let snapshot = self.snapshot(self.history.snapshot(is_paused));
+        self.outbox.push(snapshot);
+    }
+
+    fn snapshot(&self, snapshot: Snapshot) -> Message {
+        let mut more = Map::new();
+        for (name, value) in [
+            ("moment", Value::from(self.history.moment())),
+            ("moments", self.history.reached().into()),
+            ("recipe", self.recipe().into()),
+        ] {
+            more.insert(name.into(), value);
+        }
+        message::snapshot_and(&Snapshot { dwell: self.dwell, ..snapshot }, more)
+    }
+
+    /// What a page is told that knows nothing but `hello`.
+    fn everything(&self) -> Vec<Message> {
+        let is_paused = self.going == Going::Paused;
+        let mut all = self.history.news(&mut Told::default(), u64::MAX);
+        all.push(self.snapshot(self.history.snapshot(is_paused)));
+        if is_paused {
+            all.push(message::gate(Some(&self.held())));
+        }
+        all
+    }
+
+    fn for_a_new_page(&self) -> Vec<Message> {
+        let mut all = vec![self.hello()];
+        all.extend(self.everything());
+        all
+    }
+
+    fn hello(&self) -> Message {
+        let facts = json!({
+            "url": format!("http://{ADDRESS}/"),
+            "lessons": true,
+            "back": true,
+            "seed": self.history.recipe().seed,
+            "scenarios": offered().map(Scenario::name).collect::<Vec<_>>(),
+        });
+        message::hello(false, Some(&facts.to_string()))
+    }
+}
+
+/// Scenarios for which the server of a history has all that they ask for.
+fn offered() -> impl Iterator<Item = Scenario> {
+    let is_there = |scenario: &Scenario| cfg!(feature = "client") || *scenario != Scenario::Gather;
+    Scenario::ALL.into_iter().filter(is_there)
+}
+
+fn text(messages: &[Message]) -> String {
+    messages.iter().map(|message| &*message.text).collect()
+}
+
+impl fmt::Debug for Show {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Show").field("history", &self.history).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
