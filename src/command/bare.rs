@@ -93,10 +93,11 @@ fn serve() -> ExitCode {
                 fold: None,
                 descriptors_beside: 0,
                 on_hangup: None,
+                on_end: None,
                 companion: None,
                 stderr: &|| stderr.out(),
             };
-            let own = |_| Own { service: Greeting, observer: None };
+            let own = |_| Own { service: Greeting, observer: None, begin: None };
             run(plan, Greeting, own).conclude(stderr.out())
         }
         Err(error) => usage(&error),

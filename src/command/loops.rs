@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use helloop::event_loop::EventLoop;
+use helloop::event_loop::{EventLoop, Handle};
 use helloop::events::Observer;
 use helloop::limits::{DESCRIPTORS_RESERVED, Limits};
 use helloop::server::{Report, Server, ServerHandle, Service};
@@ -164,7 +164,11 @@ impl Drop for Place {
 pub(crate) struct Own<S> {
     pub(crate) service: S,
     pub(crate) observer: Option<Box<dyn Observer + Send>>,
+    /// Called before its first turn.
+    pub(crate) begin: Option<Begin>,
 }
+
+pub(crate) type Begin = Box<dyn FnOnce(&Handle) + Send>;
 
 impl Others {
     /// Serves each on a thread of its own, with what `own` makes for the loop of that number, and returns when all
@@ -233,6 +237,7 @@ fn serve<S: Service + 'static>(
     let is_observed = own.observer.is_some();
     event_loop.observe(own.observer.map(|observer| observer as Box<dyn Observer>));
     let attached = server.attach(event_loop.handle(), own.service)?;
+    own.begin.into_iter().for_each(|begin| begin(event_loop.handle()));
     place.begin_to_serve();
     if is_observed {
         // Whoever looks at what happens wants to hear of what takes too long.
@@ -258,7 +263,7 @@ mod tests {
     const PACE: Pace = Pace { delay: Duration::ZERO, timeout: Duration::from_secs(20) };
 
     fn greeting(_: usize) -> Own<Greeting> {
-        Own { service: Greeting, observer: None }
+        Own { service: Greeting, observer: None, begin: None }
     }
 
     fn shares(total: Option<usize>, loops: usize, descriptors: u64) -> Vec<Option<usize>> {

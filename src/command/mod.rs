@@ -61,6 +61,8 @@ mod logging;
 #[cfg(feature = "cli")]
 mod metrics;
 #[cfg(feature = "cli")]
+mod supervisor;
+#[cfg(feature = "cli")]
 mod tracing;
 #[cfg(feature = "cli")]
 mod version;

@@ -51,6 +51,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) descriptors_beside: usize,
     /// What SIGHUP does instead of beginning a drain.
     pub(crate) on_hangup: Option<Box<dyn FnMut()>>,
+    /// Called when a drain begins because of a signal, or of the time.
+    pub(crate) on_end: Option<Box<dyn FnOnce()>>,
     /// Called once the server is on the loop, before the first turn.
     pub(crate) companion: Option<Companion<'a>>,
     /// Ways to standard error.
@@ -191,7 +193,7 @@ fn serve<S: Service + Send + 'static>(
     let inquiry = Inquiry::new(&mut event_loop, plan.observers, (plan.stderr)());
     let handle = event_loop.handle().clone();
     let attached = servers.remove(0).attach(&handle, service).map_err(Outcome::Failed)?;
-    let ending = Ending::new(everybody.clone(), plan.pace);
+    let ending = Ending::new(everybody.clone(), plan.pace, plan.on_end);
     ending.arrange(&handle, plan.run_for, plan.on_hangup).map_err(Outcome::Failed)?;
     inquiry.arrange().map_err(Outcome::Failed)?;
     let others = Others::start(servers, &everybody, plan.pace, own).map_err(Outcome::Failed)?;
@@ -255,15 +257,17 @@ fn announce(listen: &[&str], attached: &Attached, stderr: &mut dyn Write) {
 struct Ending {
     everybody: Everybody,
     pace: Pace,
+    on_end: Cell<Option<Box<dyn FnOnce()>>>,
     is_draining: Cell<bool>,
     /// SIGINT came while it drained.
     is_forced: Cell<bool>,
 }
 
 impl Ending {
-    fn new(everybody: Everybody, pace: Pace) -> Rc<Ending> {
+    fn new(everybody: Everybody, pace: Pace, on_end: Option<Box<dyn FnOnce()>>) -> Rc<Ending> {
         let (is_draining, is_forced) = Default::default();
-        Rc::new(Ending { everybody, pace, is_draining, is_forced })
+        let on_end = Cell::new(on_end);
+        Rc::new(Ending { everybody, pace, on_end, is_draining, is_forced })
     }
 
     /// From now on signals, and the time, end the servers.
@@ -314,6 +318,7 @@ impl Ending {
         } else {
             log::info!("{why}: not ready any more; draining in {delay}, for at most {timeout}");
         }
+        self.on_end.take().into_iter().for_each(|on_end| on_end());
         self.everybody.drain(self.pace);
     }
 

@@ -3,12 +3,14 @@
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, ValueEnum, value_parser};
+use helloop::event_loop::Handle;
 use helloop::events::Observer;
 use helloop::limits::{DRAIN_TIMEOUT, Limits, TRACE_BYTES_MAX};
 use helloop::server::{Builder, Connections, Server};
@@ -19,6 +21,7 @@ use super::content::{Content, ContentArguments};
 use super::lab::{CannotBegin, Lab, Options};
 use super::limits::LimitArguments;
 use super::logging::{self, LogFormat};
+use super::supervisor::{Pulse, Supervisor, beat};
 use super::tracing::Tracing;
 use super::units::{Size, Span};
 use super::{explain, usage};
@@ -203,6 +206,8 @@ impl Arguments {
         let mut observers: Vec<Box<dyn Observer>> = Vec::new();
         observers.extend(self.explain.then(|| explain::narrator(stderr.out())));
         observers.extend(tracing.observer());
+        let supervisor = Rc::new(Supervisor::from_environment());
+        let pulses: Vec<Pulse> = (1..loops.get()).map(|_| Pulse::default()).collect();
         let plan = Plan {
             addresses,
             loops,
@@ -215,15 +220,27 @@ impl Arguments {
             fold: fold(1).map(|fold| Box::new(fold) as Box<dyn Observer>),
             descriptors_beside: admin.as_ref().map_or(0, |_| admin::DESCRIPTORS),
             on_hangup: log.on_hangup(),
+            on_end: Some({
+                let supervisor = Rc::clone(&supervisor);
+                Box::new(move || supervisor.stopping("Draining"))
+            }),
             companion: Some(Box::new(|event_loop, attached, stderr| {
                 admin.map_or(Ok(()), |admin| admin.attach(event_loop, stderr))?;
-                lab.map_or(Ok(None), |lab| lab.companion()(event_loop, attached, stderr))
+                let lab = lab.map(Lab::companion);
+                let turns = lab.map_or(Ok(None), |begin| begin(event_loop, attached, stderr));
+                supervisor.feed_watchdog(event_loop.handle(), pulses.clone());
+                supervisor.ready("Serving");
+                turns
             })),
             stderr: &|| logging::beside(self.log_format, stderr.out()),
         };
         let own = |number| Own {
             service: content.clone(),
             observer: fold(number).map(|fold| Box::new(fold) as Box<dyn Observer + Send>),
+            begin: supervisor.period().map(|period| {
+                let pulse = Pulse::clone(&pulses[number - 2]);
+                Box::new(move |handle: &Handle| beat(handle, period, pulse)) as Box<_>
+            }),
         };
         let outcome = run(plan, content.clone(), own);
         log.finish();

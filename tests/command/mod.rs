@@ -28,6 +28,8 @@ mod loops;
 #[cfg(feature = "cli")]
 mod pages;
 #[cfg(feature = "cli")]
+mod supervised;
+#[cfg(feature = "cli")]
 mod usage;
 #[cfg(feature = "cli")]
 /// Traces, and what can be made of them.

@@ -104,11 +104,12 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
         fold: None,
         descriptors_beside: 0,
         on_hangup: None,
+        on_end: None,
         companion: Some(lab.companion()),
         stderr: &|| stderr.out(),
     };
     // There is one loop.
-    let own = |_| Own { service: Greeting, observer: None };
+    let own = |_| Own { service: Greeting, observer: None, begin: None };
     let outcome = run(plan, lessons(own_address), own);
     lab.finish();
     Ok(outcome.conclude(stderr.out()))
