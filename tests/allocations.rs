@@ -17,7 +17,7 @@ use helloop::events::Event;
 use helloop::greeting::Greeting;
 use helloop::http::{Exchange, Found, Response, Room, Terms};
 use helloop::limits::Limits;
-use helloop::server::{Attached, Server, Service};
+use helloop::server::{Attached, Builder, Server, Service};
 use helloop::world::sim::Sim;
 
 const GET: &[u8] = b"GET /World HTTP/1.1\r\nHost: localhost:8080\r\nUser-Agent: test\r\n\
@@ -36,8 +36,12 @@ struct House {
 
 impl House {
     fn new() -> House {
+        House::built(Server::builder())
+    }
+
+    fn built(builder: Builder) -> House {
         let event_loop = EventLoop::new().expect("a descriptor for the poller");
-        let server = Server::builder().bind("127.0.0.1:0").expect("a free port");
+        let server = builder.bind("127.0.0.1:0").expect("a free port");
         let server = server.attach(event_loop.handle(), Greeting).expect("the limits agree");
         House { event_loop, server }
     }
@@ -65,8 +69,18 @@ fn read_answer(client: &mut TcpStream) {
 
 #[test]
 fn a_keep_alive_request_on_a_real_socket_allocates_nothing() {
+    ask_again_and_again(House::new());
+}
+
+#[cfg(feature = "twin")]
+#[test]
+fn nor_does_one_that_a_coroutine_answers() {
+    use helloop::server::Connections;
+    ask_again_and_again(House::built(Server::builder().connections(Connections::Coroutine)));
+}
+
+fn ask_again_and_again(mut house: House) {
     const REQUESTS: u64 = 500;
-    let mut house = House::new();
     let mut client = house.connect();
     for request in 1..=REQUESTS {
         client.write_all(GET).expect("the socket has room");

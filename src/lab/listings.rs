@@ -42,7 +42,7 @@ const LISTINGS: [Listing; 2] = [
             ("receiving head", "self.read"),
             ("receiving body", "self.read"),
             ("answering", "self.give_way"),
-            ("serving", "self.next_part"),
+            ("serving", "self.serve"),
             ("flushing", "self.write"),
             ("lingering", "self.close"),
             ("closed", "self.close"),

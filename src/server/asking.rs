@@ -1,11 +1,16 @@
-//! The service, and the access log: the same for every kind of connection.
+//! From bytes to answers: the same for every kind of connection.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Service, Shared, Start};
+use super::connection::states::TABLE;
+use super::room::Rest;
+use super::{Pending, Service, Shared, Start};
 use crate::events::{Event, Excerpt};
-use crate::http::{Announced, Answer, BodyPolicy, Request, Response, Status, Terms};
+use crate::http::{
+    Announced, Answer, BodyPolicy, Error, Exchange, Found, Reason, Request, Response, Room, Status,
+    Terms, Want,
+};
 use crate::id::TaskId;
 use crate::panics::caught;
 use crate::world::Time;
@@ -33,12 +38,77 @@ pub(super) struct Who {
     pub(super) peer: SocketAddr,
 }
 
+/// Why no further request is looked at for now.
+pub(super) enum Pause {
+    /// The exchange has found nothing, before this has come.
+    Want(Want),
+    /// The service takes its time.
+    Later(Box<dyn Pending>),
+    /// A batch of requests is answered: the peer must read, or it is the turn of others.
+    OthersFirst,
+}
+
 /// The service panicked.
-pub(super) struct Panicked;
+struct Panicked;
 
 impl<S: Service> Shared<S> {
+    /// Answers what has come, request by request: find it, ask the service, answer. Takes off `rest` what is done
+    /// with, and appends the answers to `output`, which must be written before the next step that
+    /// [`Pause`] calls for. `eof`: see [`Exchange::next`]. `requests_left`: how many before it is the turn of
+    /// others.
+    pub(super) fn answer_requests(
+        &self,
+        exchange: &mut Exchange,
+        who: Who,
+        rest: &mut &[u8],
+        eof: bool,
+        requests_left: &mut usize,
+        output: &mut Vec<u8>,
+    ) -> Pause {
+        let date = self.date(self.status.handle.now());
+        let terms = self.terms(&date);
+        let response = &mut *self.response.borrow_mut();
+        loop {
+            // Find: the exchange says what is at the front of the input.
+            let mut room = Room::new(Some(&who.peer));
+            let mut found = exchange.next(rest, eof, &self.limits, &mut room);
+            if let Found::Body(announced) = found {
+                let policy = self.body_policy(&announced);
+                found = exchange.receive(announced, policy, rest, eof, &self.limits, output);
+            }
+            let (request, answer, took) = match found {
+                // Ask the service, and answer.
+                Found::Request(asked) => {
+                    let (number, request) = (exchange.requests(), asked.request());
+                    let (started, took) = self.ask(who, number, request, response);
+                    let answer = match started {
+                        Ok(Start::Done) => exchange.answer(asked, response, &terms, output),
+                        Ok(Start::Later(pending)) => {
+                            exchange.defer(asked);
+                            return Pause::Later(pending);
+                        }
+                        Err(Panicked) => exchange.fail(asked, response, &terms, output),
+                    };
+                    (Some(request), answer, took)
+                }
+                Found::Wrong(wrong) => {
+                    let answer = exchange.refuse(&wrong, response, &terms, output);
+                    (wrong.request(), answer, Duration::ZERO)
+                }
+                Found::Body(_) => unreachable!("a body was announced, and was received"),
+                Found::Nothing(want) => return Pause::Want(want),
+            };
+            self.answered(who, exchange.requests(), request, &answer, took);
+            *requests_left = requests_left.saturating_sub(1);
+            let is_enough = *requests_left == 0 || output.len() >= self.limits.output_bytes_max;
+            if is_enough && !rest.is_empty() && answer.closes.is_none() {
+                return Pause::OthersFirst;
+            }
+        }
+    }
+
     /// Asks the service for the `number`-th answer of a connection. Returns how it began, and how long that took.
-    pub(super) fn ask(
+    fn ask(
         &self,
         who: Who,
         number: u32,
@@ -62,13 +132,64 @@ impl<S: Service> Shared<S> {
     }
 
     /// What the service wants of the body that follows.
-    pub(super) fn body_policy(&self, announced: &Announced<'_>) -> BodyPolicy {
+    fn body_policy(&self, announced: &Announced<'_>) -> BodyPolicy {
         // The panic itself was printed; the service will be asked for the answer, too.
         caught(|| self.service.body_policy(announced.request())).unwrap_or(BodyPolicy::Discard)
     }
 }
 
 impl<S> Shared<S> {
+    /// A peer was silent for too long within a request, which is refused with `error`. Returns why the connection
+    /// ends when that is written.
+    pub(super) fn time_is_up(
+        &self,
+        exchange: &mut Exchange,
+        who: Who,
+        error: Error,
+        output: &mut Vec<u8>,
+    ) -> Reason {
+        let mut room = Room::new(Some(&who.peer));
+        match exchange.time_is_up(error, &mut room) {
+            Found::Wrong(wrong) => {
+                let date = self.date(self.status.handle.now());
+                let response = &mut self.response.borrow_mut();
+                let answer = exchange.refuse(&wrong, response, &self.terms(&date), output);
+                let number = exchange.requests();
+                self.answered(who, number, wrong.request(), &answer, Duration::ZERO);
+                Reason::Refused(error)
+            }
+            Found::Nothing(Want::Close(reason)) => reason,
+            _ => unreachable!("it waits for its peer"),
+        }
+    }
+
+    /// Tells the loop's observer where a step of a connection has led: to another row of the [`TABLE`].
+    pub(super) fn tell_state(&self, task: TaskId, from: usize, to: usize) {
+        if from != to {
+            let (from, to) = (TABLE[from].name(), TABLE[to].name());
+            self.status.handle.tell(|| Event::State { task, from, to });
+        }
+    }
+
+    /// Tells of the end of a connection.
+    pub(super) fn tell_ending(&self, who: Who, reason: Reason) {
+        let (Who { task, peer }, why) = (who, reason.sentence());
+        self.status.handle.tell(|| Event::Ending { task, why });
+        log::debug!("connection {task} from {peer} ends: {why}");
+    }
+
+    /// The server is stopped, or a drain took too long: counts a connection that had something to do. Returns why
+    /// it ends. `has_unread`: whether something has come that was not read.
+    pub(super) fn cut(&self, rest: Rest, has_unread: impl FnOnce() -> bool) -> Reason {
+        let was_busy = match rest {
+            Rest::Busy => true,
+            Rest::Idle => has_unread(),
+            Rest::Lingering => false,
+        };
+        self.status.count(|report| report.cut += u64::from(was_busy));
+        if was_busy { Reason::Cut } else { Reason::Shutdown }
+    }
+
     /// Tells of the `number`-th answer of a connection. `took`: how long the service did.
     pub(super) fn answered(
         &self,

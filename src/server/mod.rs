@@ -379,6 +379,8 @@ struct Shared<S> {
     limits: Limits,
     #[cfg(feature = "twin")]
     connections: Connections,
+    #[cfg(feature = "twin")]
+    spare: twin::Spare,
     status: Rc<Status>,
     /// The one answer, reused for every request.
     response: RefCell<Response>,
@@ -405,6 +407,8 @@ fn attach<S: Service + 'static>(
         limits,
         #[cfg(feature = "twin")]
         connections: builder.connections,
+        #[cfg(feature = "twin")]
+        spare: twin::Spare::default(),
         status: Rc::clone(&status),
         response: RefCell::default(),
         date: RefCell::default(),

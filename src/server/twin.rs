@@ -2,37 +2,33 @@
 //! [`converse`](Twin::converse) is as a story. Lay the two side by side. Both drive the same exchange, with the same bytes,
 //! the same requests and the same answers (`tests/it/twins.rs`).
 //!
-//! What is a variant of `State` there, is here a place at which the coroutine waits, and the compiler makes the
+//! What is a variant of `State` there is a place here at which the coroutine waits, and the compiler makes the
 //! variants: one for each `await`, with what lives across it. The price is that only the coroutine knows where it
-//! is: it must say so itself ([`Twin::enter`]), and it looks by itself whether its time is up or the server wants it to
-//! end, whenever it is resumed ([`Twin::wait`]).
+//! is: it must say so itself ([`Twin::enter`]), and whenever it is resumed it looks by itself whether its time is up
+//! or the server wants it to end ([`Twin::wait`]).
 
-use std::convert::Infallible;
-use std::future::poll_fn;
+use std::cell::Cell;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use super::asking::Who;
-use super::connection::ending::reason_of;
+use super::asking::{Pause, Who};
+use super::connection::ending::{must_linger, reason_of};
 use super::connection::serving::{Work, abandon, take_part};
 use super::connection::states::{
     ANSWERING, CLOSED, FLUSHING, IDLE, LINGERING, RECEIVING_BODY, RECEIVING_HEAD, SERVING, TABLE,
 };
 use super::deadlines::Deadline;
-use super::room::Rest;
 use super::status::Phase;
-use super::{Service, Shared, Start};
+use super::{Pending, Service, Shared};
 use crate::coroutine::{Stream, others_first};
 use crate::event_loop::Source;
-use crate::events::Event;
-use crate::http::{Error, Exchange, Found, Reason, Room, Want};
+use crate::http::{Error, Exchange, Reason, Want};
 use crate::id::TaskId;
-use crate::limits::PARTS_PER_RESUME_MAX;
-use crate::world::{self, Readiness, Time};
+use crate::limits::BUFFER_BYTES_KEPT_MAX;
+use crate::world::{self, Readiness};
 
 /// One connection.
 struct Twin<S> {
@@ -40,37 +36,24 @@ struct Twin<S> {
     shared: Rc<Shared<S>>,
     exchange: Exchange,
     who: Who,
-    /// The row of the table at which it is, how many requests it had by then, and at which phase of the server.
-    at: (usize, u32, Phase),
+    /// The row of the [`TABLE`] in which it is, and how many requests were answered when it came there.
+    at: (usize, u32),
     deadline: Deadline,
     /// Bytes of the present body, or of the present answer, that moved in the present window.
-    progress: usize,
-    /// Requests and parts of answers, before it is the turn of others.
+    progress: u32,
+    /// Requests, and parts of answers, before it is the turn of others.
     left: usize,
     /// The peer has finished sending.
     eof: bool,
+    /// All that was read since it was idle came by one read, and is answered.
+    came_whole: bool,
 }
 
-/// What comes when everything is written.
-enum Then {
-    Read(usize),
-    GiveWay,
-    Serve(Work),
-    Close(Reason),
-}
-
-/// Why something was waited for in vain: what unwinds a coroutine is an error, as in asyncio.
-enum InVain {
-    /// Its time is up.
-    Late,
-    /// The connection is over, for this reason.
-    Over(Reason),
-}
-
-impl From<io::Error> for InVain {
-    fn from(error: io::Error) -> InVain {
-        InVain::Over(reason_of(&error))
-    }
+/// Empty buffers, for those that are not idle.
+#[derive(Default)]
+pub(super) struct Spare {
+    input: Cell<Vec<u8>>,
+    output: Cell<Vec<u8>>,
 }
 
 /// Spawns the coroutine of a new connection.
@@ -90,321 +73,288 @@ pub(super) fn open<S: Service + 'static>(
         shared: Rc::clone(shared),
         exchange: Exchange::new(),
         who: Who { task: TaskId::default(), peer },
-        at: (IDLE, 0, shared.status.phase.get()),
+        at: (IDLE, 0),
         deadline: Deadline::new(handle.now() + shared.idle_time_limit()),
         progress: 0,
         left: shared.limits.requests_per_resume_max,
         eof: false,
+        came_whole: false,
     };
     let task = handle.spawn_named(format!("connection from {peer}"), twin.live());
     shared.status.connection_opened(source, task.id());
     Ok(())
 }
 
-/// The story.
+/// The story. What unwinds a coroutine is an error, as in asyncio: here the reason why the connection ends at once.
 impl<S: Service> Twin<S> {
     async fn live(mut self) {
         self.who.task = self.shared.status.handle.current_task().unwrap_or_default();
-        if let Err(InVain::Over(reason)) = self.converse().await {
-            self.tell_ending(reason);
+        if let Err(reason) = self.converse().await {
+            self.shared.tell_ending(self.who, reason);
         }
-        self.tell_state(CLOSED);
+        self.enter(CLOSED);
     }
 
-    async fn converse(&mut self) -> Result<Infallible, InVain> {
+    async fn converse(&mut self) -> Result<(), Reason> {
         let (mut input, mut output) = (Vec::new(), Vec::new());
-        loop {
-            let mut then = match self.read(&mut input).await {
-                Err(InVain::Late) => self.refuse(&mut output)?,
-                read => {
-                    read?;
-                    self.answer(&mut input, &mut output)
+        let reason = 'answers: loop {
+            let has_come = self.read(&mut input).await?;
+            let next = loop {
+                let pause = match has_come {
+                    true => self.answer(&mut input, &mut output),
+                    false => self.refuse(&mut output)?,
+                };
+                self.write(&mut output).await?;
+                match pause {
+                    Pause::Want(Want::Request) => break IDLE,
+                    Pause::Want(Want::Head) => break RECEIVING_HEAD,
+                    Pause::Want(Want::Body) => break RECEIVING_BODY,
+                    Pause::Want(Want::Service) => break 'answers Reason::ServicePanicked,
+                    Pause::Want(Want::Close(reason)) => break 'answers reason,
+                    Pause::Later(pending) => {
+                        if let Some(reason) = self.serve(pending, &mut output).await? {
+                            break 'answers reason;
+                        }
+                    }
+                    Pause::OthersFirst => {
+                        self.enter(ANSWERING);
+                        self.give_way().await?;
+                    }
                 }
             };
-            loop {
-                self.write(&mut output).await?;
-                then = match then {
-                    Then::Read(row) => break self.enter(row),
-                    Then::Serve(work) => self.next_part(work, &mut output).await?,
-                    Then::Close(reason) => return self.close(reason).await,
-                    Then::GiveWay => {
-                        self.give_way().await?;
-                        self.answer(&mut input, &mut output)
-                    }
-                };
-            }
-        }
-    }
-
-    async fn read(&mut self, input: &mut Vec<u8>) -> Result<(), InVain> {
-        let bytes = self.wait(|stream, cx| {
-            // On the stack, while it is polled. Across an `await` it would be part of every idle connection.
-            let mut buffer = [0; 16 * 1024];
-            let read = ready!(stream.poll_read(cx, &mut buffer))?;
-            input.extend_from_slice(&buffer[..read]);
-            Poll::Ready(Ok(read))
-        });
-        let bytes = bytes.await?;
-        self.eof |= bytes == 0;
-        self.progress += bytes;
+            self.enter(next);
+        };
+        self.close(reason).await;
         Ok(())
     }
 
-    /// Find, ask the service, answer: until nothing is left of the input, or it is the turn of others.
-    fn answer(&mut self, input: &mut Vec<u8>, output: &mut Vec<u8>) -> Then {
-        let (shared, who) = (&*self.shared, self.who);
-        let date = shared.date(shared.status.handle.now());
-        let terms = shared.terms(&date);
-        let response = &mut *shared.response.borrow_mut();
+    /// Reads once. False if nothing came in time.
+    async fn read(&mut self, input: &mut Vec<u8>) -> Result<bool, Reason> {
+        if self.left == 0 {
+            self.give_way().await?;
+        }
+        let shared = Rc::clone(&self.shared);
+        let read = self.wait(|stream, cx| {
+            // On the stack, while it is polled. Across an `await` it would be part of every idle connection.
+            let mut buffer = [0; 16 * 1024];
+            let bytes = ready!(stream.poll_read(cx, &mut buffer))?;
+            if input.is_empty() {
+                *input = shared.spare.input.take();
+            }
+            input.extend_from_slice(&buffer[..bytes]);
+            Poll::Ready(Ok(bytes))
+        });
+        let Some(bytes) = read.await? else { return Ok(false) };
+        self.eof |= bytes == 0;
+        self.came_whole = self.at.0 == IDLE;
+        if self.at.0 == RECEIVING_BODY {
+            self.has_moved(bytes);
+        }
+        Ok(true)
+    }
+
+    /// Finds requests, asks the service, answers: until nothing is left of the input, or it is the turn of others.
+    fn answer(&mut self, input: &mut Vec<u8>, output: &mut Vec<u8>) -> Pause {
+        let Twin { shared, exchange, who, eof, left, .. } = self;
+        *output = shared.spare.output.take();
         let mut rest = &input[..];
-        let then = loop {
-            let mut room = Room::new(Some(&who.peer));
-            let mut found = self.exchange.next(&mut rest, self.eof, &shared.limits, &mut room);
-            if let Found::Body(announced) = found {
-                let policy = shared.body_policy(&announced);
-                let (eof, limits) = (self.eof, &shared.limits);
-                found = self.exchange.receive(announced, policy, &mut rest, eof, limits, output);
-            }
-            let (request, answer, took) = match found {
-                Found::Request(asked) => {
-                    let (number, request) = (self.exchange.requests(), asked.request());
-                    let (started, took) = shared.ask(who, number, request, response);
-                    let answer = match started {
-                        Ok(Start::Done) => self.exchange.answer(asked, response, &terms, output),
-                        Ok(Start::Later(pending)) => {
-                            self.exchange.defer(asked);
-                            break Then::Serve(Work::new(pending, self.stream.source()));
-                        }
-                        Err(_) => self.exchange.fail(asked, response, &terms, output),
-                    };
-                    (Some(request), answer, took)
-                }
-                Found::Wrong(wrong) => {
-                    let answer = self.exchange.refuse(&wrong, response, &terms, output);
-                    (wrong.request(), answer, Duration::ZERO)
-                }
-                Found::Body(_) => unreachable!("a body was announced, and was received"),
-                Found::Nothing(Want::Request) => break Then::Read(IDLE),
-                Found::Nothing(Want::Head) => break Then::Read(RECEIVING_HEAD),
-                Found::Nothing(Want::Body) => break Then::Read(RECEIVING_BODY),
-                Found::Nothing(Want::Service) => break Then::Close(Reason::ServicePanicked),
-                Found::Nothing(Want::Close(reason)) => break Then::Close(reason),
-            };
-            shared.answered(who, self.exchange.requests(), request, &answer, took);
-            self.left = self.left.saturating_sub(1);
-            let is_enough = self.left == 0 || output.len() >= shared.limits.output_bytes_max;
-            if is_enough && answer.closes.is_none() {
-                break Then::GiveWay;
-            }
-        };
+        let pause = shared.answer_requests(exchange, *who, &mut rest, *eof, left, output);
         let consumed = input.len() - rest.len();
         input.drain(..consumed);
         if input.is_empty() {
             // An idle connection owns no buffer.
-            *input = Vec::new();
+            give_back(input, &shared.spare.input);
         }
-        then
+        self.came_whole &= input.is_empty();
+        pause
     }
 
     /// Flush before want.
-    async fn write(&mut self, output: &mut Vec<u8>) -> Result<(), InVain> {
+    async fn write(&mut self, output: &mut Vec<u8>) -> Result<(), Reason> {
         let mut sent = 0;
         while sent < output.len() {
             match self.stream.try_write(&output[sent..]) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.enter(FLUSHING),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => {
-                    sent += written?;
+                    sent += written.map_err(|error| reason_of(&error))?;
                     continue;
                 }
             }
-            let waited = self.wait(|stream, cx| stream.poll_write(cx, &output[sent..])).await;
-            if let Err(InVain::Late) = waited {
+            self.enter(FLUSHING);
+            self.came_whole = false;
+            let written = self.wait(|stream, cx| stream.poll_write(cx, &output[sent..]));
+            let Some(bytes) = written.await? else {
                 // It would not read anything else either: free the kernel's buffers at once.
                 self.stream.source().socket().abort_on_close(true);
-                return Err(InVain::Over(Reason::WriteTimeout));
-            }
-            let written = waited?;
-            sent += written;
-            self.progress += written;
+                return Err(Reason::WriteTimeout);
+            };
+            sent += bytes;
+            self.has_moved(bytes);
         }
-        *output = Vec::new();
+        give_back(output, &self.shared.spare.output);
         Ok(())
     }
 
-    /// A batch of requests is answered: the others first.
-    async fn give_way(&mut self) -> Result<(), InVain> {
-        self.enter(ANSWERING);
+    /// Writes an answer for which the service takes its time, part by part. Returns why it was the last, if it was.
+    async fn serve(
+        &mut self,
+        pending: Box<dyn Pending>,
+        output: &mut Vec<u8>,
+    ) -> Result<Option<Reason>, Reason> {
+        let mut work = Work::new(pending, self.stream.source());
+        self.came_whole = false;
+        loop {
+            self.enter(SERVING);
+            if self.left == 0 {
+                self.give_way().await?;
+            }
+            self.left -= 1;
+            let part = self.wait(|stream, cx| {
+                if work.is_for_nobody(stream.source().readiness()) {
+                    return Poll::Ready(Ok(None));
+                }
+                if let Poll::Ready(part) = work.pending.poll_part(cx) {
+                    return Poll::Ready(Ok(Some(part)));
+                }
+                // Not to read, but to notice when the peer goes away.
+                stream.want(cx, Readiness::READABLE)?;
+                Poll::Pending
+            });
+            let part = part.await?.flatten();
+            let Twin { exchange, shared, stream, who, .. } = self;
+            let Some(part) = part else {
+                abandon(exchange, Reason::PeerGone, shared, *who);
+                return Err(Reason::PeerGone);
+            };
+            let want = take_part(part, exchange, output, shared, *who, stream.source().socket());
+            self.write(output).await?;
+            match want {
+                Want::Service => {}
+                Want::Close(reason) => return Ok(Some(reason)),
+                _ => return Ok(None),
+            }
+        }
+    }
+
+    /// The others first.
+    async fn give_way(&mut self) -> Result<(), Reason> {
         others_first(&self.shared.status.handle).await;
         self.left = self.shared.limits.requests_per_resume_max;
         if self.shared.status.phase.get() == Phase::Cutting { Err(self.cut()) } else { Ok(()) }
     }
 
-    /// Waits for the next part of an answer for which a service takes its time.
-    async fn next_part(&mut self, mut work: Work, output: &mut Vec<u8>) -> Result<Then, InVain> {
-        self.enter(SERVING);
-        if self.left == 0 {
-            others_first(&self.shared.status.handle).await;
-            self.left = PARTS_PER_RESUME_MAX;
-        }
-        self.left -= 1;
-        let part = self.wait(|stream, cx| {
-            if work.is_for_nobody(stream.source().readiness()) {
-                return Poll::Ready(Ok(None));
-            }
-            if let Poll::Ready(part) = work.pending.poll_part(cx) {
-                return Poll::Ready(Ok(Some(part)));
-            }
-            // Not to read, but to notice when the peer goes away.
-            stream.want(cx, Readiness::READABLE)?;
-            Poll::Pending
-        });
-        let part = part.await?;
-        let Twin { exchange, shared, stream, who, .. } = self;
-        let Some(part) = part else {
-            abandon(exchange, Reason::PeerGone, shared, *who);
-            return Err(InVain::Over(Reason::PeerGone));
-        };
-        let date = shared.date(shared.status.handle.now());
-        let (terms, socket) = (shared.terms(&date), stream.source().socket());
-        Ok(match take_part(part, exchange, &terms, output, shared, *who, socket) {
-            Want::Service => Then::Serve(work),
-            Want::Close(reason) => Then::Close(reason),
-            _ => Then::GiveWay,
-        })
-    }
-
-    /// An orderly end: half-close, then read until the peer has closed too.
-    async fn close(&mut self, reason: Reason) -> Result<Infallible, InVain> {
-        if !self.exchange.is_truncated() && self.exchange.is_close_delimited() {
-            // All of it is written: now the end says so.
-            self.stream.source().socket().abort_on_close(false);
-        }
-        let lingers = reason.lingers() && !self.exchange.is_truncated() && !self.eof;
-        if !lingers || self.stream.shut_write().is_err() {
-            return Err(InVain::Over(reason));
-        }
-        self.tell_ending(reason);
-        self.enter(LINGERING);
-        let end = self.wait(|stream, cx| {
-            loop {
-                if let Ok(0) | Err(_) = ready!(stream.poll_read(cx, &mut [0; 4096])) {
-                    return Poll::Ready(Ok(()));
-                }
-            }
-        });
-        // However it ends, the answer is as safe as it can be, and the end was reported.
-        let _ = end.await;
-        Err(InVain::Late)
-    }
-
-    /// A peer was silent for too long.
-    fn refuse(&mut self, output: &mut Vec<u8>) -> Result<Then, InVain> {
+    /// The peer was silent for too long. Within a request it is told so.
+    fn refuse(&mut self, output: &mut Vec<u8>) -> Result<Pause, Reason> {
         let error = match self.at.0 {
             RECEIVING_HEAD => Error::HeadTimeout,
             RECEIVING_BODY => Error::BodyTimeout,
-            _ => {
-                let source = self.stream.source().id();
-                return Err(InVain::Over(self.shared.why_idle_ends(source)));
-            }
+            _ => return Err(self.shared.why_idle_ends(self.stream.source().id())),
         };
-        let (shared, who) = (&*self.shared, self.who);
-        let date = shared.date(shared.status.handle.now());
-        let mut room = Room::new(Some(&who.peer));
-        if let Found::Wrong(wrong) = self.exchange.time_is_up(error, &mut room) {
-            let response = &mut shared.response.borrow_mut();
-            let answer = self.exchange.refuse(&wrong, response, &shared.terms(&date), output);
-            let number = self.exchange.requests();
-            shared.answered(who, number, wrong.request(), &answer, Duration::ZERO);
+        let reason = self.shared.time_is_up(&mut self.exchange, self.who, error, output);
+        Ok(Pause::Want(Want::Close(reason)))
+    }
+
+    /// An orderly end: half-close, then read until the peer has closed too.
+    async fn close(&mut self, reason: Reason) {
+        let (source, is_truncated) = (self.stream.source(), self.exchange.is_truncated());
+        if !is_truncated && self.exchange.is_close_delimited() {
+            // All of it is written: now the end says so.
+            source.socket().abort_on_close(false);
         }
-        Ok(Then::Close(Reason::Refused(error)))
+        let lingers = !is_truncated && must_linger(reason, self.eof, self.came_whole, source);
+        self.shared.tell_ending(self.who, reason);
+        if lingers && self.stream.shut_write().is_ok() {
+            self.enter(LINGERING);
+            let peers_end = self.wait(|stream, cx| {
+                while let Ok(1..) = ready!(stream.poll_read(cx, &mut [0; 4096])) {}
+                Poll::Ready(Ok(()))
+            });
+            // However it ends, the answer is as safe as it can be.
+            let _ = peers_end.await;
+        }
     }
 }
 
 /// What a state machine has for nothing: a place to be seen at, and a look at the clock.
-impl<S: Service> Twin<S> {
-    /// Awaits `operation`, for as long as the present state may last and the server does.
+impl<S> Twin<S> {
+    /// Awaits `operation`, as long as the present state may last and the server does. `None`: its time is up.
     async fn wait<T>(
         &mut self,
         mut operation: impl FnMut(&mut Stream, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Result<T, InVain> {
-        poll_fn(|cx| {
+    ) -> Result<Option<T>, Reason> {
+        std::future::poll_fn(|cx| {
             if self.shared.status.phase.get() == Phase::Cutting {
                 return Poll::Ready(Err(self.cut()));
             }
-            if let Poll::Ready(outcome) = operation(&mut self.stream, cx) {
-                return Poll::Ready(outcome.map_err(InVain::from));
+            let mut outcome = operation(&mut self.stream, cx);
+            if outcome.is_pending() {
+                if !self.is_time_up() {
+                    return Poll::Pending;
+                }
+                // A last look: what came in time may wait behind many other events.
+                self.stream.source().assume_ready();
+                outcome = operation(&mut self.stream, cx);
             }
-            let handle = &self.shared.status.handle;
-            let (source, rest) = (self.stream.source().id(), TABLE[self.at.0].rest);
-            let (due, now) = (self.deadline.due(), handle.now());
-            let time_to_go = self.shared.time_to_go(source, rest, due, now);
-            if now < due && now < time_to_go && !self.is_closed_while_idle() {
-                self.deadline.arm(time_to_go, now, handle, self.who.task);
-                return Poll::Pending;
-            }
-            if mem::take(&mut self.progress) >= self.shared.limits.progress_bytes_min {
-                self.deadline.extend(now + self.shared.time_limit(self.at.0));
-                self.deadline.arm(Time::NEVER, now, handle, self.who.task);
-                return Poll::Pending;
-            }
-            // A last look: what came in time may wait behind many other events.
-            self.stream.source().assume_ready();
-            match operation(&mut self.stream, cx) {
-                Poll::Ready(outcome) => Poll::Ready(outcome.map_err(InVain::from)),
-                Poll::Pending => Poll::Ready(Err(InVain::Late)),
-            }
+            Poll::Ready(match outcome {
+                Poll::Ready(done) => done.map(Some).map_err(|error| reason_of(&error)),
+                Poll::Pending => Ok(None),
+            })
         })
         .await
     }
 
-    /// The server has begun to close its idle connections while this one was idle. One that is idle later has a grace
-    /// of its own.
-    fn is_closed_while_idle(&self) -> bool {
-        let (row, _, before) = self.at;
-        let is_closing = self.shared.status.phase.get() == Phase::ClosingIdle;
-        row == IDLE && is_closing && before != Phase::ClosingIdle
-    }
-
-    /// The server is stopped, or a drain took too long.
-    fn cut(&mut self) -> InVain {
-        let was_busy = match TABLE[self.at.0].rest {
-            Rest::Busy => true,
-            Rest::Lingering => false,
-            Rest::Idle => {
-                self.stream.source().assume_ready();
-                matches!(self.stream.try_read(&mut [0]), Ok(1..))
-            }
-        };
-        self.shared.status.count(|report| report.cut += u64::from(was_busy));
-        InVain::Over(if was_busy { Reason::Cut } else { Reason::Shutdown })
+    /// Whether it has waited long enough. If not, it is resumed when it will have.
+    fn is_time_up(&mut self) -> bool {
+        let Twin { shared, deadline, .. } = self;
+        let (handle, rest) = (&shared.status.handle, TABLE[self.at.0].rest);
+        let (due, now) = (deadline.due(), handle.now());
+        let time_to_go = shared.time_to_go(self.stream.source().id(), rest, due, now);
+        // In a drain the limit becomes shorter. One that is idle later has a grace of its own.
+        let is_too_long = self.at.0 == IDLE && due > now + shared.idle_time_limit();
+        let is_up = due.min(time_to_go) <= now || is_too_long;
+        if !is_up {
+            deadline.arm(time_to_go, now, handle, self.who.task);
+        }
+        is_up
     }
 
     /// Says where it is now. If that is somewhere else, or a request was answered since, a new time limit begins.
     fn enter(&mut self, row: usize) {
-        let status = &self.shared.status;
-        let (before, requests) = (self.at, self.exchange.requests());
-        if (before.0, before.1) == (row, requests) {
+        let (shared, from) = (&self.shared, self.at);
+        self.at = (row, self.exchange.requests());
+        if self.at == from {
             return;
         }
-        self.deadline.extend(status.handle.now() + self.shared.time_limit(row));
-        status.connection_rests(self.stream.source().id(), TABLE[row].rest);
+        shared.tell_state(self.who.task, from.0, row);
+        self.deadline.extend(shared.status.handle.now() + shared.time_limit(row));
+        shared.status.connection_rests(self.stream.source().id(), TABLE[row].rest);
         self.progress = 0;
-        self.tell_state(row);
-        self.at = (row, requests, self.shared.status.phase.get());
     }
 
-    fn tell_state(&self, row: usize) {
-        if row != self.at.0 {
-            let (task, from, to) = (self.who.task, TABLE[self.at.0].name(), TABLE[row].name());
-            self.shared.status.handle.tell(|| Event::State { task, from, to });
+    /// A body, or an answer, moves: when it is by enough, the time limit begins anew.
+    fn has_moved(&mut self, bytes: usize) {
+        self.progress = self.progress.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        if self.progress >= self.shared.progress_that_counts() {
+            self.progress = 0;
+            let limit = self.shared.time_limit(self.at.0);
+            self.deadline.extend(self.shared.status.handle.now() + limit);
         }
     }
 
-    fn tell_ending(&self, reason: Reason) {
-        let (task, why) = (self.who.task, reason.sentence());
-        self.shared.status.handle.tell(|| Event::Ending { task, why });
-        log::debug!("connection {task} from {} ends: {why}", self.who.peer);
+    /// The server is stopped, or a drain took too long.
+    fn cut(&mut self) -> Reason {
+        self.shared.cut(TABLE[self.at.0].rest, || {
+            self.stream.source().assume_ready();
+            matches!(self.stream.try_read(&mut [0]), Ok(1..))
+        })
     }
+}
+
+/// A buffer that is done with is the next one's.
+fn give_back(buffer: &mut Vec<u8>, to: &Cell<Vec<u8>>) {
+    buffer.clear();
+    buffer.shrink_to(BUFFER_BYTES_KEPT_MAX);
+    to.set(mem::take(buffer));
 }
 
 impl<S> Drop for Twin<S> {

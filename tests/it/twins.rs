@@ -1,10 +1,13 @@
 //! The two ways in which connections are written say the same: the same bytes, and the same requests, answers and
 //! endings, in every transcript and on every network. And no peer gets the better of either.
 
+use helloop::events::Event;
 use helloop::server::{Builder, Connections, Server};
+use helloop::world::sim::Sim;
 
 use crate::it::hostile::world::{Plan, record_of};
 use crate::it::transcripts;
+use crate::sim::{House, echo};
 
 const SEEDS: u64 = 1000;
 
@@ -19,6 +22,27 @@ fn coroutine() -> Builder {
 #[test]
 fn they_say_the_same_in_every_transcript() {
     transcripts::compare_servers(state_machine, coroutine);
+}
+
+/// A close at once saves system calls, and one that comes too early costs an answer.
+#[test]
+fn both_linger_where_more_may_come_and_nowhere_else() {
+    let last = "GET / HTTP/1.1\r\nHost: sim\r\nConnection: close\r\n\r\n";
+    let (with_more, pipelined) = (format!("{last}x"), last.replace("close", "keep-alive") + last);
+    for (sent, lingers) in [(last, false), (&pipelined, false), (&with_more, true)] {
+        for builder in [state_machine, coroutine] {
+            let world = Sim::new(1);
+            let net = world.net();
+            let mut house = House::built(builder(), Box::new(world), net, echo);
+            let client = house.connect();
+            client.send(sent);
+            house.settle();
+            let shut = house.told(|_, event| matches!(event, Event::Shut { .. }).then_some(()));
+            assert_eq!(!shut.is_empty(), lingers, "{sent:?}");
+            assert_eq!(client.peer.is_closed(), !lingers, "{sent:?}");
+            assert_eq!(house.endings(), ["the request asked to close"]);
+        }
+    }
 }
 
 #[test]

@@ -1,14 +1,12 @@
 //! How a connection ends: orderly where an answer might be lost, else at once; and when its time is up.
 
 use std::io;
-use std::time::Duration;
 
 use super::keep::has_unread;
 use super::states::{FLUSHING, IDLE, LINGERING, RECEIVING_BODY, RECEIVING_HEAD, TABLE};
-use super::{Budget, Connection, Next, Rest, State, Then, Who};
+use super::{Budget, Connection, Next, State, Then, Who};
 use crate::event_loop::{Context, Flow, Source};
-use crate::events::Event;
-use crate::http::{Error, Found, Reason, Room, Want};
+use crate::http::{Error, Reason};
 use crate::server::Service;
 use crate::world::{Readiness, Stream};
 
@@ -69,9 +67,7 @@ impl<S: Service> Connection<S> {
     }
 
     fn tell_ending(&self, reason: Reason, cx: &Context<'_>) {
-        let (task, why) = (cx.task(), reason.sentence());
-        cx.handle().tell(|| Event::Ending { task, why });
-        log::debug!("connection {task} from {} ends: {why}", self.peer.address());
+        self.shared.tell_ending(Who { task: cx.task(), peer: self.peer.address() }, reason);
     }
 }
 
@@ -122,39 +118,22 @@ impl<S: Service> Connection<S> {
     }
 
     fn refuse(&mut self, error: Error, cx: &mut Context<'_>) -> Next {
-        let shared = &*self.shared;
-        let peer = self.peer.address();
-        let date = shared.date(cx.now());
-        let mut room = Room::new(Some(&peer));
-        let reason = match self.exchange.time_is_up(error, &mut room) {
-            Found::Wrong(wrong) => {
-                let (response, output) =
-                    (&mut *shared.response.borrow_mut(), &mut cx.scratch.output);
-                let answer = self.exchange.refuse(&wrong, response, &shared.terms(&date), output);
-                let who = Who { task: cx.task(), peer };
-                let number = self.exchange.requests();
-                shared.answered(who, number, wrong.request(), &answer, Duration::ZERO);
-                Reason::Refused(error)
-            }
-            Found::Nothing(Want::Close(reason)) => reason,
-            _ => unreachable!("it waits for its peer"),
-        };
+        let who = Who { task: cx.task(), peer: self.peer.address() };
+        let output = &mut cx.scratch.output;
+        let reason = self.shared.time_is_up(&mut self.exchange, who, error, output);
         self.deliver(Then::Close(reason), false, cx)
     }
 
     /// The server is stopped, or a drain took too long.
     pub(super) fn cut(&mut self, cx: &mut Context<'_>) -> Flow {
         let from = self.state.row();
-        let was_busy = match TABLE[from].rest {
-            Rest::Busy => true,
-            Rest::Idle => has_unread(&mut self.source, &mut cx.scratch.input),
-            Rest::Lingering => false,
-        };
-        self.shared.status.count(|report| report.cut += u64::from(was_busy));
+        let reason = self
+            .shared
+            .cut(TABLE[from].rest, || has_unread(&mut self.source, &mut cx.scratch.input));
         match self.state {
+            // It has said why it ends.
             State::Lingering => self.state = State::Closed,
-            _ if was_busy => _ = self.end(Reason::Cut, cx),
-            _ => _ = self.end(Reason::Shutdown, cx),
+            _ => _ = self.end(reason, cx),
         }
         self.tell_step(from, cx);
         Flow::Done

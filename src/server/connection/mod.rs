@@ -29,16 +29,13 @@ use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
-use super::asking::Who;
+use super::asking::{Pause, Who};
 use super::deadlines::Deadline;
-use super::room::Rest;
 use super::status::Phase;
-use super::{CONNECTION, Pending, Service, Shared, Start};
+use super::{CONNECTION, Service, Shared};
 use crate::event_loop::{Cause, Context, Description, Flow, Scratch, Source, Task};
-use crate::events::Event;
-use crate::http::{Exchange, Found, Reason, Room, Want};
+use crate::http::{Exchange, Reason, Want};
 use crate::id::TaskId;
 use crate::world::{Stream, Time};
 
@@ -80,16 +77,6 @@ enum State {
     Lingering,
     /// The socket is closed when the task is dropped. Also the placeholder while a step is under way.
     Closed,
-}
-
-/// Why no further request is looked at for now.
-enum Pause {
-    /// The exchange has found nothing, before this has come.
-    Want(Want),
-    /// The service takes its time.
-    Later(Box<dyn Pending>),
-    /// A batch of requests is answered: the peer must read, or it is the turn of others.
-    OthersFirst,
 }
 
 /// What a connection may still do in the present resume.
@@ -201,14 +188,10 @@ impl<S: Service> Connection<S> {
 
     /// Tells the loop's observer where a step has led.
     fn tell_step(&self, from: usize, cx: &Context<'_>) {
-        let to = self.state.row();
-        if from != to {
-            let (task, from, to) = (cx.task(), TABLE[from].name(), TABLE[to].name());
-            cx.handle().tell(|| Event::State { task, from, to });
-        }
+        self.shared.tell_state(cx.task(), from, self.state.row());
     }
 
-    /// The way of a request, top to bottom: read, find it, ask the service, answer, write. Before it are `held` bytes
+    /// The way of a request, top to bottom: read, [answer](Shared::answer_requests), write. Before it are `held` bytes
     /// that were read earlier, and `progress` bytes of its body in the present window.
     fn serve_requests(
         &mut self,
@@ -238,12 +221,8 @@ impl<S: Service> Connection<S> {
             budget.read_bytes_left = budget.read_bytes_left.saturating_sub(fresh);
         }
 
-        let shared = &*self.shared;
-        let peer = self.peer.address();
-        let who = Who { task: cx.task(), peer };
-        let date = shared.date(cx.now());
-        let terms = shared.terms(&date);
-        let mut response = shared.response.borrow_mut();
+        // Find each request, ask the service, answer.
+        let who = Who { task: cx.task(), peer: self.peer.address() };
         let Scratch { input, output } = &mut *cx.scratch;
         let input = &input[..fresh];
         let all = match &mut held {
@@ -253,47 +232,9 @@ impl<S: Service> Connection<S> {
             }
             None => input,
         };
-        let mut rest = all;
-        let pause = loop {
-            // Find: the exchange says what is at the front of the input.
-            let mut room = Room::new(Some(&peer));
-            let mut found = self.exchange.next(&mut rest, self.eof, &shared.limits, &mut room);
-            if let Found::Body(announced) = found {
-                let policy = shared.body_policy(&announced);
-                let (eof, limits) = (self.eof, &shared.limits);
-                found = self.exchange.receive(announced, policy, &mut rest, eof, limits, output);
-            }
-            let (request, answer, took) = match found {
-                // Ask the service, and answer.
-                Found::Request(asked) => {
-                    let (number, request) = (self.exchange.requests(), asked.request());
-                    let (started, took) = shared.ask(who, number, request, &mut response);
-                    let answer = match started {
-                        Ok(Start::Done) => self.exchange.answer(asked, &response, &terms, output),
-                        Ok(Start::Later(pending)) => {
-                            self.exchange.defer(asked);
-                            break Pause::Later(pending);
-                        }
-                        Err(_) => self.exchange.fail(asked, &mut response, &terms, output),
-                    };
-                    (Some(request), answer, took)
-                }
-                Found::Wrong(wrong) => {
-                    let answer = self.exchange.refuse(&wrong, &mut response, &terms, output);
-                    (wrong.request(), answer, Duration::ZERO)
-                }
-                Found::Body(_) => unreachable!("a body was announced, and was received"),
-                Found::Nothing(want) => break Pause::Want(want),
-            };
-            shared.answered(who, self.exchange.requests(), request, &answer, took);
-            budget.requests_left = budget.requests_left.saturating_sub(1);
-            let is_enough =
-                budget.requests_left == 0 || output.len() >= shared.limits.output_bytes_max;
-            if is_enough && !rest.is_empty() && answer.closes.is_none() {
-                break Pause::OthersFirst;
-            }
-        };
-        drop(response);
+        let (mut rest, left) = (all, &mut budget.requests_left);
+        let exchange = &mut self.exchange;
+        let pause = self.shared.answer_requests(exchange, who, &mut rest, self.eof, left, output);
 
         // What is left over is kept; then everything that was said is written.
         let consumed = all.len() - rest.len();

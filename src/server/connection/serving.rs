@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::keep::Held;
 use super::{Budget, Connection, Next, State, Then, Who};
 use crate::event_loop::{Context, Flow, Source};
-use crate::http::{Exchange, Reason, Room, Terms, Want};
+use crate::http::{Exchange, Reason, Room, Want};
 use crate::limits::{PARTS_PER_RESUME_MAX, WRITE_BYTES_PER_RESUME_MAX};
 use crate::server::{Part, Pending, Service, Shared};
 use crate::world::{Readiness, Stream};
@@ -87,15 +87,12 @@ impl<S: Service> Connection<S> {
             return Next::Yield(Flow::Wait);
         };
         budget.parts_left.take(&part);
-        let date = self.shared.date(cx.now());
-        let terms = self.shared.terms(&date);
         let (output, socket) = (&mut cx.scratch.output, self.source.socket());
-        let then =
-            match take_part(part, &mut self.exchange, &terms, output, &self.shared, who, socket) {
-                Want::Service => Then::To(State::Serving(serving)),
-                Want::Close(reason) => Then::Close(reason),
-                _ => Then::To(State::Answering { held: serving.held }),
-            };
+        let then = match take_part(part, &mut self.exchange, output, &self.shared, who, socket) {
+            Want::Service => Then::To(State::Serving(serving)),
+            Want::Close(reason) => Then::Close(reason),
+            _ => Then::To(State::Answering { held: serving.held }),
+        };
         self.deliver(then, false, cx)
     }
 }
@@ -104,13 +101,13 @@ impl<S: Service> Connection<S> {
 pub(in crate::server) fn take_part<S: Service>(
     part: Part,
     exchange: &mut Exchange,
-    terms: &Terms<'_>,
     output: &mut Vec<u8>,
     shared: &Shared<S>,
     who: Who,
     socket: &Stream,
 ) -> Want {
-    let mut room = Room::new(Some(&who.peer));
+    let date = shared.date(shared.status.handle.now());
+    let (terms, mut room) = (&shared.terms(&date), Room::new(Some(&who.peer)));
     let answered = match part {
         Part::Failed if exchange.is_streaming() => {
             return abandon(exchange, Reason::ServicePanicked, shared, who);
