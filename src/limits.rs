@@ -191,6 +191,10 @@ pub const IDLE_LOOKS_PER_RESUME_MAX: usize = 64;
 /// Delay" of RFC 8305 section 5, with the value that it recommends.
 pub const CONNECT_FALLBACK_DELAY: Duration = Duration::from_millis(250);
 
+/// Bytes of a line that [`BufReader`](crate::coroutine::BufReader) reads, its end included, unless it is told another number:
+/// as many as asyncio's. A longer one is an error, and stays in the buffer.
+pub const LINE_BYTES_MAX: usize = 64 * 1024;
+
 /// Bytes of a request's body up to which it is sent together with the head, at the price of a copy. A
 /// larger one is sent after the head, from where it is.
 pub const REQUEST_BODY_INLINE_BYTES_MAX: usize = 16 * 1024;

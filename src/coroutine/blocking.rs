@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, available_parallelism};
+use std::time::Duration;
 
 use super::spawn::JoinError;
 use crate::event_loop::Handle;
@@ -25,8 +26,8 @@ fn threads_max() -> usize {
 impl Handle {
     /// Runs `work` on a helper thread of the loop; the value comes back through the waker. There are
     /// at most `min(32, cores + 4)` such threads, made when they are needed; more work waits. They
-    /// are waited for when the loop is dropped. Work that may take very long belongs on an
-    /// [`Executor`] of its own.
+    /// are waited for when the loop is dropped, unless [`Executor::shutdown`] bounds that. Work that may take very long
+    /// belongs on an [`Executor`] of its own.
     ///
     /// A thread cannot be cancelled: when the returned future is dropped, the work runs on, and its
     /// value is lost. A simulated world knows no threads, and does not wait for the value.
@@ -35,7 +36,7 @@ impl Handle {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        self.local(|| Executor::new(threads_max())).run(work)
+        Executor::of(self).run(work)
     }
 }
 
@@ -50,6 +51,38 @@ impl Executor {
     /// At most so many threads, at least one; each is made when it is needed.
     pub fn new(threads_max: usize) -> Executor {
         Executor { pool: Rc::new(Pool::new(threads_max.max(1))) }
+    }
+
+    /// The helper threads of a loop: those of [`Handle::run_blocking`].
+    pub fn of(handle: &Handle) -> Executor {
+        Executor::clone(&handle.local(|| Executor::new(threads_max())))
+    }
+
+    /// Waits until all work is done, for at most `timeout`; then [abandons](Executor::abandon) the threads. True if all
+    /// was done. asyncio's `shutdown_default_executor`.
+    ///
+    /// ```
+    /// use helloop::coroutine::{self, Executor};
+    /// use std::sync::mpsc::channel;
+    /// use std::time::Duration;
+    ///
+    /// let (never, waits) = channel::<()>();
+    /// coroutine::run(|handle| async move {
+    ///     drop(handle.run_blocking(|| "done soon"));
+    ///     let executor = Executor::of(&handle);
+    ///     assert!(executor.shutdown(&handle, Duration::from_secs(60)).await);
+    ///     drop(handle.run_blocking(move || waits.recv()));
+    ///     assert!(!executor.shutdown(&handle, Duration::from_millis(10)).await);
+    /// })?;
+    /// // Without it, `run` would wait for the thread, and the thread for this:
+    /// drop(never);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub async fn shutdown(&self, handle: &Handle, timeout: Duration) -> bool {
+        let idle = poll_fn(|cx| self.pool.work.poll_idle(cx));
+        let is_done = handle.timeout(timeout, idle).await.is_ok();
+        self.abandon();
+        is_done
     }
 
     /// From now on the threads that are there are not waited for: each ends by itself after the work
@@ -83,9 +116,36 @@ struct Pool {
     /// `None` while the pool is dropped.
     jobs: Option<Sender<Job>>,
     queue: Arc<Mutex<Receiver<Job>>>,
-    /// Jobs that were given minus jobs that were finished.
-    unfinished: Arc<AtomicUsize>,
+    work: Arc<Work>,
     threads: RefCell<Vec<thread::JoinHandle<()>>>,
+}
+
+/// How much there is to do.
+#[derive(Debug, Default)]
+struct Work {
+    /// Jobs that were given minus jobs that were finished.
+    unfinished: AtomicUsize,
+    /// The one that waits until there are none.
+    waits: Mutex<Option<Waker>>,
+}
+
+impl Work {
+    fn finish_one(&self) {
+        if self.unfinished.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let waker = lock(&self.waits).take();
+            waker.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    fn poll_idle(&self, cx: &Context<'_>) -> Poll<()> {
+        // First the waker, then the look: the last job does it the other way round.
+        let before = lock(&self.waits).replace(cx.waker().clone());
+        drop(before);
+        match self.unfinished.load(Ordering::Acquire) {
+            0 => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
+    }
 }
 
 impl Pool {
@@ -95,14 +155,14 @@ impl Pool {
             threads_max,
             jobs: Some(jobs),
             queue: Arc::new(Mutex::new(queue)),
-            unfinished: Arc::default(),
+            work: Arc::default(),
             threads: RefCell::default(),
         }
     }
 
     /// Queues a job; before that, starts a thread if all are busy and more are allowed.
     fn submit(&self, job: Job) -> io::Result<()> {
-        let unfinished = self.unfinished.fetch_add(1, Ordering::AcqRel) + 1;
+        let unfinished = self.work.unfinished.fetch_add(1, Ordering::AcqRel) + 1;
         let mut threads = self.threads.borrow_mut();
         if unfinished > threads.len() && threads.len() < self.threads_max {
             match self.start_thread(threads.len()) {
@@ -110,7 +170,7 @@ impl Pool {
                 // Fewer threads are slower, and enough.
                 Err(_) if !threads.is_empty() => {}
                 Err(error) => {
-                    self.unfinished.fetch_sub(1, Ordering::AcqRel);
+                    self.work.finish_one();
                     return Err(error);
                 }
             }
@@ -121,14 +181,14 @@ impl Pool {
     }
 
     fn start_thread(&self, number: usize) -> io::Result<thread::JoinHandle<()>> {
-        let (queue, unfinished) = (Arc::clone(&self.queue), Arc::clone(&self.unfinished));
+        let (queue, work) = (Arc::clone(&self.queue), Arc::clone(&self.work));
         thread::Builder::new().name(format!("helloop-blocking-{number}")).spawn(move || {
             loop {
                 // The lock is held while waiting, and given to the next with the job.
                 let job = lock(&queue).recv();
                 let Ok(job) = job else { return };
                 job();
-                unfinished.fetch_sub(1, Ordering::AcqRel);
+                work.finish_one();
             }
         })
     }

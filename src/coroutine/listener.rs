@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::budget::give_way;
+use super::listen_on::ListenOn;
 use super::sleep::Sleep;
 use super::spawn::JoinHandle;
 use super::stream::Stream;
@@ -22,14 +23,13 @@ use crate::world::{self, Readiness};
 
 impl Handle {
     /// Listens at an address, and spawns `connected` for every connection, with its stream and its
-    /// peer: asyncio's `start_server`, for one address. Port 0 asks the system to choose one. See
-    /// [`Server`](crate::server::Server) for HTTP.
+    /// peer: asyncio's `start_server`. Port 0 asks the system to choose one; `localhost` is both
+    /// loopback addresses, with the same port. See [`Server`](crate::server::Server) for HTTP.
     ///
     /// ```no_run
     /// # use helloop::coroutine;
     /// coroutine::run(|handle| async move {
-    ///     let address = ([127, 0, 0, 1], 7777).into();
-    ///     let echo = handle.start_server(address, |mut stream, _| async move {
+    ///     let echo = handle.start_server("localhost:7777", |mut stream, _| async move {
     ///         let mut buffer = [0; 1024];
     ///         while let Ok(bytes @ 1..) = stream.read(&mut buffer).await {
     ///             if stream.write_all(&buffer[..bytes]).await.is_err() {
@@ -44,56 +44,118 @@ impl Handle {
     /// ```
     ///
     /// # Errors
-    /// See [`Listener::bind`].
+    /// See [`Listener::bind`]; `InvalidInput` for a text that is not an [address](ListenOn).
     #[track_caller]
-    pub fn start_server<F, C>(&self, address: SocketAddr, connected: F) -> io::Result<StreamServer>
+    pub fn start_server<F, C>(
+        &self,
+        address: impl ListenOn,
+        connected: F,
+    ) -> io::Result<StreamServer>
     where
         F: Fn(Stream, SocketAddr) -> C + 'static,
         C: Future<Output = ()> + 'static,
     {
-        let mut listener = Listener::bind(self, address)?;
-        let address = listener.local_addr()?;
-        let (handle, connected) = (self.clone(), Rc::new(connected));
-        let (site, name) = (Location::caller(), format!("accept at {address}"));
-        let accepting = self.spawn_for(site, Some(name), async move {
-            loop {
-                let (stream, peer) = listener.accept().await;
-                let connected = Rc::clone(&connected);
-                // Called in the new task: if it panics, only that one ends.
-                let name = format!("connection of {peer}");
-                let task = handle.spawn_for(site, Some(name), async move {
-                    connected(stream, peer).await;
-                });
-                drop(task);
-            }
-        });
-        Ok(StreamServer { address, accepting })
+        let (site, connected) = (Location::caller(), Rc::new(connected));
+        let (mut addresses, mut accepting) = (Vec::new(), Vec::new());
+        for mut listener in bind_all(self, &address.addresses()?)? {
+            let address = listener.local_addr()?;
+            let (handle, connected) = (self.clone(), Rc::clone(&connected));
+            let name = format!("accept at {address}");
+            addresses.push(address);
+            accepting.push(self.spawn_for(site, Some(name), async move {
+                loop {
+                    let (stream, peer) = listener.accept().await;
+                    let connected = Rc::clone(&connected);
+                    // Called in the new task: if it panics, only that one ends.
+                    let name = format!("connection of {peer}");
+                    let task = handle.spawn_for(site, Some(name), async move {
+                        connected(stream, peer).await;
+                    });
+                    drop(task);
+                }
+            }));
+        }
+        Ok(StreamServer { addresses, accepting })
     }
 }
+
+/// Listens on all of these addresses, with one port if the first leaves the choice to the system. An address of a
+/// family that the machine does not have is left out, if there is another.
+fn bind_all(handle: &Handle, addresses: &[SocketAddr]) -> io::Result<Vec<Listener>> {
+    let mut attempts_left = SAME_PORT_ATTEMPTS;
+    'again: loop {
+        let mut listeners: Vec<Listener> = Vec::new();
+        for &address in addresses {
+            let mut address = address;
+            let first = listeners.first().map(Listener::local_addr).transpose()?;
+            if let Some(first) = first
+                && address.port() == 0
+            {
+                address.set_port(first.port());
+            }
+            match Listener::bind(handle, address) {
+                Ok(listener) => listeners.push(listener),
+                Err(error) if lacks_family(&error) && first.is_some() => {}
+                // Taken on this address: another port.
+                Err(error)
+                    if error.kind() == io::ErrorKind::AddrInUse
+                        && first.is_some()
+                        && addresses[0].port() == 0
+                        && attempts_left > 0 =>
+                {
+                    attempts_left -= 1;
+                    continue 'again;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        return Ok(listeners);
+    }
+}
+
+/// EAFNOSUPPORT, or EADDRNOTAVAIL of a loopback address.
+fn lacks_family(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::AddrNotAvailable)
+        || error.raw_os_error() == Some(97)
+}
+
+/// Attempts to find a port that is free on all addresses, when the system may choose.
+const SAME_PORT_ATTEMPTS: usize = 16;
 
 /// A server that was [started](Handle::start_server). Dropping this leaves it listening.
 #[derive(Debug)]
 pub struct StreamServer {
-    address: SocketAddr,
-    accepting: JoinHandle<()>,
+    /// At least one.
+    addresses: Vec<SocketAddr>,
+    /// One for each address.
+    accepting: Vec<JoinHandle<()>>,
 }
 
 impl StreamServer {
-    /// The address that it listens on, with the real port.
+    /// The address that it listens on, with the real port; the first, if there are more.
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
+        self.addresses[0]
+    }
+
+    /// All addresses that it listens on.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// Stops listening, one turn later. The connections that it has accepted go on.
     pub fn close(&self) {
-        self.accepting.cancel();
+        for accepting in &self.accepting {
+            accepting.cancel();
+        }
     }
 
     /// Waits until it has stopped listening: for ever, unless it is closed. Dropped while it waits, it
     /// stops.
     pub async fn serve_forever(self) {
-        // It never ends by itself, so how it ended is known.
-        let _ = self.accepting.await;
+        for accepting in self.accepting {
+            // It never ends by itself, so how it ended is known.
+            let _ = accepting.await;
+        }
     }
 }
 
@@ -285,6 +347,28 @@ mod tests {
                 assert_eq!(net.open_ends(), 0);
             });
         }
+    }
+
+    #[test]
+    fn localhost_is_both_families_with_one_port() {
+        let mut event_loop = EventLoop::new().unwrap();
+        let handle = event_loop.handle().clone();
+        let both = async move {
+            let server = handle.start_server("localhost:0", echo).unwrap();
+            let port = server.local_addr().port();
+            assert!(port != 0);
+            assert!(server.local_addrs().iter().all(|address| address.port() == port));
+            for address in server.local_addrs() {
+                let mut client = handle.open_connection(*address).await.unwrap();
+                client.write_all(b"hello").await.unwrap();
+                let mut buffer = [0; 5];
+                let bytes = client.read(&mut buffer).await.unwrap();
+                assert!(b"hello".starts_with(&buffer[..bytes]) && bytes > 0);
+            }
+            server.close();
+            server.serve_forever().await;
+        };
+        event_loop.run_until_complete(both).unwrap();
     }
 
     #[test]

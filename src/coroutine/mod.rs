@@ -7,11 +7,12 @@
 //! | `Task`, `create_task` | [`JoinHandle`], [`Handle::spawn`] | `coroutine/spawn.rs` |
 //! | `Future` (a value that is set later) | [`Promise`] | `coroutine/promise.rs` |
 //! | `call_soon`, `call_later`, `call_at` | the same on [`Handle`] | `coroutine/callback.rs` |
-//! | `call_soon_threadsafe` | [`Remote::wake`](crate::event_loop::Remote::wake), any `Waker` | `event_loop/wake.rs` |
+//! | `call_soon_threadsafe` | [`Threadsafe::call_soon`]; [`Remote::wake`](crate::event_loop::Remote::wake), any `Waker` | `coroutine/threadsafe.rs`, `event_loop/wake.rs` |
 //! | `sleep(d)`, `sleep(0)` | [`Handle::sleep`], [`yield_now`] | `coroutine/sleep.rs` |
 //! | `wait_for`, `timeout` | [`Handle::timeout`] | `coroutine/timeout.rs` |
 //! | `gather` | [`Handle::gather`], [`Handle::try_gather`] | `coroutine/gather.rs` |
 //! | `wait`, `as_completed` | [`Handle::wait`], [`as_completed`] | `coroutine/wait.rs` |
+//! | `wait` for the first of two | [`race`] | `coroutine/race.rs` |
 //! | `TaskGroup` | [`Handle::task_group`] | `coroutine/group.rs` |
 //! | `shield` | [`JoinHandle::shield`] | `coroutine/spawn.rs` |
 //! | `Semaphore`, `Event`, `Queue` | [`Semaphore`], [`Event`], [`Queue`] | `coroutine/sync.rs`, `queue.rs` |
@@ -19,6 +20,8 @@
 //! | `getaddrinfo` | [`Handle::resolve`], [`Resolver`] | `coroutine/resolve.rs` |
 //! | `open_connection`, streams | [`Handle::open_connection`], [`Stream`] | `coroutine/stream.rs` |
 //! | `StreamReader`, `StreamWriter` | [`Stream::split`]: [`ReadHalf`], [`WriteHalf`] | `coroutine/split.rs` |
+//! | `readline`, `readuntil`, `readexactly` | [`BufReader`] | `coroutine/buffered.rs` |
+//! | `shutdown_default_executor` | [`Executor::shutdown`] | `coroutine/blocking.rs` |
 //! | `start_server` | [`Handle::start_server`], [`Listener`] | `coroutine/listener.rs` |
 //! | `asyncio.run` | [`run`] | here |
 //!
@@ -38,17 +41,20 @@ use crate::event_loop::{EventLoop, Handle};
 
 mod blocking;
 mod budget;
+mod buffered;
 mod callback;
 #[cfg(unix)]
 mod descriptor;
 mod gather;
 mod group;
 mod line;
+mod listen_on;
 mod listener;
 mod look_up_threads;
 mod promise;
 mod slot;
 mod queue;
+mod race;
 mod relay;
 mod resolve;
 mod sleep;
@@ -56,6 +62,7 @@ mod spawn;
 mod split;
 mod stream;
 mod sync;
+mod threadsafe;
 mod timeout;
 mod wait;
 mod waits;
@@ -67,6 +74,7 @@ pub use blocking::{Blocking, Executor};
 pub(crate) use budget::Budgets;
 #[cfg(any(feature = "client", feature = "twin"))]
 pub(crate) use budget::others_first;
+pub use buffered::{BufReader, ReadSource};
 pub use callback::Call;
 #[cfg(unix)]
 pub use descriptor::{Readable, Writable};
@@ -76,9 +84,11 @@ pub use group::{GroupError, TaskGroup};
 pub(crate) use line::steps;
 #[cfg(feature = "client")]
 pub(crate) use line::{Place, Places};
+pub use listen_on::ListenOn;
 pub use listener::{Listener, StreamServer};
 pub use promise::{InvalidState, Promise};
 pub use queue::{Full, Queue};
+pub use race::{Either, race};
 #[cfg(feature = "client")]
 pub(crate) use relay::Relay;
 #[cfg(feature = "client")]
@@ -90,6 +100,7 @@ pub use spawn::{Canceller, JoinError, JoinHandle, Shield};
 pub use split::{NotOneStream, ReadHalf, WriteHalf};
 pub use stream::Stream;
 pub use sync::{Event, Permit, ReleasedTooOften, Semaphore};
+pub use threadsafe::{LoopIsGone, Threadsafe};
 pub use timeout::{Elapsed, Timeout};
 pub use wait::{AsCompleted, ReturnWhen, as_completed};
 

@@ -83,7 +83,7 @@ impl Stream {
     /// use helloop::coroutine;
     ///
     /// coroutine::run(|handle| async move {
-    ///     let server = handle.start_server(([127, 0, 0, 1], 0).into(), |stream, _| async move {
+    ///     let server = handle.start_server("localhost:0", |stream, _| async move {
     ///         let (mut from_peer, mut to_peer) = stream.split();
     ///         let mut buffer = [0; 1024];
     ///         while let Ok(bytes @ 1..) = from_peer.read(&mut buffer).await {
