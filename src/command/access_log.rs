@@ -9,9 +9,13 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use helloop::server::Access;
+use helloop::world::NO_ADDRESS;
 use jiff::Timestamp;
 
 use super::json::Object;
+
+/// In the place of an address where the peer has none: on a Unix socket.
+const UNIX_PEER: &str = "unix:";
 
 /// Which lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -83,8 +87,12 @@ impl<'a> Entry<'a> {
 
     /// `host ident user [time] "request" status bytes`. There is no identification; no bytes are `-`.
     fn write_common(&self, line: &mut String) {
-        let (ip, time) = (self.peer.ip(), self.time.strftime("%d/%b/%Y:%H:%M:%S +0000"));
-        push(line, format_args!("{ip} - - [{time}] \""));
+        let time = self.time.strftime("%d/%b/%Y:%H:%M:%S +0000");
+        match self.peer {
+            NO_ADDRESS => line.push_str(UNIX_PEER),
+            peer => push(line, format_args!("{}", peer.ip())),
+        }
+        push(line, format_args!(" - - [{time}] \""));
         match self.asked {
             None => line.push('-'),
             Some(Asked { method, target, version, .. }) => {
@@ -114,7 +122,10 @@ impl<'a> Entry<'a> {
         let asked = self.asked;
         let mut object = Object::new();
         object.text("time", Some(&format!("{:.3}", self.time)));
-        object.text("peer", Some(&self.peer.to_string()));
+        match self.peer {
+            NO_ADDRESS => object.text("peer", Some(UNIX_PEER)),
+            peer => object.text("peer", Some(&peer.to_string())),
+        }
         object.text("method", asked.map(|a| a.method));
         object.text("target", asked.map(|a| a.target));
         object.text("version", asked.map(|a| a.version));
@@ -180,6 +191,23 @@ mod tests {
             "192.0.2.7 - - [21/Nov/2026:07:05:41 +0000] \"GET /World HTTP/1.1\" 200 14\n"
         );
         assert!(line(Format::Common, None).contains("] \"-\" 400 14\n"));
+    }
+
+    #[test]
+    fn a_peer_on_a_unix_socket_has_no_address() {
+        let entry = Entry {
+            time: "2026-11-21T07:05:41.123456Z".parse().unwrap(),
+            peer: plain(NO_ADDRESS),
+            asked: None,
+            status: 400,
+            body_bytes: 0,
+            service_time: Duration::ZERO,
+        };
+        let mut lines = String::new();
+        entry.write(Format::Common, &mut lines);
+        entry.write(Format::Json, &mut lines);
+        assert!(lines.starts_with("unix: - - ["), "{lines}");
+        assert!(lines.contains("\"peer\":\"unix:\""), "{lines}");
     }
 
     #[test]

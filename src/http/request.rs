@@ -94,9 +94,10 @@ impl<'a> Request<'a> {
         self.body
     }
 
-    /// The peer that sent it, where the driver knows.
+    /// The peer that sent it, where the driver knows. A peer on a Unix socket has no address.
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.peer.copied()
+        // No peer over TCP has the unspecified address.
+        self.peer.copied().filter(|peer| !peer.ip().is_unspecified())
     }
 }
 

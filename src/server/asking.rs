@@ -19,7 +19,8 @@ use crate::world::Time;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Access<'a> {
-    /// The peer that asked. The scope of an IPv6 link-local address is not kept.
+    /// The peer that asked. The scope of an IPv6 link-local address is not kept. A peer on a Unix socket has none:
+    /// [`NO_ADDRESS`](crate::world::NO_ADDRESS).
     pub peer: SocketAddr,
     /// What was asked; `None` if the head could not be read.
     pub request: Option<&'a Request<'a>>,
@@ -199,7 +200,7 @@ impl<S> Shared<S> {
         answer: &Answer,
         took: Duration,
     ) {
-        self.status.count(|report| report.requests += 1);
+        self.status.count_request();
         let Answer { status, body_bytes, .. } = *answer;
         let (task, code) = (who.task, status.code());
         self.status.handle.tell(|| Event::Response { task, number, status: code, body_bytes });

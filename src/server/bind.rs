@@ -1,15 +1,30 @@
-//! From the text of an address to listening sockets.
+//! From the text of an address, or a descriptor, to listening sockets.
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+#[cfg(unix)]
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 
-use crate::world::os::{OnlyV6, TcpListener, listen, listen_beside};
+use crate::world::os::{self, Listener, OnlyV6, listen};
+
+/// What stands before the path of a Unix socket.
+const UNIX: &str = "unix:";
 
 /// Attempts to find one port that is free on both loopback addresses, when the system may choose.
 const SAME_PORT_ATTEMPTS: usize = 16;
 
 /// Why an address could not be listened on.
+///
+/// ```
+/// use helloop::server::Server;
+///
+/// let error = Server::builder().bind("localhost:http").unwrap_err();
+/// assert!(error.is_not_an_address());
+/// let error = std::io::Error::from(error);
+/// assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+/// ```
 #[derive(Debug)]
 pub struct BindError {
     /// The address as far as it was worked out: what was asked for, or what it resolved to.
@@ -28,6 +43,10 @@ enum Cause {
 }
 
 impl BindError {
+    fn refused(address: String) -> impl FnOnce(io::Error) -> BindError {
+        |error| BindError { address, cause: Cause::Refused(error) }
+    }
+
     /// True if another program listens there.
     pub fn is_in_use(&self) -> bool {
         matches!(&self.cause, Cause::Refused(error) if error.kind() == io::ErrorKind::AddrInUse)
@@ -41,7 +60,7 @@ impl BindError {
             && port.is_some_and(|port| port < 1024)
     }
 
-    /// True if the text was not an address at all: `HOST:PORT` was expected.
+    /// True if the text was not an address at all: `HOST:PORT` or `unix:PATH` was expected.
     pub fn is_not_an_address(&self) -> bool {
         matches!(self.cause, Cause::NotAnAddress)
     }
@@ -54,11 +73,12 @@ impl fmt::Display for BindError {
             Cause::NotAnAddress => write!(
                 f,
                 "`{address}` is not an address: HOST:PORT was expected, for example \
-                 localhost:8080, 127.0.0.1:0 or [::]:80"
+                 localhost:8080, 127.0.0.1:0 or [::]:80, or unix:PATH, for example unix:/run/hello.sock"
             ),
             Cause::Unresolved(error) => write!(f, "cannot resolve {address}: {error}"),
             Cause::Refused(_) if self.is_in_use() => {
-                write!(f, "cannot listen on {address}: the port is in use by another program")
+                let what = if address.starts_with(UNIX) { "path" } else { "port" };
+                write!(f, "cannot listen on {address}: the {what} is in use by another program")
             }
             Cause::Refused(error) => write!(f, "cannot listen on {address}: {error}"),
         }
@@ -74,17 +94,37 @@ impl std::error::Error for BindError {
     }
 }
 
+/// For programs whose errors are all of that type. The kind is what the system said, or `InvalidInput`.
+impl From<BindError> for io::Error {
+    fn from(error: BindError) -> io::Error {
+        let kind = match &error.cause {
+            Cause::NotAnAddress => io::ErrorKind::InvalidInput,
+            Cause::Unresolved(cause) | Cause::Refused(cause) => cause.kind(),
+        };
+        io::Error::new(kind, error)
+    }
+}
+
 /// Listens on every address that the texts name. All or nothing.
 ///
 /// `localhost` is 127.0.0.1 and ::1 with one port, whatever the resolver says (RFC 6761 section
 /// 6.3); a machine without IPv6 gets the first alone. `[::]` takes IPv4 too, unless `0.0.0.0` with
-/// the same port is listed.
-pub(super) fn bind_all(addresses: &[&str]) -> Result<Vec<TcpListener>, BindError> {
-    let parsed: Vec<(&str, u16)> =
+/// the same port is listed. The files of Unix sockets have the permissions `mode`.
+pub(super) fn bind_all(addresses: &[&str], mode: Option<u32>) -> Result<Vec<Listener>, BindError> {
+    let parsed: Vec<Address<'_>> =
         addresses.iter().map(|text| split(text)).collect::<Result<_, _>>()?;
-    let any_v4 = |port| parsed.iter().any(|&(host, p)| host == "0.0.0.0" && p == port);
+    let any_v4 = |port| parsed.contains(&Address::HostPort("0.0.0.0", port));
     let mut listeners = Vec::new();
-    for &(host, port) in &parsed {
+    for address in &parsed {
+        let (host, port) = match *address {
+            Address::Unix(path) => {
+                let listener = os::listen_unix(Path::new(path), mode);
+                let refused = BindError::refused(format!("{UNIX}{path}"));
+                listeners.push(listener.map_err(refused)?);
+                continue;
+            }
+            Address::HostPort(host, port) => (host, port),
+        };
         match host {
             _ if host.eq_ignore_ascii_case("localhost") => bind_localhost(port, &mut listeners)?,
             "::" if !any_v4(port) => listeners.push(bind_dual(port)?),
@@ -95,37 +135,63 @@ pub(super) fn bind_all(addresses: &[&str]) -> Result<Vec<TcpListener>, BindError
 }
 
 /// Listens once more where each of these listeners does. All or nothing.
-pub(super) fn bind_beside(listeners: &[TcpListener]) -> Result<Vec<TcpListener>, BindError> {
-    let beside = |listener: &TcpListener| {
-        listen_beside(listener).map_err(|error| {
-            let address = listener.local_addr().map_or("a lost address".into(), |a| a.to_string());
-            BindError { address, cause: Cause::Refused(error) }
-        })
+pub(super) fn bind_beside(listeners: &[Listener]) -> Result<Vec<Listener>, BindError> {
+    let beside = |listener: &Listener| {
+        let name = || match (listener.local_addr(), listener.path()) {
+            (Ok(address), _) => address.to_string(),
+            (_, Some(path)) => format!("{UNIX}{}", path.display()),
+            _ => "a lost address".into(),
+        };
+        os::listen_beside(listener).map_err(|error| BindError::refused(name())(error))
     };
     listeners.iter().map(beside).collect()
 }
 
-/// `localhost:80` and `[::1]:80` as host and port.
-fn split(text: &str) -> Result<(&str, u16), BindError> {
+/// Takes over listening sockets that somebody else has opened. All or nothing.
+#[cfg(unix)]
+pub(super) fn take_all(
+    descriptors: impl IntoIterator<Item: Into<OwnedFd>>,
+) -> Result<Vec<Listener>, BindError> {
+    let take = |descriptor: OwnedFd| {
+        let address = format!("descriptor {}", descriptor.as_raw_fd());
+        os::take_listener(descriptor).map_err(BindError::refused(address))
+    };
+    descriptors.into_iter().map(Into::into).map(take).collect()
+}
+
+/// What a text names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Address<'a> {
+    HostPort(&'a str, u16),
+    /// A path.
+    Unix(&'a str),
+}
+
+/// Takes `localhost:80`, `[::1]:80` and `unix:/run/hello.sock` apart. `unix:80` is a port of a host.
+fn split(text: &str) -> Result<Address<'_>, BindError> {
     let not_an_address = || BindError { address: text.to_owned(), cause: Cause::NotAnAddress };
+    if let Some(path) = text.strip_prefix(UNIX).filter(|path| path.contains('/')) {
+        return Ok(Address::Unix(path));
+    }
     let (host, port) = text.rsplit_once(':').ok_or_else(not_an_address)?;
     // `parse` takes a sign.
     let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     let port = port.parse().ok().filter(|_| digits).ok_or_else(not_an_address)?;
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     match bare {
-        Some(host) if host.contains(':') => Ok((host, port)),
-        None if !host.is_empty() && !host.contains([':', '[', ']', '/', ' ']) => Ok((host, port)),
+        Some(host) if host.contains(':') => Ok(Address::HostPort(host, port)),
+        None if !host.is_empty() && !host.contains([':', '[', ']', '/', ' ']) => {
+            Ok(Address::HostPort(host, port))
+        }
         _ => Err(not_an_address()),
     }
 }
 
-fn bind_one(address: SocketAddr, only_v6: OnlyV6) -> Result<TcpListener, BindError> {
-    listen(address, only_v6)
-        .map_err(|error| BindError { address: address.to_string(), cause: Cause::Refused(error) })
+fn bind_one(address: SocketAddr, only_v6: OnlyV6) -> Result<Listener, BindError> {
+    listen(address, only_v6).map_err(BindError::refused(address.to_string()))
 }
 
-fn bind_resolved(host: &str, port: u16, listeners: &mut Vec<TcpListener>) -> Result<(), BindError> {
+fn bind_resolved(host: &str, port: u16, listeners: &mut Vec<Listener>) -> Result<(), BindError> {
     let unresolved =
         |error| BindError { address: format!("{host}:{port}"), cause: Cause::Unresolved(error) };
     let mut addresses: Vec<SocketAddr> =
@@ -141,7 +207,7 @@ fn bind_resolved(host: &str, port: u16, listeners: &mut Vec<TcpListener>) -> Res
 }
 
 /// Every address of the machine, IPv6 and IPv4, with one socket where there is IPv6.
-fn bind_dual(port: u16) -> Result<TcpListener, BindError> {
+fn bind_dual(port: u16) -> Result<Listener, BindError> {
     let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
     bind_one(v6, OnlyV6::Never).or_else(|error| {
         if !lacks_v6(&error) {
@@ -152,7 +218,7 @@ fn bind_dual(port: u16) -> Result<TcpListener, BindError> {
     })
 }
 
-fn bind_localhost(port: u16, listeners: &mut Vec<TcpListener>) -> Result<(), BindError> {
+fn bind_localhost(port: u16, listeners: &mut Vec<Listener>) -> Result<(), BindError> {
     let mut attempts = 0;
     loop {
         let v4 = bind_one(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port), OnlyV6::Always)?;
@@ -196,7 +262,11 @@ fn lacks_v6(error: &BindError) -> bool {
 mod tests {
     use super::*;
 
-    fn ports(listeners: &[TcpListener]) -> Vec<SocketAddr> {
+    fn bind_all(addresses: &[&str]) -> Result<Vec<Listener>, BindError> {
+        super::bind_all(addresses, None)
+    }
+
+    fn ports(listeners: &[Listener]) -> Vec<SocketAddr> {
         listeners.iter().map(|listener| listener.local_addr().unwrap()).collect()
     }
 
@@ -317,6 +387,8 @@ mod tests {
             "http://localhost:80",
             "local host:80",
             "",
+            "unix:",
+            "unix:hello.sock",
         ] {
             let error = bind_all(&[text]).unwrap_err();
             assert!(error.is_not_an_address(), "{text}: {error}");

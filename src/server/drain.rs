@@ -9,9 +9,11 @@
 use std::fmt;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Waker;
 use std::time::Duration;
 
 use super::ACCEPTOR;
+use super::progress::{Counts, Ending, Stage, Waiters};
 use super::status::{Phase, Status};
 use crate::event_loop::{Context, Description, Flow, Handle, Remote, Task, TimerId};
 use crate::events::Event;
@@ -30,23 +32,38 @@ enum Order {
     Stop,
 }
 
-/// Orders on their way from any thread to the drainer.
+/// Orders on their way from any thread to the drainer, and news on their way back.
 #[derive(Debug)]
 pub(super) struct Control {
     inner: Mutex<Inner>,
+    pub(super) counts: Counts,
 }
 
 #[derive(Debug)]
-struct Inner {
+pub(super) struct Inner {
     order: Order,
     /// Where the drainer is, once the server is on a loop. An earlier order waits for it.
     drainer: Option<(Remote, TaskId)>,
+    /// Nothing of the server is left, or will be.
+    is_finished: bool,
+    pub(super) waiters: Waiters,
+}
+
+impl Inner {
+    pub(super) fn has_reached(&self, stage: Stage) -> bool {
+        match stage {
+            // One that has ended otherwise, with its loop for example, does not serve either.
+            Stage::Draining => self.order != Order::Serve || self.is_finished,
+            Stage::Finished => self.is_finished,
+        }
+    }
 }
 
 impl Control {
     pub(super) fn new() -> Arc<Control> {
-        let inner = Inner { order: Order::Serve, drainer: None };
-        Arc::new(Control { inner: Mutex::new(inner) })
+        let waiters = Waiters::default();
+        let inner = Inner { order: Order::Serve, drainer: None, is_finished: false, waiters };
+        Arc::new(Control { inner: Mutex::new(inner), counts: Counts::default() })
     }
 
     pub(super) fn attach(&self, remote: Remote, drainer: TaskId) {
@@ -63,15 +80,34 @@ impl Control {
         if let Some((remote, drainer)) = &inner.drainer {
             remote.wake(*drainer);
         }
+        self.wake(inner, Stage::Draining);
+    }
+
+    /// Nothing of the server is left, or will be.
+    pub(super) fn finish(&self) {
+        let mut inner = self.inner();
+        inner.is_finished = true;
+        self.wake(inner, Stage::Finished);
+    }
+
+    /// Wakes those who wait for `stage`, if it has been reached: without the lock, for wakers are foreign code.
+    fn wake(&self, mut inner: MutexGuard<'_, Inner>, stage: Stage) {
+        let wakers = if inner.has_reached(stage) { inner.waiters.take() } else { Vec::new() };
+        drop(inner);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn has_reached(&self, stage: Stage) -> bool {
+        self.inner().has_reached(stage)
     }
 
     /// No code panics while it holds the lock.
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
         unpoisoned(self.inner.lock())
     }
 }
 
-/// Ends a server, from any thread. Cheap to clone; does nothing once the server is gone.
+/// Ends a server and looks at it, from any thread. Cheap to clone; ends nothing once the server is gone.
 #[derive(Clone)]
 pub struct ServerHandle {
     pub(super) control: Arc<Control>,
@@ -113,7 +149,8 @@ impl fmt::Debug for ServerHandle {
 /// The task that carries out orders. It is the last of a server's tasks to finish.
 pub(super) struct Drainer {
     status: Rc<Status>,
-    control: Arc<Control>,
+    /// Whoever waits for the end of the server is told when this is dropped.
+    control: Ending,
     /// See [`crate::limits::DRAIN_IDLE_GRACE`].
     idle_grace: Duration,
     /// When the listeners are closed, when idle connections are, when everything is cut: the timers of a drain.
@@ -121,13 +158,13 @@ pub(super) struct Drainer {
 }
 
 impl Drainer {
-    pub(super) fn new(status: Rc<Status>, control: Arc<Control>, idle_grace: Duration) -> Drainer {
+    pub(super) fn new(status: Rc<Status>, control: Ending, idle_grace: Duration) -> Drainer {
         Drainer { status, control, idle_grace, milestones: None }
     }
 
     /// The phase that the orders and the clock ask for.
     fn phase_due(&mut self, cx: &Context<'_>) -> Phase {
-        let order = self.control.inner().order;
+        let order = self.control.0.inner().order;
         match order {
             Order::Serve => Phase::Serving,
             Order::Stop => Phase::Cutting,

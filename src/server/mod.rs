@@ -19,6 +19,9 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -37,6 +40,7 @@ mod coroutine;
 mod deadlines;
 mod drain;
 mod machine;
+mod progress;
 mod room;
 mod status;
 #[cfg(unix)]
@@ -52,10 +56,12 @@ pub use coroutine::{
 };
 pub use drain::ServerHandle;
 pub use machine::{Machine, MachineState};
+pub use progress::Milestone;
 pub use status::Report;
 
 use acceptor::Acceptor;
 use drain::{Control, Drainer};
+use progress::Ending;
 use status::Status;
 
 /// What answers requests: a closure `Fn(&Request<'_>, &mut Response)`, or a type.
@@ -130,6 +136,7 @@ pub enum Connections {
 pub struct Builder {
     limits: Limits,
     access_log: Option<AccessLog>,
+    unix_mode: Option<u32>,
     #[cfg(feature = "twin")]
     connections: Connections,
 }
@@ -154,7 +161,14 @@ impl Builder {
         self
     }
 
-    /// Listens on `address`, `HOST:PORT`. See [`bind_all`](Builder::bind_all).
+    /// Sets the permissions of the file of each Unix socket, `0o660` for example: whoever may write to it may
+    /// connect. Without this they are what the umask of the process leaves of `0o777`.
+    pub fn unix_mode(mut self, mode: u32) -> Builder {
+        self.unix_mode = Some(mode);
+        self
+    }
+
+    /// Listens on `address`, `HOST:PORT` or `unix:PATH`. See [`bind_all`](Builder::bind_all).
     ///
     /// # Errors
     /// See [`BindError`].
@@ -167,11 +181,74 @@ impl Builder {
     /// `localhost` is 127.0.0.1 and ::1 with the same port, even if the system is asked to choose
     /// it (port 0). `[::]` is every address of the machine, IPv4 included.
     ///
+    /// `unix:` and a path with a slash is a Unix socket (unix(7)). A socket that is there already is replaced if
+    /// nobody listens on it, as after a process that was killed. When the server stops listening, it removes the file.
+    ///
+    /// ```
+    /// use helloop::server::{Server, service};
+    /// use std::io::{Read, Write};
+    /// use std::os::unix::net::UnixStream;
+    /// # let path = std::env::temp_dir().join(format!("helloop-doc-{}.sock", std::process::id()));
+    /// # let path = path.to_str().unwrap();
+    /// // let path = "/run/hello.sock";
+    /// let server = Server::builder().unix_mode(0o600).bind(&format!("unix:{path}"))?;
+    /// let running = server.spawn(service(|request, response| {
+    ///     // A peer on a Unix socket has no address.
+    ///     assert_eq!(request.peer(), None);
+    ///     response.text("Hello, neighbour!\n");
+    /// }))?;
+    /// let mut client = UnixStream::connect(path)?;
+    /// client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+    /// let mut answer = String::new();
+    /// client.read_to_string(&mut answer)?;
+    /// assert!(answer.ends_with("\r\n\r\nHello, neighbour!\n"));
+    ///
+    /// running.handle().shutdown();
+    /// running.join()?;
+    /// assert!(UnixStream::connect(path).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// See [`BindError`].
     pub fn bind_all(self, addresses: &[&str]) -> Result<Server, BindError> {
-        let listeners = bind::bind_all(addresses)?;
-        Ok(Server { builder: self, listeners, control: Control::new() })
+        let listeners = bind::bind_all(addresses, self.unix_mode)?;
+        Ok(Server::new(self, listeners))
+    }
+
+    /// Serves listening sockets that somebody else has opened: a service manager, an older process that hands its
+    /// socket over, or the standard library. TCP and Unix sockets may be mixed.
+    ///
+    /// They do not block from now on (O_NONBLOCK is a property of the socket: all processes that share it see it), are
+    /// closed by execve(2), and accepted connections send small pieces at once (TCP_NODELAY).
+    ///
+    /// ```
+    /// use helloop::greeting::Greeting;
+    /// use helloop::server::Server;
+    /// use std::net::TcpListener;
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
+    /// let running = Server::builder().listeners([listener])?.spawn(Greeting)?;
+    /// assert_eq!(running.local_addrs(), [address]);
+    ///
+    /// // What does not listen is refused, and the error says what it is.
+    /// let udp = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    /// let error = Server::builder().listeners([udp]).unwrap_err();
+    /// assert!(error.to_string().contains("it is a socket without connections (UDP, for example)"));
+    /// # running.handle().shutdown();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If one of them is not a listening TCP or Unix socket. All of them are closed then.
+    #[cfg(unix)]
+    pub fn listeners(
+        self,
+        listeners: impl IntoIterator<Item: Into<OwnedFd>>,
+    ) -> Result<Server, BindError> {
+        let listeners = bind::take_all(listeners)?;
+        Ok(Server::new(self, listeners))
     }
 
     /// Listens where `first` does, too: for a loop of its own on another thread, so that more than
@@ -205,7 +282,7 @@ impl Builder {
     /// See [`BindError`].
     pub fn bind_beside(self, first: &Server) -> Result<Server, BindError> {
         let listeners = bind::bind_beside(&first.listeners)?;
-        Ok(Server { builder: self, listeners, control: Control::new() })
+        Ok(Server::new(self, listeners))
     }
 
     /// Serves listeners of any world on its loop, for example simulated ones.
@@ -218,7 +295,7 @@ impl Builder {
         listeners: Vec<Listener>,
         service: S,
     ) -> io::Result<Attached> {
-        attach(self, handle, listeners, service, Control::new())
+        attach(self, handle, listeners, service, Ending(Control::new()))
     }
 }
 
@@ -240,24 +317,46 @@ impl fmt::Debug for Builder {
 /// A server that listens, and is not served yet: connections wait in the kernel's queue.
 pub struct Server {
     builder: Builder,
-    listeners: Vec<os::TcpListener>,
-    control: Arc<Control>,
+    listeners: Vec<os::Listener>,
+    control: Ending,
 }
 
 impl Server {
+    fn new(builder: Builder, listeners: Vec<os::Listener>) -> Server {
+        Server { builder, listeners, control: Ending(Control::new()) }
+    }
+
     /// Begins with the default limits and no access log.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// The addresses that are listened on, with their real ports.
+    /// Also serves these listening sockets: see [`Builder::listeners`].
+    ///
+    /// # Errors
+    /// If one of them is not a listening TCP or Unix socket.
+    #[cfg(unix)]
+    pub fn with_listeners(
+        mut self,
+        listeners: impl IntoIterator<Item: Into<OwnedFd>>,
+    ) -> Result<Server, BindError> {
+        self.listeners.extend(bind::take_all(listeners)?);
+        Ok(self)
+    }
+
+    /// The addresses that are listened on, with their real ports. Unix sockets have [paths](Server::local_paths).
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// Ends the server from any thread, also before it is served.
+    /// The paths of the Unix sockets that are listened on.
+    pub fn local_paths(&self) -> Vec<PathBuf> {
+        self.listeners.iter().filter_map(os::Listener::path).collect()
+    }
+
+    /// Ends the server and looks at it, from any thread, also before it is served.
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle { control: Arc::clone(&self.control) }
+        ServerHandle { control: Arc::clone(&self.control.0) }
     }
 
     /// Serves on this thread, on a loop of its own, until a [`ServerHandle`] ends it.
@@ -265,7 +364,15 @@ impl Server {
     /// # Errors
     /// When the limits contradict each other, or the process has no descriptor for a poller.
     pub fn serve(self, service: impl Service + 'static) -> io::Result<Report> {
+        self.serve_with(|_| service)
+    }
+
+    fn serve_with<S: Service + 'static>(
+        self,
+        make: impl FnOnce(&Handle) -> S,
+    ) -> io::Result<Report> {
         let mut event_loop = EventLoop::new()?;
+        let service = make(event_loop.handle());
         let attached = self.attach(event_loop.handle(), service)?;
         event_loop.run_until(|| attached.is_finished())?;
         Ok(attached.report())
@@ -277,9 +384,37 @@ impl Server {
     /// When the system refuses a thread. What [`serve`](Server::serve) says comes from
     /// [`Running::join`].
     pub fn spawn(self, service: impl Service + Send + 'static) -> io::Result<Running> {
+        self.spawn_with(|_| service)
+    }
+
+    /// As [`spawn`](Server::spawn), for a service that is made on that thread: it need not be `Send`, and may use the
+    /// loop.
+    ///
+    /// ```
+    /// use helloop::server::{Server, service};
+    /// use std::cell::Cell;
+    /// use std::rc::Rc;
+    ///
+    /// let running = Server::builder().bind("127.0.0.1:0")?.spawn_with(|_handle| {
+    ///     let visits = Rc::new(Cell::new(0));
+    ///     service(move |_, response| {
+    ///         visits.set(visits.get() + 1);
+    ///         response.text(visits.get());
+    ///     })
+    /// })?;
+    /// # running.handle().shutdown();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`spawn`](Server::spawn). A panic of `make` comes from [`Running::join`].
+    pub fn spawn_with<S: Service + 'static>(
+        self,
+        make: impl FnOnce(&Handle) -> S + Send + 'static,
+    ) -> io::Result<Running> {
         let (handle, local_addrs) = (self.handle(), self.local_addrs());
         let serve = move || {
-            caught(|| self.serve(service)).unwrap_or_else(|words| {
+            caught(|| self.serve_with(make)).unwrap_or_else(|words| {
                 Err(io::Error::other(format!("the server's thread panicked: {words}")))
             })
         };
@@ -292,7 +427,7 @@ impl Server {
     /// # Errors
     /// When the limits contradict each other, or the loop cannot watch the listeners.
     pub fn attach(self, handle: &Handle, service: impl Service + 'static) -> io::Result<Attached> {
-        let listeners = self.listeners.into_iter().map(Listener::Tcp).collect();
+        let listeners = self.listeners.into_iter().map(Listener::Os).collect();
         attach(self.builder, handle, listeners, service, self.control)
     }
 }
@@ -320,6 +455,42 @@ impl Running {
     /// The addresses that are listened on, with their real ports.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.local_addrs
+    }
+
+    /// Ready once nothing of the server is left: for a program that awaits its end beside others, on any runtime.
+    /// [`join`](Running::join) then waits no more, and says how it ended.
+    ///
+    /// ```
+    /// use helloop::greeting::Greeting;
+    /// use helloop::server::Server;
+    /// use std::time::Duration;
+    ///
+    /// let running = Server::builder().bind("127.0.0.1:0")?.spawn(Greeting)?;
+    /// assert!(!running.is_draining() && running.open_connections() == 0);
+    /// let finished = running.finished();
+    /// running.handle().drain(Duration::from_secs(20));
+    /// // Our runtime; any other would do.
+    /// helloop::coroutine::run(|_| finished)?;
+    /// assert_eq!(running.report(), running.join()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn finished(&self) -> Milestone {
+        self.handle.finished()
+    }
+
+    /// True once the server was told to end.
+    pub fn is_draining(&self) -> bool {
+        self.handle.is_draining()
+    }
+
+    /// What the server has done so far.
+    pub fn report(&self) -> Report {
+        self.handle.report()
+    }
+
+    /// Connections that are open now.
+    pub fn open_connections(&self) -> usize {
+        self.handle.open_connections()
     }
 
     /// Waits until the server has ended; it does not end it.
@@ -362,7 +533,7 @@ impl Attached {
 
     /// What the server has done so far.
     pub fn report(&self) -> Report {
-        self.status.report.get()
+        self.status.report()
     }
 }
 
@@ -395,12 +566,13 @@ fn attach<S: Service + 'static>(
     handle: &Handle,
     listeners: Vec<Listener>,
     service: S,
-    control: Arc<Control>,
+    ending: Ending,
 ) -> io::Result<Attached> {
     let Builder { limits, access_log, .. } = builder;
     limits.check().map_err(|error: LimitError| invalid_input(error))?;
     let local_addrs: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
-    let status = Status::new(handle.clone(), limits.connections_max);
+    let control = Arc::clone(&ending.0);
+    let status = Status::new(handle.clone(), limits.connections_max, Arc::clone(&control));
     let idle_grace = limits.drain_idle_grace;
     let shared = Rc::new(Shared {
         service,
@@ -426,10 +598,8 @@ fn attach<S: Service + 'static>(
             return Err(error);
         }
     }
-    let drainer = handle.spawn_task(|_| {
-        let control = Arc::clone(&control);
-        Box::new(Drainer::new(Rc::clone(&status), control, idle_grace))
-    });
+    let drainer =
+        handle.spawn_task(|_| Box::new(Drainer::new(Rc::clone(&status), ending, idle_grace)));
     status.drainer.set(drainer);
     control.attach(handle.remote(), drainer);
     Ok(Attached { handle: ServerHandle { control }, local_addrs, status })

@@ -3,7 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::iter::Sum;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use super::drain::Control;
 use super::room::{Rest, Room};
 use crate::event_loop::Handle;
 use crate::id::{SourceId, TaskId};
@@ -62,21 +64,26 @@ pub(super) struct Status {
     pub(super) acceptors: Cell<usize>,
     /// Woken when the last connection or acceptor of a draining server is gone.
     pub(super) drainer: Cell<TaskId>,
-    pub(super) report: Cell<Report>,
+    /// Counts, for all who look.
+    control: Arc<Control>,
     /// The drainer is done: nothing of the server is left on the loop.
     pub(super) finished: Cell<bool>,
 }
 
 impl Status {
     /// `connections_max`: see [`settle_connections_max`](Status::settle_connections_max).
-    pub(super) fn new(handle: Handle, connections_max: Option<usize>) -> Rc<Status> {
+    pub(super) fn new(
+        handle: Handle,
+        connections_max: Option<usize>,
+        control: Arc<Control>,
+    ) -> Rc<Status> {
         Rc::new(Status {
             handle,
             phase: Cell::new(Phase::Serving),
             room: RefCell::new(Room::new(connections_max)),
             acceptors: Cell::new(0),
             drainer: Cell::default(),
-            report: Cell::default(),
+            control,
             finished: Cell::new(false),
         })
     }
@@ -100,9 +107,22 @@ impl Status {
     }
 
     pub(super) fn count(&self, change: impl FnOnce(&mut Report)) {
-        let mut report = self.report.get();
-        change(&mut report);
-        self.report.set(report);
+        self.control.counts.change(change);
+    }
+
+    /// One more request is answered.
+    pub(super) fn count_request(&self) {
+        self.control.counts.count_request();
+    }
+
+    /// What was counted so far.
+    pub(super) fn report(&self) -> Report {
+        self.control.counts.report()
+    }
+
+    /// Shows other threads how many connections are open.
+    fn show_open(&self) {
+        self.control.counts.set_open(self.open());
     }
 
     pub(super) fn acceptor_finished(&self) {
@@ -169,6 +189,7 @@ impl Status {
 
     pub(super) fn connection_opened(&self, source: SourceId, task: TaskId) {
         self.room.borrow_mut().add(source, task);
+        self.show_open();
         self.count(|report| report.connections += 1);
     }
 
@@ -191,6 +212,7 @@ impl Status {
 
     pub(super) fn connection_closed(&self, source: SourceId) {
         self.room.borrow_mut().remove(source);
+        self.show_open();
         self.wake_who_waits();
         self.tell_drainer_if_empty();
     }
@@ -204,7 +226,8 @@ mod tests {
 
     #[test]
     fn one_connection_is_open_and_two_are() {
-        let status = Status::new(EventLoop::new().unwrap().handle().clone(), Some(2));
+        let handle = EventLoop::new().unwrap().handle().clone();
+        let status = Status::new(handle, Some(2), Control::new());
         let mut sources = SlotMap::with_key();
         let mut open = || status.connection_opened(sources.insert(()), TaskId::default());
         assert_eq!(status.how_many_are_open(), "0 connections are open");

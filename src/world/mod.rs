@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::ops::Add;
 #[cfg(unix)]
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -208,7 +208,7 @@ impl Stream {
     /// of zero). So it is if the process ends first.
     pub fn abort_on_close(&self, aborts: bool) {
         match self {
-            Stream::Tcp(stream) => os::abort_on_close(stream, aborts),
+            Stream::Tcp(stream) => stream.abort_on_close(aborts),
             Stream::Unix(_) => {}
             Stream::Sim(stream) => stream.abort_on_close(aborts),
         }
@@ -263,26 +263,28 @@ impl Write for Stream {
     }
 }
 
+/// Stands for the address of a peer that has none: one of a Unix socket. No connection over TCP comes from 0.0.0.0.
+pub const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
 /// A listening socket that never blocks.
 #[derive(Debug)]
 pub enum Listener {
-    /// A TCP listener.
-    Tcp(os::TcpListener),
+    /// A socket of the operating system.
+    Os(os::Listener),
     /// A listener in a simulated world.
     Sim(sim::SimListener),
 }
 
 impl Listener {
-    /// Takes the oldest connection from the accept queue: the stream and the peer's address.
+    /// Takes the oldest connection from the accept queue: the stream and the peer's address, which is
+    /// [`NO_ADDRESS`] on a Unix socket.
     ///
     /// # Errors
     /// `WouldBlock` when the queue is empty, else what accept(2) says; most of it concerns one
     /// connection only (ECONNABORTED) or passes (EMFILE).
     pub fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
         match self {
-            Listener::Tcp(listener) => {
-                listener.accept().map(|(stream, peer)| (Stream::Tcp(stream), peer))
-            }
+            Listener::Os(listener) => listener.accept(),
             Listener::Sim(listener) => {
                 listener.accept().map(|(stream, peer)| (Stream::Sim(Box::new(stream)), peer))
             }
@@ -292,10 +294,10 @@ impl Listener {
     /// The address that it listens on, with the real port.
     ///
     /// # Errors
-    /// When the socket cannot be asked.
+    /// When the socket cannot be asked. `Unsupported`: a Unix socket has a [path](Listener::path) instead.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         match self {
-            Listener::Tcp(listener) => listener.local_addr(),
+            Listener::Os(listener) => listener.local_addr(),
             Listener::Sim(listener) => Ok(listener.local_addr()),
         }
     }

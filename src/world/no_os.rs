@@ -4,11 +4,13 @@
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Clock, Listener, Pollable, Readiness, Stream, World};
+use super::{Clock, Pollable, Readiness, Stream, World};
 use crate::id::SourceId;
+use crate::world;
 
 /// There is none.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ pub struct UnixStream(Infallible);
 
 /// There is none.
 #[derive(Debug)]
-pub struct TcpListener(Infallible);
+pub struct Listener(Infallible);
 
 fn unsupported<T>() -> io::Result<T> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "there are no sockets on this target"))
@@ -52,7 +54,7 @@ impl World for Os {
         match self.0 {}
     }
 
-    fn listen(&mut self, _: SocketAddr) -> io::Result<Listener> {
+    fn listen(&mut self, _: SocketAddr) -> io::Result<world::Listener> {
         match self.0 {}
     }
 
@@ -101,14 +103,25 @@ impl TcpStream {
     pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
         match self.0 {}
     }
+
+    pub(super) fn abort_on_close(&self, _: bool) {
+        match self.0 {}
+    }
 }
 
-impl TcpListener {
-    pub(crate) fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+impl Listener {
+    pub(super) fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
         match self.0 {}
     }
 
-    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+    /// # Errors
+    /// There is no listener with which it could be called.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self.0 {}
+    }
+
+    /// Cannot be called: there is no listener.
+    pub fn path(&self) -> Option<PathBuf> {
         match self.0 {}
     }
 }
@@ -124,16 +137,18 @@ pub enum OnlyV6 {
 
 /// # Errors
 /// Always.
-pub fn listen(_: SocketAddr, _: OnlyV6) -> io::Result<TcpListener> {
+pub fn listen(_: SocketAddr, _: OnlyV6) -> io::Result<Listener> {
     unsupported()
 }
 
 /// # Errors
 /// There is no listener with which it could be called.
-pub fn listen_beside(first: &TcpListener) -> io::Result<TcpListener> {
+pub fn listen_beside(first: &Listener) -> io::Result<Listener> {
     match first.0 {}
 }
 
-pub(super) fn abort_on_close(stream: &TcpStream, _: bool) {
-    match stream.0 {}
+/// # Errors
+/// Always.
+pub fn listen_unix(_: &Path, _: Option<u32>) -> io::Result<Listener> {
+    unsupported()
 }

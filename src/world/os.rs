@@ -1,20 +1,25 @@
 //! The operating system as a [`World`]: epoll or kqueue, through `mio`, edge-triggered.
 
 use std::fs;
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use mio::net::{TcpListener, TcpStream, UnixStream};
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use mio::{Events, Interest, Poll, Token, Waker, net};
+use socket2::SockRef;
 
-use super::{Clock, Listener, Pollable, Readiness, Stream, World};
+use super::{Clock, NO_ADDRESS, Pollable, Readiness, Stream, World};
 use crate::id::SourceId;
-use crate::limits::LISTEN_BACKLOG;
+use crate::world;
+
+mod listening;
+
+use listening::SocketFile;
+pub use listening::{OnlyV6, listen, listen_beside, listen_unix, take_listener};
 
 // A `SourceId` (slot and generation) travels through the kernel in a `Token`.
 const _: () = assert!(usize::BITS >= 64, "helloop needs a 64-bit target");
@@ -81,24 +86,27 @@ impl World for Os {
         Arc::new(move || drop(alarm.wake()))
     }
 
-    fn listen(&mut self, address: SocketAddr) -> io::Result<Listener> {
-        listen(address, OnlyV6::Always).map(Listener::Tcp)
+    fn listen(&mut self, address: SocketAddr) -> io::Result<world::Listener> {
+        listen(address, OnlyV6::Always).map(world::Listener::Os)
     }
 
     fn connect(&mut self, address: SocketAddr) -> io::Result<Stream> {
-        let stream = TcpStream::connect(address)?;
+        let stream = net::TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        Ok(Stream::Tcp(stream))
+        Ok(Stream::Tcp(TcpStream(stream)))
     }
 
     fn register(&mut self, pollable: Pollable<'_>, id: SourceId) -> io::Result<()> {
         let registry = self.poll.registry();
         let token = Token(usize::try_from(id.to_bits()).expect("usize has 64 bits, see above"));
         match pollable {
-            Pollable::Stream(Stream::Tcp(stream)) => registry.register(stream, token, OF_STREAMS),
-            Pollable::Stream(Stream::Unix(stream)) => registry.register(stream, token, OF_STREAMS),
-            Pollable::Listener(Listener::Tcp(listener)) => {
-                registry.register(listener, token, Interest::READABLE)
+            Pollable::Stream(Stream::Tcp(it)) => registry.register(&mut it.0, token, OF_STREAMS),
+            Pollable::Stream(Stream::Unix(it)) => registry.register(&mut it.0, token, OF_STREAMS),
+            Pollable::Listener(world::Listener::Os(Listener::Tcp(it))) => {
+                registry.register(&mut it.0, token, Interest::READABLE)
+            }
+            Pollable::Listener(world::Listener::Os(Listener::Unix(it))) => {
+                registry.register(&mut it.socket, token, Interest::READABLE)
             }
             Pollable::Fd(descriptor, directions) => {
                 let interest = match directions {
@@ -108,7 +116,7 @@ impl World for Os {
                 };
                 registry.register(&mut SourceFd(&descriptor.as_raw_fd()), token, interest)
             }
-            Pollable::Stream(Stream::Sim(_)) | Pollable::Listener(Listener::Sim(_)) => Err(
+            Pollable::Stream(Stream::Sim(_)) | Pollable::Listener(world::Listener::Sim(_)) => Err(
                 io::Error::new(io::ErrorKind::InvalidInput, "a simulated socket on a real loop"),
             ),
         }
@@ -161,171 +169,145 @@ fn readiness_of(event: &mio::event::Event) -> Readiness {
     readiness
 }
 
-/// Whether an IPv6 listener takes IPv6 only (IPV6_V6ONLY, ipv6(7)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnlyV6 {
-    /// IPv6 only, so that an IPv4 listener can have the same port.
-    Always,
-    /// `[::]` takes IPv4 as well ("dual stack").
-    Never,
+/// A TCP connection that does not block.
+#[derive(Debug)]
+pub struct TcpStream(net::TcpStream);
+
+/// A connection of Unix sockets (unix(7)) that does not block.
+#[derive(Debug)]
+pub struct UnixStream(net::UnixStream);
+
+/// A listening socket that does not block.
+#[derive(Debug)]
+pub enum Listener {
+    /// Over TCP.
+    Tcp(TcpListener),
+    /// A Unix socket (unix(7)).
+    Unix(UnixListener),
 }
 
-/// Opens a TCP listener: SO_REUSEADDR, and TCP_NODELAY, which accepted sockets inherit.
-///
-/// # Errors
-/// What socket(2), bind(2) and listen(2) say.
-pub fn listen(address: SocketAddr, only_v6: OnlyV6) -> io::Result<TcpListener> {
-    open_listener(address, only_v6 == OnlyV6::Always, false)
+/// A TCP listener that does not block.
+#[derive(Debug)]
+pub struct TcpListener(net::TcpListener);
+
+/// A listener on a Unix socket that does not block.
+#[derive(Debug)]
+pub struct UnixListener {
+    socket: net::UnixListener,
+    /// Of a socket that was bound here, and not taken over.
+    file: Option<Arc<SocketFile>>,
 }
 
-/// Opens another listener at the address of `first` (SO_REUSEPORT, socket(7)): from now on the
-/// kernel gives each new connection to one of the two. Connections in the queue of `first` stay there.
-///
-/// Linux spreads connections evenly; other kernels may give all of them to one listener.
-///
-/// # Errors
-/// What setsockopt(2), socket(2), bind(2) and listen(2) say.
-pub fn listen_beside(first: &TcpListener) -> io::Result<TcpListener> {
-    let socket = SockRef::from(first);
-    // Not earlier: `first` was refused its port if another program had it, so no other program is ever
-    // joined by mistake.
-    socket.set_reuse_port(true)?;
-    let address = first.local_addr()?;
-    let only_v6 = address.is_ipv6() && socket.only_v6()?;
-    open_listener(address, only_v6, true)
+// What both kinds of streams do. Types of our own, so that another poller, or another version of it, changes
+// nothing for whoever uses them.
+macro_rules! stream {
+    ($stream:ident, $std:path, $inner:path) => {
+        impl $stream {
+            /// A stream of the standard library, which must not block: see its `set_nonblocking`.
+            pub fn from_std(stream: $std) -> $stream {
+                $stream(<$inner>::from_std(stream))
+            }
+
+            pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+                self.0.shutdown(how)
+            }
+
+            pub(super) fn take_error(&self) -> io::Result<Option<io::Error>> {
+                self.0.take_error()
+            }
+        }
+
+        impl Read for $stream {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.0.read(buffer)
+            }
+        }
+
+        impl Write for $stream {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.write(bytes)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        impl AsFd for $stream {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                self.0.as_fd()
+            }
+        }
+    };
 }
 
-fn open_listener(address: SocketAddr, only_v6: bool, shared: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(only_v6)?;
+stream!(TcpStream, std::net::TcpStream, net::TcpStream);
+stream!(UnixStream, std::os::unix::net::UnixStream, net::UnixStream);
+
+impl TcpStream {
+    pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.0.peer_addr()
     }
-    if shared {
-        socket.set_reuse_port(true)?;
+
+    /// Says whether the coming close is a reset.
+    pub(super) fn abort_on_close(&self, aborts: bool) {
+        // Best effort: without it, the close is an ordinary one.
+        let _ = SockRef::from(self).set_linger(aborts.then_some(Duration::ZERO));
     }
-    socket.set_reuse_address(true)?;
-    socket.set_tcp_nodelay(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(LISTEN_BACKLOG)?;
-    Ok(TcpListener::from_std(socket.into()))
 }
 
-pub(super) fn abort_on_close(stream: &TcpStream, aborts: bool) {
-    // Best effort: without it, the close is an ordinary one.
-    let _ = SockRef::from(stream).set_linger(aborts.then_some(Duration::ZERO));
+impl Listener {
+    /// See [`world::Listener::accept`].
+    pub(super) fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+        match self {
+            Listener::Tcp(TcpListener(listener)) => {
+                listener.accept().map(|(stream, peer)| (Stream::Tcp(TcpStream(stream)), peer))
+            }
+            Listener::Unix(listener) => {
+                let (stream, _) = listener.socket.accept()?;
+                Ok((Stream::Unix(UnixStream(stream)), NO_ADDRESS))
+            }
+        }
+    }
+
+    /// The address that it listens on, with the real port.
+    ///
+    /// # Errors
+    /// When the socket cannot be asked. `Unsupported`: a Unix socket has a [path](Listener::path) instead.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Listener::Tcp(TcpListener(listener)) => listener.local_addr(),
+            Listener::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// The path that a Unix socket was bound to; `None` for one without a path (of an abstract address, for example).
+    pub fn path(&self) -> Option<PathBuf> {
+        let Listener::Unix(UnixListener { socket, .. }) = self else { return None };
+        socket.local_addr().ok()?.as_pathname().map(PathBuf::from)
+    }
+}
+
+impl UnixListener {
+    fn new(listener: std::os::unix::net::UnixListener, file: Option<Arc<SocketFile>>) -> Self {
+        UnixListener { socket: net::UnixListener::from_std(listener), file }
+    }
+
+    /// Another one on the same queue. The file stays until both are gone.
+    fn try_clone(&self) -> io::Result<UnixListener> {
+        let socket = self.socket.as_fd().try_clone_to_owned()?;
+        Ok(UnixListener::new(socket.into(), self.file.clone()))
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Listener::Tcp(TcpListener(listener)) => listener.as_fd(),
+            Listener::Unix(UnixListener { socket, .. }) => socket.as_fd(),
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::{Read, Write};
-
-    fn readiness_within_a_second(world: &mut Os, wanted: SourceId) -> Readiness {
-        let mut arrived = Vec::new();
-        let mut seen = Readiness::empty();
-        for _ in 0..10 {
-            world.wait(Some(Duration::from_millis(100)), &mut arrived).unwrap();
-            for (id, readiness) in arrived.drain(..) {
-                assert_eq!(id, wanted);
-                seen |= readiness;
-            }
-            if !seen.is_empty() {
-                break;
-            }
-        }
-        seen
-    }
-
-    #[test]
-    fn a_listener_becomes_readable_and_accepts_with_nodelay() {
-        let mut world = Os::new().unwrap();
-        let mut listener = world.listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        let id = SourceId::from_bits(1 << 32 | 1);
-        world.register(Pollable::Listener(&mut listener), id).unwrap();
-        let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        assert!(readiness_within_a_second(&mut world, id).is_readable());
-        let (mut stream, peer) = listener.accept().unwrap();
-        assert_eq!(peer, client.local_addr().unwrap());
-        let Stream::Tcp(tcp) = &stream else { panic!("not a TCP stream") };
-        assert!(tcp.nodelay().unwrap(), "TCP_NODELAY is inherited from the listener");
-        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
-
-        stream.write_all(b"hello").unwrap();
-        let mut got = [0; 5];
-        client.read_exact(&mut got).unwrap();
-        assert_eq!(&got, b"hello");
-    }
-
-    #[test]
-    fn the_alarm_ends_a_wait_from_another_thread() {
-        let mut world = Os::new().unwrap();
-        let alarm = world.alarm();
-        let waker = std::thread::spawn(move || alarm());
-        let mut arrived = Vec::new();
-        world.wait(None, &mut arrived).unwrap();
-        assert_eq!(arrived, []);
-        waker.join().unwrap();
-    }
-
-    /// Everything that is reported until nothing more is.
-    fn reports(world: &mut Os) -> Vec<Readiness> {
-        let mut arrived = Vec::new();
-        while arrived.is_empty() {
-            world.wait(None, &mut arrived).unwrap();
-        }
-        world.wait(Some(Duration::ZERO), &mut arrived).unwrap();
-        arrived.into_iter().map(|(_, readiness)| readiness).collect()
-    }
-
-    /// On Linux; elsewhere it cannot be known, and every report says so.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    #[test]
-    fn urgent_data_is_reported_and_nothing_is_reported_more_often_for_it() {
-        let mut world = Os::new().unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (accepted, _) = listener.accept().unwrap();
-        accepted.set_nonblocking(true).unwrap();
-        let mut stream = Stream::Tcp(TcpStream::from_std(accepted));
-        world.register(Pollable::Stream(&mut stream), SourceId::from_bits(1 << 32 | 1)).unwrap();
-        assert_eq!(reports(&mut world), [Readiness::WRITABLE]);
-        let ordinary = Readiness::READABLE | Readiness::WRITABLE;
-        let mut buffer = [0; 8];
-        for _ in 0..100 {
-            client.write_all(b"abc").unwrap();
-            assert_eq!(reports(&mut world), [ordinary], "one report for each piece");
-            assert_eq!(stream.read(&mut buffer).unwrap(), 3);
-        }
-        client.write_all(b"abc").unwrap();
-        SockRef::from(&client).send_out_of_band(b"!").unwrap();
-        client.write_all(b"def").unwrap();
-        let all = reports(&mut world).into_iter().collect::<Readiness>();
-        assert_eq!(all, ordinary | Readiness::PRIORITY);
-        assert_eq!(stream.read(&mut buffer).unwrap(), 3, "it stops at the mark");
-        assert_eq!(stream.read(&mut buffer).unwrap(), 3, "and goes on behind it");
-        assert_eq!(&buffer[..3], b"def");
-    }
-
-    #[test]
-    fn a_half_closed_peer_is_read_closed() {
-        let mut world = Os::new().unwrap();
-        let listener = world.listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        client.shutdown(std::net::Shutdown::Write).unwrap();
-        let (mut stream, _) = loop {
-            match listener.accept() {
-                Ok(accepted) => break accepted,
-                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
-            }
-        };
-        let id = SourceId::from_bits(1 << 32 | 1);
-        world.register(Pollable::Stream(&mut stream), id).unwrap();
-        let mut seen = Readiness::empty();
-        while !seen.contains(Readiness::READ_CLOSED) {
-            seen |= readiness_within_a_second(&mut world, id);
-        }
-        assert!(seen.contains(Readiness::WRITABLE));
-        assert!(!seen.contains(Readiness::WRITE_CLOSED));
-    }
-}
+mod tests;

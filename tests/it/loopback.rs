@@ -16,6 +16,10 @@ use helloop::server::{OwnedRequest, Reply, Report, Running, Server, coroutines, 
 mod hosted;
 /// Requests with urgent data among them.
 mod urgent;
+/// How other runtimes hear of a drain and of the end.
+mod awaited;
+/// Unix sockets, and sockets that somebody else has opened.
+mod listeners;
 /// What curl, which somebody else wrote, makes of the server.
 mod curl;
 
