@@ -133,13 +133,21 @@ impl Exchange {
         output: &mut Vec<u8>,
     ) -> Found<'r> {
         let Announced { head, request, persistence, expectation, coming, room } = announced;
+        if policy == BodyPolicy::Refuse {
+            // Even if it is here: what is answered does not depend on how the input was cut.
+            let unread = Some(Reason::UnreadBody);
+            return self.whole(Asked { request, head, persistence, unread }, room);
+        }
+        if coming.is_longer_than(policy.bytes_max(limits)) {
+            return self.wrong_request(Error::BodyTooLong, request, room);
+        }
         if let Some(content) = coming.whole(input) {
-            let body = if policy == BodyPolicy::Collect { content } else { b"" };
+            let body = if policy.collects() { content } else { b"" };
             let request = Request { body, ..request };
             return self.whole(Asked { request, head, persistence, unread: None }, room);
         }
         let is_waiting = expectation == Expectation::Continue;
-        if is_waiting && policy == BodyPolicy::Collect && input.is_empty() && !eof {
+        if is_waiting && policy.collects() && input.is_empty() && !eof {
             output.extend_from_slice(CONTINUE);
         }
         let is_answer_due = is_waiting && policy == BodyPolicy::Discard;

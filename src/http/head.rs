@@ -235,8 +235,17 @@ impl<'a> Head<'a> {
     fn new(bytes: &'a [u8], line: &RequestLine<'a>, fields: &Fields<'a>) -> Head<'a> {
         let RequestLine { method, target_text, target, version } = *line;
         let (headers, directives) = (fields.headers, fields.directives);
-        let request =
-            Request { method, target_text, target, version, headers, body: b"", peer: None };
+        let request = Request {
+            method,
+            target_text,
+            target,
+            version,
+            headers,
+            body: b"",
+            peer: None,
+            #[cfg(feature = "router")]
+            params: &[],
+        };
         Head { bytes, request, directives }
     }
 }

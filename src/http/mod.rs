@@ -51,6 +51,10 @@ mod target;
 mod framing;
 mod chunked;
 mod request;
+mod request_buf;
+mod content;
+#[cfg(feature = "http-types")]
+mod convert;
 mod response;
 mod encode;
 mod date;
@@ -66,6 +70,7 @@ pub use exchange::{
 };
 pub use reply::{Reply, ReplyError, ReplyEvent, ReplyHead};
 pub use request::{Headers, Request, Version};
+pub use request_buf::RequestBuf;
 pub use response::{HeaderError, Response};
 pub use status::Status;
 use target::Target;

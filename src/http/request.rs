@@ -17,6 +17,9 @@ pub struct Request<'a> {
     /// Chunked coding is taken off; empty where there is no body, or it was to be discarded.
     pub(super) body: &'a [u8],
     pub(super) peer: Option<&'a SocketAddr>,
+    /// What a router has found in the path: names and decoded values.
+    #[cfg(feature = "router")]
+    pub(super) params: &'a [(String, String)],
 }
 
 /// The version of a request. Only the major version decides about understanding (RFC 9110 section
@@ -55,6 +58,8 @@ impl<'a> Request<'a> {
             headers: Headers { lines: b"", count: 0 },
             body: b"",
             peer: None,
+            #[cfg(feature = "router")]
+            params: &[],
         })
     }
 
@@ -84,9 +89,24 @@ impl<'a> Request<'a> {
         self.version
     }
 
+    /// With what a router has found in the path.
+    #[cfg(feature = "router")]
+    pub(crate) fn with_params<'b>(self, params: &'b [(String, String)]) -> Request<'b>
+    where
+        'a: 'b,
+    {
+        Request { params, ..self }
+    }
+
     /// The header fields.
     pub fn headers(&self) -> Headers<'a> {
         self.headers
+    }
+
+    /// The value of the first field with this name as text; `None` also where it is not UTF-8. See
+    /// [`headers`](Request::headers) for the bytes, and for all fields of a name.
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        self.headers.text(name)
     }
 
     /// The body, whole. Empty too if the policy was [`BodyPolicy::Discard`](super::BodyPolicy).

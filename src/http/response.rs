@@ -3,6 +3,7 @@
 use super::Status;
 use super::grammar::{is_field_value_byte, is_token, trim};
 use crate::limits::BUFFER_BYTES_KEPT_MAX;
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
@@ -34,7 +35,7 @@ pub struct Response {
     pub(super) close: bool,
 }
 
-/// Why a header field was not taken.
+/// Why a header field, or a response of another crate, was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderError {
     /// The name is not a token.
@@ -43,6 +44,8 @@ pub enum HeaderError {
     Value,
     /// The field is written by the connection itself, which could otherwise contradict it.
     Reserved,
+    /// The status of another crate's response is not in `200..=599`.
+    Status,
 }
 
 /// The fields that only the connection writes: framing, persistence, and `Date`.
@@ -130,21 +133,94 @@ impl Response {
         self
     }
 
-    /// Replaces the body by `bytes` of the media type `content_type`.
+    /// Replaces the body by `bytes` of the media type `content_type`. A `Vec` is taken as it is; a slice is copied
+    /// into memory that is there already.
+    ///
+    /// ```
+    /// use helloop::http::Response;
+    ///
+    /// let mut response = Response::new();
+    /// response.body("image/png", vec![0x89, b'P', b'N', b'G'])?;
+    /// response.body("image/png", b"\x89PNG")?;
+    /// # Ok::<(), helloop::http::HeaderError>(())
+    /// ```
     ///
     /// # Errors
     /// [`HeaderError::Value`] if the type has a control character; nothing is changed then.
-    pub fn body(&mut self, content_type: &str, bytes: &[u8]) -> Result<&mut Response, HeaderError> {
+    pub fn body<'b>(
+        &mut self,
+        content_type: &str,
+        bytes: impl Into<Cow<'b, [u8]>>,
+    ) -> Result<&mut Response, HeaderError> {
         self.header("Content-Type", content_type)?;
-        self.body.clear();
-        self.body.extend_from_slice(bytes);
+        match bytes.into() {
+            Cow::Owned(bytes) => self.body = bytes,
+            Cow::Borrowed(bytes) => {
+                self.body.clear();
+                self.body.extend_from_slice(bytes);
+            }
+        }
         Ok(self)
+    }
+
+    /// Replaces the body by `value` as JSON, of type `application/json`.
+    ///
+    /// ```
+    /// use helloop::http::Response;
+    ///
+    /// let mut response = Response::new();
+    /// response.json(&[1, 2, 3])?;
+    /// assert_eq!(response.current_body(), b"[1,2,3]");
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What the `Serialize` implementation of `value` says, or that a key of a map is not a string. The body is not
+    /// to be sent then.
+    #[cfg(feature = "json")]
+    pub fn json(
+        &mut self,
+        value: &(impl serde_core::Serialize + ?Sized),
+    ) -> serde_json::Result<&mut Response> {
+        self.header("Content-Type", "application/json").expect("a constant type");
+        self.body.clear();
+        serde_json::to_writer(&mut self.body, value)?;
+        Ok(self)
+    }
+
+    /// Sets a cookie: appends a `Set-Cookie` field (RFC 6265 section 4.1).
+    ///
+    /// ```
+    /// use cookie::{Cookie, SameSite};
+    /// use helloop::http::Response;
+    ///
+    /// let mut response = Response::new();
+    /// let session = Cookie::build(("session", "4711")).path("/").http_only(true).same_site(SameSite::Lax);
+    /// response.cookie(&session.into())?;
+    /// # Ok::<(), helloop::http::HeaderError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`HeaderError::Value`] if its name or its value has a control character. Neither may have a `;`: encode what may
+    /// (`Cookie::encoded`).
+    #[cfg(feature = "cookies")]
+    pub fn cookie(&mut self, cookie: &cookie::Cookie<'_>) -> Result<&mut Response, HeaderError> {
+        self.header("Set-Cookie", &cookie.to_string())
     }
 
     /// Asks to close the connection after this answer.
     pub fn close(&mut self) -> &mut Response {
         self.close = true;
         self
+    }
+
+    /// The value of `Content-Type`, if there is one.
+    #[cfg(feature = "http-types")]
+    pub(super) fn content_type_value(&self) -> Option<&[u8]> {
+        if self.is_text {
+            return Some(b"text/plain; charset=utf-8");
+        }
+        Some(&self.content_type[..]).filter(|value| !value.is_empty())
     }
 
     /// The status that is set.
@@ -182,6 +258,7 @@ impl fmt::Display for HeaderError {
             HeaderError::Name => "the field name is not a token",
             HeaderError::Value => "the field value has a control character",
             HeaderError::Reserved => "the field belongs to the connection",
+            HeaderError::Status => "the status is not that of a final answer: 200 to 599",
         })
     }
 }

@@ -11,95 +11,149 @@ use std::net::SocketAddr;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::str::Utf8Error;
 use std::task::{Context, Poll, Waker};
 
 use super::{Service, Start};
 use crate::coroutine::JoinHandle;
 use crate::event_loop::Handle;
-use crate::http::{Request, Response, Version};
+use crate::http::{Headers, Request, RequestBuf, Response, Version};
 
 /// Parts of a body that may wait in memory for the peer to read; then [`BodySender::send`] waits.
 const PARTS_WAITING_MAX: usize = 4;
 
-/// A request that a coroutine owns.
+/// A request that a coroutine owns, and the loop on which it runs. It says the same, by the same methods, as a
+/// [`Request`]; what takes a `Request` takes its [`view`](OwnedRequest::view).
+///
+/// ```no_run
+/// use helloop::http::{Request, Response};
+/// use helloop::server::{Server, coroutines};
+///
+/// /// For handlers of both kinds.
+/// fn language(request: &Request<'_>) -> String {
+///     request.header("Accept-Language").unwrap_or("en").to_owned()
+/// }
+///
+/// Server::builder().bind("localhost:8080")?.serve_until_signal(coroutines(|request| async move {
+///     let mut response = Response::new();
+///     response.text(format_args!("{} in {}\n", request.path(), language(&request.view())));
+///     response
+/// }))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct OwnedRequest {
     handle: Handle,
-    method: String,
-    target: String,
-    path: String,
-    query: Option<String>,
-    version: Version,
-    fields: Vec<(String, Vec<u8>)>,
-    body: Vec<u8>,
-    peer: Option<SocketAddr>,
+    request: RequestBuf,
 }
 
 impl OwnedRequest {
-    fn new(request: &Request<'_>, handle: &Handle) -> OwnedRequest {
-        let owned = |(name, value): (&str, &[u8])| (name.to_owned(), value.to_vec());
-        OwnedRequest {
-            handle: handle.clone(),
-            method: request.method().to_owned(),
-            target: request.target().to_owned(),
-            path: request.path().to_owned(),
-            query: request.query().map(str::to_owned),
-            version: request.version(),
-            fields: request.headers().iter().map(owned).collect(),
-            body: request.body().to_vec(),
-            peer: request.peer(),
-        }
-    }
-
     /// The loop, for sleeping, spawning, and whatever else takes time.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
 
+    /// The request as plain handlers see it.
+    pub fn view(&self) -> Request<'_> {
+        self.request.as_request()
+    }
+
     /// See [`Request::method`].
     pub fn method(&self) -> &str {
-        &self.method
+        self.view().method()
     }
 
     /// See [`Request::target`].
     pub fn target(&self) -> &str {
-        &self.target
+        self.view().target()
     }
 
     /// See [`Request::path`].
     pub fn path(&self) -> &str {
-        &self.path
+        self.view().path()
     }
 
     /// See [`Request::query`].
     pub fn query(&self) -> Option<&str> {
-        self.query.as_deref()
+        self.view().query()
     }
 
     /// See [`Request::version`].
     pub fn version(&self) -> Version {
-        self.version
+        self.view().version()
     }
 
-    /// The value of the first field with this name, without white space around it.
-    pub fn header(&self, name: &str) -> Option<&[u8]> {
-        let field = self.fields.iter().find(|(other, _)| other.eq_ignore_ascii_case(name))?;
-        Some(&field.1)
+    /// See [`Request::headers`].
+    pub fn headers(&self) -> Headers<'_> {
+        self.view().headers()
     }
 
-    /// Names (as sent) and values of all fields, in order.
-    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+    /// See [`Request::header`].
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.view().header(name)
     }
 
     /// See [`Request::body`].
     pub fn body(&self) -> &[u8] {
-        &self.body
+        self.view().body()
+    }
+
+    /// See [`Request::text`].
+    ///
+    /// # Errors
+    /// When the body is not UTF-8.
+    pub fn text(&self) -> Result<&str, Utf8Error> {
+        self.view().text()
     }
 
     /// See [`Request::peer`].
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.peer
+        self.view().peer()
+    }
+
+    /// See [`Request::query_pairs`].
+    #[cfg(feature = "form")]
+    pub fn query_pairs(&self) -> form_urlencoded::Parse<'_> {
+        self.view().query_pairs()
+    }
+
+    /// See [`Request::query_value`].
+    #[cfg(feature = "form")]
+    pub fn query_value(&self, name: &str) -> Option<std::borrow::Cow<'_, str>> {
+        self.view().query_value(name)
+    }
+
+    /// See [`Request::form_pairs`].
+    #[cfg(feature = "form")]
+    pub fn form_pairs(&self) -> form_urlencoded::Parse<'_> {
+        self.view().form_pairs()
+    }
+
+    /// See [`Request::cookies`].
+    #[cfg(feature = "cookies")]
+    pub fn cookies(&self) -> impl Iterator<Item = cookie::Cookie<'_>> {
+        self.view().cookies()
+    }
+
+    /// See [`Request::cookie`].
+    #[cfg(feature = "cookies")]
+    pub fn cookie(&self, name: &str) -> Option<cookie::Cookie<'_>> {
+        self.view().cookie(name)
+    }
+
+    /// See [`Request::json`].
+    ///
+    /// # Errors
+    /// When the body is not JSON, or not of that type.
+    #[cfg(feature = "json")]
+    pub fn json<'a, T: serde_core::Deserialize<'a>>(&'a self) -> serde_json::Result<T> {
+        self.view().json()
+    }
+
+    /// See [`Request::param`].
+    #[cfg(feature = "router")]
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.view().param(name)
     }
 }
 
@@ -122,11 +176,11 @@ impl From<Response> for Reply {
 ///
 /// ```no_run
 /// use helloop::http::Response;
-/// use helloop::server::{OwnedRequest, Server, coroutines};
+/// use helloop::server::{Server, coroutines};
 /// use std::time::Duration;
 ///
 /// let server = Server::builder().bind("localhost:8080")?;
-/// server.serve(coroutines(|request: OwnedRequest| async move {
+/// server.serve(coroutines(|request| async move {
 ///     request.handle().sleep(Duration::from_secs(1)).await;
 ///     let mut response = Response::new();
 ///     response.text("Hello, after a second!\n");
@@ -165,7 +219,8 @@ where
     }
 
     fn start(&self, request: &Request<'_>, _: &mut Response, handle: &Handle) -> Start {
-        let answer = (self.handler)(OwnedRequest::new(request, handle));
+        let answer =
+            (self.handler)(OwnedRequest { handle: handle.clone(), request: request.into() });
         let task = handle.spawn_for(self.site, None, async { answer.await.into() });
         Start::Later(Box::new(Answering::Task(task)))
     }

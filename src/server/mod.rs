@@ -40,8 +40,11 @@ mod coroutine;
 mod deadlines;
 mod drain;
 mod machine;
+mod policy;
 mod progress;
 mod room;
+#[cfg(feature = "router")]
+mod router;
 mod status;
 #[cfg(unix)]
 mod until_signal;
@@ -56,7 +59,10 @@ pub use coroutine::{
 };
 pub use drain::ServerHandle;
 pub use machine::{Machine, MachineState};
+pub use policy::{WithBodyPolicy, with_body_policy};
 pub use progress::Milestone;
+#[cfg(feature = "router")]
+pub use router::Router;
 pub use status::Report;
 
 use acceptor::Acceptor;

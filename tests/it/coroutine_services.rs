@@ -72,7 +72,7 @@ fn a_handler_has_all_of_its_request() {
         let header = |name| request.header(name).map(<[u8]>::to_vec);
         assert_eq!(header("x-a").as_deref(), Some(&b"one"[..]), "the first");
         assert_eq!(header("X-Other"), None);
-        let fields = request.headers().map(|(name, value)| {
+        let fields = request.headers().iter().map(|(name, value)| {
             let value = String::from_utf8_lossy(value);
             format!("{name}={value}")
         });

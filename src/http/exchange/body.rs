@@ -9,10 +9,10 @@ use crate::limits::Limits;
 /// A request whose body is under way.
 #[derive(Debug)]
 pub(super) struct Body {
-    /// The content in it is what has come so far; it stays empty under `BodyPolicy::Discard`.
+    /// The content in it is what has come so far; it stays empty unless the policy is to collect it.
     pub(super) kept: Kept,
     pub(super) policy: BodyPolicy,
-    /// The peer waits for a final answer and not for us to read: see `BodyPolicy::Discard`.
+    /// The peer is answered before its body is here: see `BodyPolicy::Discard`.
     pub(super) is_answer_due: bool,
     pub(super) coming: Coming,
 }
@@ -25,7 +25,26 @@ pub(super) enum Coming {
     Chunks(Decoder),
 }
 
+impl BodyPolicy {
+    pub(super) fn collects(self) -> bool {
+        matches!(self, BodyPolicy::Collect | BodyPolicy::CollectAtMost(_))
+    }
+
+    /// How long a body may be.
+    pub(super) fn bytes_max(self, limits: &Limits) -> u64 {
+        match self {
+            BodyPolicy::CollectAtMost(bytes) => bytes.min(limits.body_bytes_max),
+            _ => limits.body_bytes_max,
+        }
+    }
+}
+
 impl Coming {
+    /// True if that is known beforehand.
+    pub(super) fn is_longer_than(&self, bytes_max: u64) -> bool {
+        matches!(self, Coming::Bytes(bytes) if *bytes > bytes_max)
+    }
+
     /// A body of known length that is whole in `input` is taken from there without a copy.
     pub(super) fn whole<'a>(&self, input: &mut &'a [u8]) -> Option<&'a [u8]> {
         let Coming::Bytes(bytes) = self else { return None };
@@ -44,11 +63,15 @@ impl Body {
     ) -> Result<Progress, Error> {
         let Body { kept, policy, coming, .. } = self;
         let mut keep = |data: &[u8]| {
-            if *policy == BodyPolicy::Collect {
+            if policy.collects() {
                 kept.content.extend_from_slice(data);
             }
         };
         match coming {
+            Coming::Chunks(decoder) if policy.bytes_max(limits) < limits.body_bytes_max => {
+                let limits = Limits { body_bytes_max: policy.bytes_max(limits), ..limits.clone() };
+                decoder.decode(input, &limits, keep)
+            }
             Coming::Chunks(decoder) => decoder.decode(input, limits, keep),
             Coming::Bytes(bytes) => {
                 debug_assert!(*bytes > 0, "an empty body is never under way");

@@ -43,6 +43,13 @@ pub enum Want {
 pub enum BodyPolicy {
     /// Keep it for the service.
     Collect,
+    /// The same, up to so many bytes, where that is less than
+    /// [`Limits::body_bytes_max`](crate::limits::Limits::body_bytes_max). A longer one is refused with 413, as soon as it is
+    /// known to be.
+    CollectAtMost(u64),
+    /// Do not read it: the service sees an empty body and answers at once, for example with 401, and the connection
+    /// closes after that answer.
+    Refuse,
     /// Read and drop it; the service sees an empty body. If the peer waits for `100 Continue`, it
     /// is answered finally instead and the connection closes.
     Discard,

@@ -110,8 +110,12 @@ impl Echo {
             if let Found::Body(announced) = found {
                 let head = announced.request();
                 assert!(head.body().is_empty());
-                let is_unwanted = head.path() == "/discard";
-                let policy = if is_unwanted { BodyPolicy::Discard } else { BodyPolicy::Collect };
+                let policy = match head.path() {
+                    "/discard" => BodyPolicy::Discard,
+                    "/refuse" => BodyPolicy::Refuse,
+                    "/small" => BodyPolicy::CollectAtMost(3),
+                    _ => BodyPolicy::Collect,
+                };
                 found = exchange.receive(announced, policy, input, eof, &limits, output);
             }
             let (request, answer) = match found {
@@ -232,6 +236,11 @@ const STREAMS: &[&str] = &[
      helloGET /b HTTP/1.1\r\nHost: a\r\n\r\nG",
     "POST /discard HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
      1\r\na\r\n0\r\n\r\nGET /close HTTP/1.1\r\nHost: a\r\n\r\nGET",
+    "POST /refuse HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\nHost: a\r\n\r\n",
+    "POST /refuse HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\nGET",
+    "POST /small HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+     2\r\nab\r\n1\r\nc\r\n0\r\n\r\nPOST /small HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+     2\r\nab\r\n2\r\ncd\r\n0\r\n\r\nGET",
     "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n\
      GET /b HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n\r\n",
     "GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /panic HTTP/1.1\r\nHost: a\r\n\r\n\
@@ -563,6 +572,36 @@ fn a_waiting_peer_is_told_to_go_on_only_if_its_body_is_wanted() {
     );
     let old = head("/", "Content-Length: 2\r\n").replace("1.1", "1.0");
     assert_eq!(serve(&old, ["", "ab"]), ("200".into(), Some(Reason::Http10)));
+}
+
+#[test]
+fn a_service_may_refuse_a_body_or_take_a_short_one_only() {
+    let post =
+        |path: &str, fields: &str| format!("POST {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    let outcome = |input: String| {
+        let outcome = serve(&input);
+        (outcome.codes().join(" "), outcome.end)
+    };
+    let ok = |reason| ("200".to_owned(), reason);
+    let unread = Some(Reason::UnreadBody);
+    // Nothing of the body is here, or all of it; nothing is read as a request after it.
+    let length = post("/refuse", "Content-Length: 9\r\n");
+    assert_eq!(outcome(length.clone()), ok(unread));
+    assert_eq!(outcome(length + "GET / HTTP"), ok(unread));
+    assert_eq!(outcome(post("/refuse", "Transfer-Encoding: chunked\r\n")), ok(unread));
+    let waits = post("/refuse", "Content-Length: 9\r\nExpect: 100-continue\r\n");
+    assert_eq!(outcome(waits), ok(unread), "no 100");
+    // Without a body there is nothing to refuse.
+    assert_eq!(outcome(post("/refuse", "")), ok(None));
+
+    assert_eq!(outcome(post("/small", "Content-Length: 3\r\n") + "abc"), ok(None));
+    let refused = || ("413".to_owned(), Some(Reason::Refused(Error::BodyTooLong)));
+    assert_eq!(outcome(post("/small", "Content-Length: 4\r\n")), refused());
+    let waits = post("/small", "Content-Length: 4\r\nExpect: 100-continue\r\n");
+    assert_eq!(outcome(waits), refused());
+    let chunked = post("/small", "Transfer-Encoding: chunked\r\n");
+    assert_eq!(outcome(chunked.clone() + "3\r\nabc\r\n0\r\n\r\n"), ok(None));
+    assert_eq!(outcome(chunked + "3\r\nabc\r\n1\r\n"), refused());
 }
 
 #[test]

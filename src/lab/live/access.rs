@@ -21,23 +21,19 @@ pub(super) fn token() -> std::io::Result<String> {
 /// True if the request was sent to this machine by a name of its own. A page from elsewhere, whose
 /// name leads here (DNS rebinding), has another one.
 pub(super) fn is_for_this_machine(request: &OwnedRequest) -> bool {
-    text(request, "Host").is_some_and(is_loopback)
+    request.header("Host").is_some_and(is_loopback)
 }
 
 /// True unless the browser says that another site's page has made it send the request.
 pub(super) fn is_from_own_page(request: &OwnedRequest) -> bool {
-    let host = text(request, "Host").unwrap_or_default();
+    let host = request.header("Host").unwrap_or_default();
     let is_own_origin = |origin: &str| origin.strip_prefix("http://") == Some(host);
     let is_own_site = |site: &str| matches!(site, "same-origin" | "none");
-    let holds = |name, is_own: &dyn Fn(&str) -> bool| match request.header(name) {
+    let holds = |name, is_own: &dyn Fn(&str) -> bool| match request.headers().get(name) {
         None => true,
         Some(value) => str::from_utf8(value).is_ok_and(is_own),
     };
     holds("Origin", &is_own_origin) && holds("Sec-Fetch-Site", &is_own_site)
-}
-
-fn text<'a>(request: &'a OwnedRequest, name: &str) -> Option<&'a str> {
-    str::from_utf8(request.header(name)?).ok()
 }
 
 /// `localhost`, or a loopback address, with or without a port.

@@ -1,0 +1,61 @@
+//! A request that owns its bytes.
+
+use std::net::SocketAddr;
+
+use super::{Headers, Request, Target, Version};
+
+/// What a [`Request`] borrows, for handlers that outlive the input.
+#[derive(Clone, Debug)]
+pub struct RequestBuf {
+    method: String,
+    target: String,
+    version: Version,
+    /// Good field lines, as in [`Headers`].
+    lines: Vec<u8>,
+    fields: usize,
+    body: Vec<u8>,
+    peer: Option<SocketAddr>,
+    #[cfg(feature = "router")]
+    params: Vec<(String, String)>,
+}
+
+impl RequestBuf {
+    /// The request. All its methods are there.
+    pub fn as_request(&self) -> Request<'_> {
+        let RequestBuf { method, target, .. } = self;
+        Request {
+            method,
+            target_text: target,
+            target: Target::parse(method, target).expect("it was found good"),
+            version: self.version,
+            headers: Headers { lines: &self.lines, count: self.fields },
+            body: &self.body,
+            peer: self.peer.as_ref(),
+            #[cfg(feature = "router")]
+            params: &self.params,
+        }
+    }
+}
+
+/// ```
+/// use helloop::http::{Request, RequestBuf};
+///
+/// let kept = RequestBuf::from(&Request::new("GET", "/here?now")?);
+/// assert_eq!(kept.as_request().query(), Some("now"));
+/// # Ok::<(), helloop::http::Error>(())
+/// ```
+impl From<&Request<'_>> for RequestBuf {
+    fn from(request: &Request<'_>) -> RequestBuf {
+        RequestBuf {
+            method: request.method.to_owned(),
+            target: request.target_text.to_owned(),
+            version: request.version,
+            lines: request.headers.lines.to_vec(),
+            fields: request.headers.count,
+            body: request.body.to_vec(),
+            peer: request.peer.copied(),
+            #[cfg(feature = "router")]
+            params: request.params.to_vec(),
+        }
+    }
+}
