@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::event_loop::{Context, Flow, Handle, Remote, Task};
 use crate::id::TaskId;
-use crate::panics::unpoisoned;
+use crate::locks::unpoisoned;
 
 /// Hands callbacks to a loop, from any thread. Clones hand them to the same loop.
 ///

@@ -44,6 +44,8 @@ pub(super) struct Inner {
     order: Order,
     /// Where the drainer is, once the server is on a loop. An earlier order waits for it.
     drainer: Option<(Remote, TaskId)>,
+    /// The last connections are accepted: the end is more than announced.
+    is_draining: bool,
     /// Nothing of the server is left, or will be.
     is_finished: bool,
     pub(super) waiters: Waiters,
@@ -53,7 +55,7 @@ impl Inner {
     pub(super) fn has_reached(&self, stage: Stage) -> bool {
         match stage {
             // One that has ended otherwise, with its loop for example, does not serve either.
-            Stage::Draining => self.order != Order::Serve || self.is_finished,
+            Stage::Draining => self.is_draining || self.is_finished,
             Stage::Finished => self.is_finished,
         }
     }
@@ -62,7 +64,8 @@ impl Inner {
 impl Control {
     pub(super) fn new() -> Arc<Control> {
         let waiters = Waiters::default();
-        let inner = Inner { order: Order::Serve, drainer: None, is_finished: false, waiters };
+        let (is_draining, is_finished) = (false, false);
+        let inner = Inner { order: Order::Serve, drainer: None, is_draining, is_finished, waiters };
         Arc::new(Control { inner: Mutex::new(inner), counts: Counts::default() })
     }
 
@@ -77,9 +80,22 @@ impl Control {
         if matches!((inner.order, order), (Order::Serve, _) | (_, Order::Stop)) {
             inner.order = order;
         }
+        // At once, and not when the drainer has heard of it: whoever ordered it may ask.
+        inner.is_draining |= match inner.order {
+            Order::Serve => false,
+            Order::Drain { delay, .. } => delay.is_zero(),
+            Order::Stop => true,
+        };
         if let Some((remote, drainer)) = &inner.drainer {
             remote.wake(*drainer);
         }
+        self.wake(inner, Stage::Draining);
+    }
+
+    /// The end was announced for long enough.
+    fn begin_to_drain(&self) {
+        let mut inner = self.inner();
+        inner.is_draining = true;
         self.wake(inner, Stage::Draining);
     }
 
@@ -195,6 +211,7 @@ impl Drainer {
             // Whoever answers looks at the phase; nobody has anything to do because of it.
             return;
         }
+        self.control.0.begin_to_drain();
         // Also those of another server on this loop, which find nothing to do.
         wake_all(cx.handle(), ACCEPTOR);
         self.status.wake_connections();

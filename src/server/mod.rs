@@ -484,7 +484,7 @@ impl Running {
         self.handle.finished()
     }
 
-    /// True once the server was told to end.
+    /// See [`ServerHandle::is_draining`].
     pub fn is_draining(&self) -> bool {
         self.handle.is_draining()
     }

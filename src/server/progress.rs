@@ -59,7 +59,7 @@ impl Counts {
 /// What can be awaited of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// It was ordered to end.
+    /// It is to end, and accepts the last connections.
     Draining,
     /// Nothing of it is left.
     Finished,
@@ -103,7 +103,8 @@ pub struct Milestone {
 
 impl ServerHandle {
     /// Ready once the server was told to end, by anybody: by [`drain`](ServerHandle::drain), by
-    /// [`shutdown`](ServerHandle::shutdown), by a signal. A handler whose answer has no end of its own waits for it, and
+    /// [`shutdown`](ServerHandle::shutdown), by a signal; after [`drain_after`](ServerHandle::drain_after), once the delay is
+    /// over. A handler whose answer has no end of its own waits for it, and
     /// ends the answer in order.
     ///
     /// ```
@@ -163,7 +164,7 @@ impl ServerHandle {
         Milestone { control: Arc::clone(&self.control), stage: Stage::Finished, place: None }
     }
 
-    /// True once the server was told to end.
+    /// True once the server was told to end, and its delay, if any, is over.
     pub fn is_draining(&self) -> bool {
         self.control.has_reached(Stage::Draining)
     }

@@ -5,6 +5,7 @@ mod documents;
 mod chat;
 mod scrape;
 mod small;
+mod services;
 #[cfg(target_os = "linux")]
 mod descriptors;
 #[cfg(target_os = "linux")]

@@ -190,7 +190,10 @@ fn after_the_delay_comes_the_whole_drain() {
     busy.send("GET / HT");
     house.settle();
     house.server.handle().drain_after(Duration::from_secs(5), Duration::from_secs(2));
-    house.pass(Duration::from_secs(7) - INSTANT);
+    house.pass(Duration::from_secs(5) - INSTANT);
+    assert!(!house.server.handle().is_draining(), "it is announced");
+    house.pass(Duration::from_secs(2));
+    assert!(house.server.handle().is_draining());
     assert!(!house.server.is_finished());
     house.pass(2 * INSTANT);
     assert!(house.server.is_finished());

@@ -2,11 +2,11 @@ use super::{PATIENCE, ask, connect, read_greeting};
 
 use std::future::Future;
 use std::io::Write;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use helloop::greeting::Greeting;
 use helloop::limits::Limits;
@@ -62,6 +62,19 @@ fn a_foreign_runtime_awaits_the_drain_and_the_end() {
     assert_eq!((running.open_connections(), running.report().requests), (0, 2));
     // Reached long ago.
     block_on(running.handle().draining());
+    running.join().unwrap();
+}
+
+#[test]
+fn an_announced_end_is_no_drain_yet() {
+    let running = Server::builder().bind("127.0.0.1:0").unwrap().spawn(Greeting).unwrap();
+    running.handle().drain_after(Duration::from_secs(3600), PATIENCE);
+    let mut draining = running.handle().draining();
+    let early = Pin::new(&mut draining).poll(&mut Context::from_waker(Waker::noop()));
+    assert!(early.is_pending() && !running.is_draining());
+    assert!(ask(running.local_addrs()[0], "/World").contains("Hello"));
+    running.handle().shutdown();
+    block_on(draining);
     running.join().unwrap();
 }
 
