@@ -90,6 +90,6 @@ impl<'a> Request<'a> {
     /// What stands in the path where a [`Router`](crate::server::Router)'s route has `{name}`, decoded.
     #[cfg(feature = "router")]
     pub fn param(&self, name: &str) -> Option<&'a str> {
-        self.params.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+        self.params?.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 }

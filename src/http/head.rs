@@ -244,7 +244,7 @@ impl<'a> Head<'a> {
             body: b"",
             peer: None,
             #[cfg(feature = "router")]
-            params: &[],
+            params: None,
         };
         Head { bytes, request, directives }
     }

@@ -69,6 +69,8 @@ pub use exchange::{
     Announced, Answer, Asked, BodyPolicy, Exchange, Found, Room, Terms, Want, Wrong,
 };
 pub use reply::{Reply, ReplyError, ReplyEvent, ReplyHead};
+#[cfg(feature = "router")]
+pub(crate) use request::Params;
 pub use request::{Headers, Request, Version};
 pub use request_buf::RequestBuf;
 pub use response::{HeaderError, Response};

@@ -17,10 +17,14 @@ pub struct Request<'a> {
     /// Chunked coding is taken off; empty where there is no body, or it was to be discarded.
     pub(super) body: &'a [u8],
     pub(super) peer: Option<&'a SocketAddr>,
-    /// What a router has found in the path: names and decoded values.
+    /// What a router has found in the path.
     #[cfg(feature = "router")]
-    pub(super) params: &'a [(String, String)],
+    pub(super) params: Option<&'a Params>,
 }
+
+/// Names and decoded values. Not a slice, because a request is passed on in many places and this is half as large.
+#[cfg(feature = "router")]
+pub(crate) type Params = Vec<(String, String)>;
 
 /// The version of a request. Only the major version decides about understanding (RFC 9110 section
 /// 2.5), so that 1.2 to 1.9 count as 1.1.
@@ -59,7 +63,7 @@ impl<'a> Request<'a> {
             body: b"",
             peer: None,
             #[cfg(feature = "router")]
-            params: &[],
+            params: None,
         })
     }
 
@@ -91,11 +95,11 @@ impl<'a> Request<'a> {
 
     /// With what a router has found in the path.
     #[cfg(feature = "router")]
-    pub(crate) fn with_params<'b>(self, params: &'b [(String, String)]) -> Request<'b>
+    pub(crate) fn with_params<'b>(self, params: &'b Params) -> Request<'b>
     where
         'a: 'b,
     {
-        Request { params, ..self }
+        Request { params: Some(params), ..self }
     }
 
     /// The header fields.

@@ -16,7 +16,7 @@ pub struct RequestBuf {
     body: Vec<u8>,
     peer: Option<SocketAddr>,
     #[cfg(feature = "router")]
-    params: Vec<(String, String)>,
+    params: Option<super::request::Params>,
 }
 
 impl RequestBuf {
@@ -32,7 +32,7 @@ impl RequestBuf {
             body: &self.body,
             peer: self.peer.as_ref(),
             #[cfg(feature = "router")]
-            params: &self.params,
+            params: self.params.as_ref(),
         }
     }
 }
@@ -55,7 +55,7 @@ impl From<&Request<'_>> for RequestBuf {
             body: request.body.to_vec(),
             peer: request.peer.copied(),
             #[cfg(feature = "router")]
-            params: request.params.to_vec(),
+            params: request.params.cloned(),
         }
     }
 }

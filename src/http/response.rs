@@ -351,7 +351,7 @@ mod tests {
         response.clear();
         assert_eq!((response.status, response.close, response.body.len()), (Status::OK, false, 0));
         assert!(response.body.capacity() > 0);
-        response.body("a/b", &vec![0; BUFFER_BYTES_KEPT_MAX + 1]).expect("a good type");
+        response.body("a/b", vec![0; BUFFER_BYTES_KEPT_MAX + 1]).expect("a good type");
         response.clear();
         assert_eq!(response.body.capacity(), 0);
     }

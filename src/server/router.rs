@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Service, Start};
 use crate::event_loop::Handle;
-use crate::http::{BodyPolicy, Request, Response, Status, decode_segment};
+use crate::http::{BodyPolicy, Params, Request, Response, Status, decode_segment};
 
 /// A service that consists of others, by path and method.
 ///
@@ -58,7 +58,7 @@ struct Route {
 /// What is to be done with a request.
 enum Verdict<'r> {
     /// With these parameters.
-    Serve(&'r dyn Service, Vec<(String, String)>),
+    Serve(&'r dyn Service, Params),
     NotFound,
     NotAllowed(&'r Route),
     /// A parameter cannot be decoded.
@@ -124,7 +124,7 @@ impl Router {
     fn judge(&self, request: &Request<'_>) -> Verdict<'_> {
         let Ok(matched) = self.paths.at(request.path()) else {
             return match &self.fallback {
-                Some(service) => Verdict::Serve(&**service, Vec::new()),
+                Some(service) => Verdict::Serve(&**service, Params::new()),
                 None => Verdict::NotFound,
             };
         };

@@ -69,9 +69,8 @@ fn a_handler_is_known_by_the_line_that_made_its_service() {
 #[test]
 fn a_handler_has_all_of_its_request() {
     async fn tell(request: OwnedRequest) -> Reply {
-        let header = |name| request.header(name).map(<[u8]>::to_vec);
-        assert_eq!(header("x-a").as_deref(), Some(&b"one"[..]), "the first");
-        assert_eq!(header("X-Other"), None);
+        assert_eq!(request.header("x-a"), Some("one"), "the first");
+        assert_eq!(request.header("X-Other"), None);
         let fields = request.headers().iter().map(|(name, value)| {
             let value = String::from_utf8_lossy(value);
             format!("{name}={value}")

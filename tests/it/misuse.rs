@@ -83,7 +83,7 @@ fn a_huge_body_arrives_whole_and_its_memory_is_given_back() {
     let mut house =
         House::calm(Limits::default(), |request: &Request<'_>, response: &mut Response| {
             let bytes = if request.path() == "/huge" { BYTES } else { 1 };
-            response.body("application/octet-stream", &vec![b'x'; bytes]).expect("a good type");
+            response.body("application/octet-stream", vec![b'x'; bytes]).expect("a good type");
         });
     let [huge, other] = [house.connect(), house.connect()];
     huge.send(&get("/huge"));

@@ -8,6 +8,7 @@ use super::room::{Asked, Room};
 /// What [`Exchange::next`](super::Exchange::next) has found.
 #[derive(Debug)]
 #[must_use = "a request is to be answered, and what is wrong to be refused"]
+#[allow(clippy::large_enum_variant, reason = "on the driver's stack, for the length of a call")]
 pub enum Found<'r> {
     /// A request, whole. It is for [`Exchange::answer`](super::Exchange::answer),
     /// [`Exchange::fail`](super::Exchange::fail), or [`Exchange::defer`](super::Exchange::defer).

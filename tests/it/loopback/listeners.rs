@@ -34,7 +34,7 @@ fn a_unix_socket_is_kept_alive_and_drained_and_its_file_goes() {
         .access_log(move |access| peers.send(access.peer).unwrap())
         .bind_all(&[&format!("unix:{}", path.display()), "127.0.0.1:0"])
         .unwrap();
-    assert_eq!(server.local_paths(), [path.clone()]);
+    assert_eq!(server.local_paths(), std::slice::from_ref(&path));
     let running = server.spawn(Greeting).unwrap();
     let mut client = connect_unix(&path);
     for _ in 0..3 {

@@ -15,7 +15,7 @@ impl Service for Mixed {
         let target = request.target();
         if let Some(bytes) = target.strip_prefix("/size/") {
             let bytes = bytes.parse().expect("the client wrote a number");
-            response.body("text/plain", &pattern(bytes)).expect("a good type");
+            response.body("text/plain", pattern(bytes)).expect("a good type");
             return;
         }
         match target {
