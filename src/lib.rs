@@ -79,7 +79,8 @@ pub use id::{NotAnId, SourceId, TaskId};
 pub use printable::{Printable, PrintableLines};
 
 /// The programs of the pages compile.
-#[cfg(all(doctest, feature = "client"))]
+#[cfg(all(doctest, feature = "client", feature = "web"))]
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../docs/embed.md")]
+#[doc = include_str!("../docs/lines.md")]
 struct Pages;

@@ -20,6 +20,12 @@ pub struct RequestBuf {
 }
 
 impl RequestBuf {
+    /// With this body, for calling a service without a connection.
+    pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> RequestBuf {
+        self.body = body.into();
+        self
+    }
+
     /// The request. All its methods are there.
     pub fn as_request(&self) -> Request<'_> {
         let RequestBuf { method, target, .. } = self;

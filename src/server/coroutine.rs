@@ -166,6 +166,42 @@ pub enum Reply {
     Streamed(Response, BodyReceiver),
 }
 
+impl Reply {
+    /// An answer of the media type `content_type` whose body `write` sends, in a task of its own. It must
+    /// [finish](BodySender::finish) the body, if that has an end.
+    ///
+    /// ```no_run
+    /// use helloop::server::{Reply, Server, coroutines};
+    /// use std::time::Duration;
+    ///
+    /// Server::builder().bind("localhost:8080")?.serve(coroutines(|request| async move {
+    ///     Reply::stream(request, "text/event-stream", |request, mut body| async move {
+    ///         // Until the peer is gone.
+    ///         while body.send("data: tick\n\n").await.is_ok() {
+    ///             request.handle().sleep(Duration::from_secs(1)).await;
+    ///         }
+    ///     })
+    /// }))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If `content_type` has a control character.
+    #[track_caller]
+    pub fn stream<W, C>(request: OwnedRequest, content_type: &str, write: W) -> Reply
+    where
+        W: FnOnce(OwnedRequest, BodySender) -> C,
+        C: Future<Output = ()> + 'static,
+    {
+        let (sender, receiver) = streamed_body();
+        let mut response = Response::new();
+        response.header("Content-Type", content_type).expect("a media type");
+        let handle = request.handle.clone();
+        drop(handle.spawn(write(request, sender)));
+        Reply::Streamed(response, receiver)
+    }
+}
+
 impl From<Response> for Reply {
     fn from(response: Response) -> Reply {
         Reply::Whole(response)

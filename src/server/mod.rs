@@ -39,6 +39,8 @@ mod connection;
 mod coroutine;
 mod deadlines;
 mod drain;
+#[cfg(feature = "json")]
+mod json;
 mod machine;
 mod policy;
 mod progress;
@@ -58,6 +60,8 @@ pub use coroutine::{
     streamed_body,
 };
 pub use drain::ServerHandle;
+#[cfg(feature = "json")]
+pub use json::{Json, json};
 pub use machine::{Machine, MachineState};
 pub use policy::{WithBodyPolicy, with_body_policy};
 pub use progress::Milestone;
@@ -108,7 +112,7 @@ impl<F: Fn(&Request<'_>, &mut Response)> Service for F {
     }
 }
 
-/// A closure as a service: it is `handler` itself. The compiler needs it to know the types of a closure's
+/// A plain closure as a service: it is `handler` itself. The compiler needs it to know the types of a closure's
 /// arguments without being told.
 ///
 /// ```no_run

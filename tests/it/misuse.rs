@@ -460,11 +460,65 @@ fn an_answer_in_pieces_that_breaks_off_does_not_look_complete() {
 }
 
 #[test]
+fn a_socket_of_another_world_is_refused() {
+    let (mut real, mut simulated) =
+        (EventLoop::new().unwrap(), EventLoop::with_world(Box::new(Sim::new(1))));
+    let attach = |to: &Handle, of: &Handle, address: &str| {
+        let listener = of.listen(address.parse().unwrap()).unwrap();
+        Server::builder().attach(to, vec![listener], echo).unwrap_err()
+    };
+    let error = attach(real.handle(), simulated.handle(), "127.0.0.1:80");
+    assert_eq!(error.to_string(), "a simulated socket on a real loop");
+    let error = attach(simulated.handle(), real.handle(), "127.0.0.1:0");
+    assert_eq!(error.to_string(), "an operating system's socket on a simulated loop");
+    // Nothing is left of either.
+    for event_loop in [&mut real, &mut simulated] {
+        event_loop.turn(Some(Duration::ZERO)).unwrap();
+        assert_eq!(event_loop.handle().task_count(), 0);
+    }
+}
+
+#[test]
+fn a_coroutine_that_never_ends_is_cut_by_the_drain() {
+    let held = Rc::new(());
+    let holds = Rc::clone(&held);
+    let service = coroutines(move |request: OwnedRequest| {
+        let holds = Rc::clone(&holds);
+        async move {
+            if request.path() == "/never" {
+                std::future::pending::<()>().await;
+            }
+            drop(holds);
+            Response::new()
+        }
+    });
+    let mut house = House::calm(Limits::default(), service);
+    let [patient, gone, other] = [house.connect(), house.connect(), house.connect()];
+    patient.send(&get("/never"));
+    gone.send(&get("/never"));
+    house.settle();
+    other.send(&get("/"));
+    house.settle();
+    assert_eq!(other.answer().0, 200);
+    assert_eq!(Rc::strong_count(&held), 4, "the service, and two coroutines");
+    drop(gone);
+    house.settle();
+    assert_eq!(Rc::strong_count(&held), 3, "it is cancelled with its connection");
+    house.server.handle().drain(Duration::from_secs(9));
+    house.pass(Duration::from_secs(10));
+    assert!(house.server.is_finished());
+    // With the last of the server's tasks, the service is gone, too.
+    assert_eq!((house.server.report().cut, Rc::strong_count(&held)), (1, 1));
+}
+
+#[test]
 fn the_table_of_mistakes_names_tests_that_exist() {
     let page = include_str!("../../SECURITY.md");
     let tests = concat!(
         include_str!("misuse.rs"),
         include_str!("lifetimes/endings.rs"),
+        include_str!("loopback/hosted.rs"),
+        include_str!("loopback/listeners.rs"),
         include_str!("../../src/event_loop/tests/ends.rs"),
         include_str!("../../src/coroutine/tests.rs"),
         include_str!("../../src/coroutine/stream/tests.rs"),

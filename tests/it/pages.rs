@@ -173,6 +173,44 @@ fn the_readme_is_short_and_shows_the_turn_as_it_is() {
     }
 }
 
+/// The figures for our own programs are those of the programs, and none of the others is shorter.
+#[test]
+fn programs_are_as_long_as_the_table_says() {
+    let (table, programs) = (read("docs/embed.md"), read("docs/lines.md"));
+    let (_, table) = table.split_once("\n## How long a program is\n").expect("the table's part");
+    let rows = table.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let figures = |row: &str| -> Vec<usize> {
+        let cells = row.split('|').map(str::trim);
+        // What does less than the title says is no rival.
+        cells.filter_map(|cell| cell.parse().ok()).collect()
+    };
+    let rows: Vec<Vec<usize>> = rows.map(figures).take_while(|row| !row.is_empty()).collect();
+    let parts: Vec<&str> = programs.split("\n## ").skip(1).collect();
+    assert_eq!(rows.len(), parts.len());
+    assert!(rows.len() >= 8);
+    for (row, part) in rows.iter().zip(parts) {
+        let title = part.lines().next().expect("a title");
+        let lines: Vec<usize> = part.split("```rust,").skip(1).map(lines_of_a_program).collect();
+        let least = row[1..].iter().min().expect("there is a rival");
+        assert_eq!((lines[0], lines[1]), (row[0], *least), "{title}");
+        assert!(row[0] <= *least, "{title}: {row:?}");
+    }
+}
+
+/// Without imports, blank lines and comments. `text` begins with the rest of a fence.
+fn lines_of_a_program(text: &str) -> usize {
+    let (program, _) = text.split_once("\n```").expect("a fence ends");
+    let mut is_import = false;
+    let lines = program.lines().skip(1).filter(|line| {
+        let begins = line.starts_with("use ");
+        let counts =
+            !begins && !is_import && !line.trim().is_empty() && !line.trim().starts_with("//");
+        is_import = (begins || is_import) && !line.ends_with(';');
+        counts
+    });
+    lines.count()
+}
+
 /// A stop of the path: what it says of itself.
 struct Stop<'a> {
     heading: &'a str,
