@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
-use crate::world::os::{self, Listener, OnlyV6, listen};
+use crate::world::os::{self, Listener, OnlyV6};
 
 /// What stands before the path of a Unix socket.
 const UNIX: &str = "unix:";
@@ -105,12 +105,21 @@ impl From<BindError> for io::Error {
     }
 }
 
+/// What listeners are to be like.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct How {
+    /// The permissions of the files of Unix sockets.
+    pub(super) unix_mode: Option<u32>,
+    /// Others may listen at the same address.
+    pub(super) shares_port: bool,
+}
+
 /// Listens on every address that the texts name. All or nothing.
 ///
 /// `localhost` is 127.0.0.1 and ::1 with one port, whatever the resolver says (RFC 6761 section
 /// 6.3); a machine without IPv6 gets the first alone. `[::]` takes IPv4 too, unless `0.0.0.0` with
-/// the same port is listed. The files of Unix sockets have the permissions `mode`.
-pub(super) fn bind_all(addresses: &[&str], mode: Option<u32>) -> Result<Vec<Listener>, BindError> {
+/// the same port is listed.
+pub(super) fn bind_all(addresses: &[&str], how: How) -> Result<Vec<Listener>, BindError> {
     let parsed: Vec<Address<'_>> =
         addresses.iter().map(|text| split(text)).collect::<Result<_, _>>()?;
     let any_v4 = |port| parsed.contains(&Address::HostPort("0.0.0.0", port));
@@ -118,7 +127,7 @@ pub(super) fn bind_all(addresses: &[&str], mode: Option<u32>) -> Result<Vec<List
     for address in &parsed {
         let (host, port) = match *address {
             Address::Unix(path) => {
-                let listener = os::listen_unix(Path::new(path), mode);
+                let listener = os::listen_unix(Path::new(path), how.unix_mode);
                 let refused = BindError::refused(format!("{UNIX}{path}"));
                 listeners.push(listener.map_err(refused)?);
                 continue;
@@ -126,9 +135,11 @@ pub(super) fn bind_all(addresses: &[&str], mode: Option<u32>) -> Result<Vec<List
             Address::HostPort(host, port) => (host, port),
         };
         match host {
-            _ if host.eq_ignore_ascii_case("localhost") => bind_localhost(port, &mut listeners)?,
-            "::" if !any_v4(port) => listeners.push(bind_dual(port)?),
-            _ => bind_resolved(host, port, &mut listeners)?,
+            _ if host.eq_ignore_ascii_case("localhost") => {
+                bind_localhost(port, how, &mut listeners)?;
+            }
+            "::" if !any_v4(port) => listeners.push(bind_dual(port, how)?),
+            _ => bind_resolved(host, port, how, &mut listeners)?,
         }
     }
     Ok(listeners)
@@ -187,11 +198,17 @@ fn split(text: &str) -> Result<Address<'_>, BindError> {
     }
 }
 
-fn bind_one(address: SocketAddr, only_v6: OnlyV6) -> Result<Listener, BindError> {
+fn bind_one(address: SocketAddr, only_v6: OnlyV6, how: How) -> Result<Listener, BindError> {
+    let listen = if how.shares_port { os::listen_sharing } else { os::listen };
     listen(address, only_v6).map_err(BindError::refused(address.to_string()))
 }
 
-fn bind_resolved(host: &str, port: u16, listeners: &mut Vec<Listener>) -> Result<(), BindError> {
+fn bind_resolved(
+    host: &str,
+    port: u16,
+    how: How,
+    listeners: &mut Vec<Listener>,
+) -> Result<(), BindError> {
     let unresolved =
         |error| BindError { address: format!("{host}:{port}"), cause: Cause::Unresolved(error) };
     let mut addresses: Vec<SocketAddr> =
@@ -201,31 +218,32 @@ fn bind_resolved(host: &str, port: u16, listeners: &mut Vec<Listener>) -> Result
         return Err(unresolved(io::Error::other("the name has no address")));
     }
     for address in addresses {
-        listeners.push(bind_one(address, OnlyV6::Always)?);
+        listeners.push(bind_one(address, OnlyV6::Always, how)?);
     }
     Ok(())
 }
 
 /// Every address of the machine, IPv6 and IPv4, with one socket where there is IPv6.
-fn bind_dual(port: u16) -> Result<Listener, BindError> {
+fn bind_dual(port: u16, how: How) -> Result<Listener, BindError> {
     let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
-    bind_one(v6, OnlyV6::Never).or_else(|error| {
+    bind_one(v6, OnlyV6::Never, how).or_else(|error| {
         if !lacks_v6(&error) {
             return Err(error);
         }
         log::warn!("{error}; IPv4 only");
-        bind_one(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port), OnlyV6::Always)
+        bind_one(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port), OnlyV6::Always, how)
     })
 }
 
-fn bind_localhost(port: u16, listeners: &mut Vec<Listener>) -> Result<(), BindError> {
+fn bind_localhost(port: u16, how: How, listeners: &mut Vec<Listener>) -> Result<(), BindError> {
     let mut attempts = 0;
     loop {
-        let v4 = bind_one(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port), OnlyV6::Always)?;
+        let v4 =
+            bind_one(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port), OnlyV6::Always, how)?;
         let chosen = v4.local_addr().map_or(port, |address| address.port());
         let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), chosen);
         attempts += 1;
-        match bind_one(v6, OnlyV6::Always) {
+        match bind_one(v6, OnlyV6::Always, how) {
             Ok(v6) => listeners.extend([v4, v6]),
             Err(error) if lacks_v6(&error) => {
                 log::warn!("{error}; IPv4 only");
@@ -263,7 +281,7 @@ mod tests {
     use super::*;
 
     fn bind_all(addresses: &[&str]) -> Result<Vec<Listener>, BindError> {
-        super::bind_all(addresses, None)
+        super::bind_all(addresses, How::default())
     }
 
     fn ports(listeners: &[Listener]) -> Vec<SocketAddr> {

@@ -49,6 +49,8 @@ mod room;
 mod router;
 mod status;
 #[cfg(unix)]
+mod handover;
+#[cfg(unix)]
 mod until_signal;
 #[cfg(feature = "twin")]
 mod twin;
@@ -60,6 +62,8 @@ pub use coroutine::{
     streamed_body,
 };
 pub use drain::ServerHandle;
+#[cfg(unix)]
+pub use handover::Handover;
 #[cfg(feature = "json")]
 pub use json::{Json, json};
 pub use machine::{Machine, MachineState};
@@ -146,7 +150,7 @@ pub enum Connections {
 pub struct Builder {
     limits: Limits,
     access_log: Option<AccessLog>,
-    unix_mode: Option<u32>,
+    how: bind::How,
     #[cfg(feature = "twin")]
     connections: Connections,
 }
@@ -174,7 +178,15 @@ impl Builder {
     /// Sets the permissions of the file of each Unix socket, `0o660` for example: whoever may write to it may
     /// connect. Without this they are what the umask of the process leaves of `0o777`.
     pub fn unix_mode(mut self, mode: u32) -> Builder {
-        self.unix_mode = Some(mode);
+        self.how.unix_mode = Some(mode);
+        self
+    }
+
+    /// Lets other programs of the same user listen at the same address, if they ask for it as well (SO_REUSEPORT,
+    /// socket(7)): the kernel gives each new connection to one of them. For the loops of one program there is
+    /// [`bind_beside`](Builder::bind_beside).
+    pub fn reuse_port(mut self, is_shared: bool) -> Builder {
+        self.how.shares_port = is_shared;
         self
     }
 
@@ -222,7 +234,7 @@ impl Builder {
     /// # Errors
     /// See [`BindError`].
     pub fn bind_all(self, addresses: &[&str]) -> Result<Server, BindError> {
-        let listeners = bind::bind_all(addresses, self.unix_mode)?;
+        let listeners = bind::bind_all(addresses, self.how)?;
         Ok(Server::new(self, listeners))
     }
 

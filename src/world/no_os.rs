@@ -142,6 +142,12 @@ pub fn listen(_: SocketAddr, _: OnlyV6) -> io::Result<Listener> {
 }
 
 /// # Errors
+/// Always.
+pub fn listen_sharing(_: SocketAddr, _: OnlyV6) -> io::Result<Listener> {
+    unsupported()
+}
+
+/// # Errors
 /// There is no listener with which it could be called.
 pub fn listen_beside(first: &Listener) -> io::Result<Listener> {
     match first.0 {}

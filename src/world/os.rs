@@ -19,7 +19,7 @@ use crate::world;
 mod listening;
 
 use listening::SocketFile;
-pub use listening::{OnlyV6, listen, listen_beside, listen_unix, take_listener};
+pub use listening::{OnlyV6, listen, listen_beside, listen_sharing, listen_unix, take_listener};
 
 // A `SourceId` (slot and generation) travels through the kernel in a `Token`.
 const _: () = assert!(usize::BITS >= 64, "helloop needs a 64-bit target");
@@ -278,6 +278,24 @@ impl Listener {
         match self {
             Listener::Tcp(TcpListener(listener)) => listener.local_addr(),
             Listener::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Another one on the same queue. The file of a Unix socket stays until both are gone.
+    ///
+    /// # Errors
+    /// When the process has no descriptor left.
+    pub(crate) fn try_clone(&self) -> io::Result<Listener> {
+        match self {
+            Listener::Tcp(it) => take_listener(it.0.as_fd().try_clone_to_owned()?),
+            Listener::Unix(it) => it.try_clone().map(Listener::Unix),
+        }
+    }
+
+    /// The file of a Unix socket stays from now on: another process serves it.
+    pub(crate) fn leave_file(&self) {
+        if let Listener::Unix(UnixListener { file: Some(file), .. }) = self {
+            file.leave();
         }
     }
 

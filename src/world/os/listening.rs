@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
@@ -28,6 +29,14 @@ pub enum OnlyV6 {
 /// What socket(2), bind(2) and listen(2) say.
 pub fn listen(address: SocketAddr, only_v6: OnlyV6) -> io::Result<Listener> {
     open_listener(address, only_v6 == OnlyV6::Always, false)
+}
+
+/// As [`listen`], beside all that listen there and have asked for the same: SO_REUSEPORT, socket(7).
+///
+/// # Errors
+/// As [`listen`]. The port of a program that did not ask for it stays refused.
+pub fn listen_sharing(address: SocketAddr, only_v6: OnlyV6) -> io::Result<Listener> {
+    open_listener(address, only_v6 == OnlyV6::Always, true)
 }
 
 /// Opens another listener at the address of `first` (SO_REUSEPORT, socket(7)): from now on the
@@ -118,13 +127,19 @@ pub(super) struct SocketFile {
     path: PathBuf,
     /// Device and inode. By the time of the removal, another process may have put its own socket there.
     id: (u64, u64),
+    /// Another process has taken the socket over.
+    is_left: AtomicBool,
 }
 
 impl SocketFile {
     fn at(path: &Path) -> io::Result<SocketFile> {
         let path = absolute(path)?;
         let id = id_of(&path)?;
-        Ok(SocketFile { path, id })
+        Ok(SocketFile { path, id, is_left: AtomicBool::new(false) })
+    }
+
+    pub(super) fn leave(&self) {
+        self.is_left.store(true, Ordering::Relaxed);
     }
 }
 
@@ -135,7 +150,8 @@ fn id_of(path: &Path) -> io::Result<(u64, u64)> {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if id_of(&self.path).is_ok_and(|id| id == self.id) {
+        let is_left = self.is_left.load(Ordering::Relaxed);
+        if !is_left && id_of(&self.path).is_ok_and(|id| id == self.id) {
             // Best effort: the next one that listens there replaces it.
             let _ = fs::remove_file(&self.path);
         }
@@ -188,6 +204,7 @@ mod tests {
     use super::*;
     use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
     use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::os::fd::AsFd;
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
     /// A path in a new directory, which is removed with the first value.
@@ -229,6 +246,30 @@ mod tests {
         drop(served);
         UnixStream::connect(&path).unwrap();
         drop(other);
+    }
+
+    #[test]
+    fn the_file_of_a_listener_that_another_process_has_stays() {
+        let (_directory, path) = path();
+        let old = listen_unix(&path, None).unwrap();
+        let new = take_listener(old.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        old.leave_file();
+        drop(old);
+        UnixStream::connect(&path).unwrap();
+        new.accept().unwrap();
+    }
+
+    #[test]
+    fn who_shares_a_port_is_not_refused_by_another_who_does() {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let first = listen_sharing(any, OnlyV6::Always).unwrap();
+        let address = first.local_addr().unwrap();
+        let _second = listen_sharing(address, OnlyV6::Always).unwrap();
+        let refused = listen(address, OnlyV6::Always).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        let alone = listen(any, OnlyV6::Always).unwrap();
+        let refused = listen_sharing(alone.local_addr().unwrap(), OnlyV6::Always).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]
