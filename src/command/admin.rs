@@ -72,13 +72,16 @@ impl Admin {
     /// When the loop cannot watch the listeners.
     pub(crate) fn attach(self, event_loop: &EventLoop, stderr: &mut dyn Write) -> io::Result<()> {
         let Admin { server, figures, is_ending } = self;
-        let addresses = server.local_addrs();
+        let addresses = server.local_addrs().into_iter().map(|a| format!("http://{a}/"));
+        let paths = server.local_paths();
+        let paths = paths.iter().map(|path| format!("unix:{}", path.display()));
+        let places: Vec<String> = addresses.chain(paths).collect();
         let first = figures.first().map(Arc::clone).unwrap_or_default();
         let page = Page { loops: figures, is_ending, started: since_1970() };
         first.apart(|| server.attach(event_loop.handle(), Answers(page)))?;
-        for address in addresses {
+        for place in places {
             // Whole lines, because others may write there as well.
-            let _ = stderr.write_all(format!("Admin at http://{address}/\n").as_bytes());
+            let _ = stderr.write_all(format!("Admin at {place}\n").as_bytes());
         }
         Ok(())
     }

@@ -30,6 +30,8 @@ enum Command {
     Lab(lab::Arguments),
     Ps(ps::Arguments),
     Check(check::Arguments),
+    #[cfg(feature = "manuals")]
+    Manuals(super::manuals::Arguments),
 }
 
 /// Runs the command.
@@ -42,6 +44,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Lab(arguments) => lab::main(&arguments),
         Command::Ps(arguments) => ps::main(&arguments),
         Command::Check(arguments) => Ok(check::main(&arguments)),
+        #[cfg(feature = "manuals")]
+        Command::Manuals(arguments) => Ok(super::manuals::main(&arguments, Cli::command())),
     });
     done.unwrap_or_else(|error| {
         // Help and version come here, too. If the output is closed, that is no error.

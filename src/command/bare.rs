@@ -83,6 +83,7 @@ fn serve() -> ExitCode {
         Ok((addresses, loops)) => {
             let plan = Plan {
                 addresses,
+                taken: Vec::new(),
                 loops,
                 limits: Limits::default(),
                 builder: &Server::builder,

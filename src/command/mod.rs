@@ -38,6 +38,8 @@ mod explain;
 mod ps;
 #[cfg(feature = "cli")]
 mod check;
+#[cfg(feature = "manuals")]
+mod manuals;
 
 // What several of them need.
 #[cfg(feature = "cli")]
@@ -54,6 +56,8 @@ mod content;
 mod file_id;
 #[cfg(feature = "cli")]
 mod json;
+#[cfg(feature = "cli")]
+mod listening;
 #[cfg(feature = "cli")]
 mod log_file;
 #[cfg(feature = "cli")]

@@ -3,7 +3,10 @@
 use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Write};
+use std::mem;
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,8 +33,11 @@ pub(crate) use signals::signals_that_drain;
 
 /// What is to be run.
 pub(crate) struct Plan<'a> {
-    /// `HOST:PORT`, at least one.
+    /// `HOST:PORT` or `unix:PATH`.
     pub(crate) addresses: Vec<String>,
+    /// Sockets that others have opened: for the first loop, and for the next ones as far as there are any. A loop
+    /// without any listens where the first one does.
+    pub(crate) taken: Vec<Vec<OwnedFd>>,
     /// Event loops, each on a thread of its own; the first on this one.
     pub(crate) loops: NonZeroUsize,
     /// Those of all loops together.
@@ -77,6 +83,9 @@ pub(crate) enum Outcome {
     Forced { report: Report },
     /// It could not begin: none of the addresses is listened on.
     CannotBind(BindError),
+    /// The same, for a socket that was to be taken over: a sentence.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "it takes none over"))]
+    CannotListen(String),
     /// It broke.
     Failed(io::Error),
 }
@@ -88,7 +97,7 @@ impl Outcome {
             Outcome::Drained => 0,
             Outcome::Failed(_) => 1,
             Outcome::CannotBind(error) if error.is_not_an_address() => 2,
-            Outcome::CannotBind(_) => 3,
+            Outcome::CannotBind(_) | Outcome::CannotListen(_) => 3,
             Outcome::Cut { .. } => 4,
             Outcome::Forced { .. } => 5,
         }
@@ -127,6 +136,7 @@ impl fmt::Display for Outcome {
                  `sysctl net.ipv4.ip_unprivileged_port_start=0` for all."
             ),
             Outcome::CannotBind(error) => write!(f, "{error}"),
+            Outcome::CannotListen(text) => f.write_str(text),
             Outcome::Failed(error) => write!(f, "{error}"),
         }
     }
@@ -178,15 +188,18 @@ pub(crate) fn run<S: Service + Send + 'static>(
 
 /// `Err` is an end as well, that of a run which did not come far.
 fn serve<S: Service + Send + 'static>(
-    plan: Plan<'_>,
+    mut plan: Plan<'_>,
     descriptors: u64,
     service: impl Service + 'static,
     own: impl Fn(usize) -> Own<S>,
 ) -> Result<Outcome, Outcome> {
-    let addresses: Vec<&str> = plan.addresses.iter().map(String::as_str).collect();
+    let addresses = mem::take(&mut plan.addresses);
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let taken = mem::take(&mut plan.taken);
     // Before the signals are caught: the name of a host may take long to resolve, and until then
     // Ctrl-C does what it always does.
-    let mut servers = bind(&plan, &addresses, descriptors).map_err(Outcome::CannotBind)?;
+    let mut servers = bind(&plan, &addresses, taken, descriptors).map_err(Outcome::CannotBind)?;
+    let paths = servers[0].local_paths();
     let everybody = Everybody::new(&servers, Arc::clone(&plan.is_ending));
     let mut event_loop = EventLoop::new().map_err(Outcome::Failed)?;
     event_loop.observe(plan.fold);
@@ -198,7 +211,7 @@ fn serve<S: Service + Send + 'static>(
     inquiry.arrange().map_err(Outcome::Failed)?;
     let others = Others::start(servers, &everybody, plan.pace, own).map_err(Outcome::Failed)?;
     let mut stderr = (plan.stderr)();
-    announce(&addresses, &attached, &mut stderr);
+    announce(&addresses, &attached, &paths, &mut stderr);
     let mut turns: Turns = Box::new(|event_loop, slow| slow.turn(event_loop, None).map(drop));
     if let Some(companion) = plan.companion {
         let theirs = companion(&mut event_loop, &attached, &mut stderr).map_err(Outcome::Failed)?;
@@ -227,24 +240,34 @@ fn serve<S: Service + Send + 'static>(
 }
 
 /// A server for each loop, all of them at the same addresses.
-fn bind(plan: &Plan<'_>, addresses: &[&str], descriptors: u64) -> Result<Vec<Server>, BindError> {
+fn bind(
+    plan: &Plan<'_>,
+    addresses: &[&str],
+    taken: Vec<Vec<OwnedFd>>,
+    descriptors: u64,
+) -> Result<Vec<Server>, BindError> {
     let mut servers: Vec<Server> = Vec::new();
+    let mut taken = taken.into_iter();
+    let listeners = addresses.len() + taken.as_slice().first().map_or(0, Vec::len);
     let beside = plan.descriptors_beside;
-    for limits in divide(&plan.limits, plan.loops, descriptors, addresses.len(), beside) {
+    for limits in divide(&plan.limits, plan.loops, descriptors, listeners, beside) {
         let builder = (plan.builder)().limits(limits);
-        servers.push(match servers.first() {
-            None => builder.bind_all(addresses)?,
-            Some(first) => builder.bind_beside(first)?,
+        servers.push(match (servers.first(), taken.next()) {
+            (None, None) => builder.bind_all(addresses)?,
+            (None, Some(taken)) => builder.bind_all(addresses)?.with_listeners(taken)?,
+            (Some(_), Some(taken)) => builder.listeners(taken)?,
+            (Some(first), None) => builder.bind_beside(first)?,
         });
     }
     Ok(servers)
 }
 
 /// Where to greet: one line for each URL, once the sockets listen.
-fn announce(listen: &[&str], attached: &Attached, stderr: &mut dyn Write) {
-    for url in addresses::urls(listen, attached.local_addrs()) {
+fn announce(listen: &[&str], attached: &Attached, paths: &[PathBuf], stderr: &mut dyn Write) {
+    let paths = paths.iter().map(|path| format!("unix:{}", path.display()));
+    for place in addresses::urls(listen, attached.local_addrs()).into_iter().chain(paths) {
         // Whole lines, because others may write there as well.
-        let _ = stderr.write_all(format!("Server started at {url}\n").as_bytes());
+        let _ = stderr.write_all(format!("Server started at {place}\n").as_bytes());
     }
     if std::process::id() == 1
         && let Some(advice) = addresses::advice_for_a_container(attached.local_addrs())

@@ -20,6 +20,7 @@ use super::admin::{self, Admin};
 use super::content::{Content, ContentArguments};
 use super::lab::{CannotBegin, Lab, Options};
 use super::limits::LimitArguments;
+use super::listening::Listening;
 use super::logging::{self, LogFormat};
 use super::supervisor::{Pulse, Supervisor, beat};
 use super::tracing::Tracing;
@@ -40,6 +41,7 @@ Examples:
   helloop serve                              greet on http://localhost:8080/
   helloop serve --listen [::]:80             on every address of this machine, port 80
   helloop serve --listen localhost:0         on a port that the system chooses
+  helloop serve --listen unix:/run/hello.sock  on a Unix socket
   helloop serve --explain                    and watch the loop while `curl` asks
   helloop serve --access-log combined >log   and keep a log
   helloop serve --text 'ok\n'                answer every path with a text of your own
@@ -61,10 +63,20 @@ Exit codes:
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// Listen here; may be repeated, or a list with commas [default: localhost:8080, or [::]:$PORT
-    /// if only the environment variable PORT is set]
-    #[arg(short, long, env = "HELLOOP_LISTEN", value_name = "HOST:PORT", value_delimiter = ',')]
+    /// Listen here: HOST:PORT, unix:PATH, or fd:NUMBER for a socket that is open already; may be
+    /// repeated, or a list with commas [default: what systemd hands over (LISTEN_FDS), else
+    /// localhost:8080, or [::]:$PORT if only the environment variable PORT is set]
+    #[arg(short, long, env = "HELLOOP_LISTEN", value_name = "ADDRESS", value_delimiter = ',')]
     listen: Vec<String>,
+
+    /// The permissions of the files of Unix sockets: who may write to one, may connect [default: what
+    /// the umask leaves of 777]
+    #[arg(long, env = "HELLOOP_UNIX_MODE", value_name = "OCTAL", value_parser = octal)]
+    unix_mode: Option<u32>,
+
+    /// Other programs may listen at the same address, if they ask for it as well (SO_REUSEPORT)
+    #[arg(long, env = "HELLOOP_REUSE_PORT", value_parser = FalseyValueParser::new())]
+    reuse_port: bool,
 
     /// Run this many event loops, each on a thread of its own, so that as many cores are used.
     ///
@@ -104,7 +116,7 @@ pub(crate) struct Arguments {
     ///
     /// It is for those who run the server: nothing of it is in the access log or in the figures. To count
     /// costs a request some 5 %.
-    #[arg(long, env = "HELLOOP_ADMIN", value_name = "HOST:PORT")]
+    #[arg(long, env = "HELLOOP_ADMIN", value_name = "ADDRESS")]
     admin: Option<String>,
 
     /// Say on standard error what the event loop does, turn by turn
@@ -152,6 +164,11 @@ enum Written {
     Coroutine,
 }
 
+fn octal(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| "permissions look like 660".into())
+}
+
 /// Runs the subcommand.
 ///
 /// # Errors
@@ -160,7 +177,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
     let stderr = StandardError::start();
     logging::install(arguments.verbose, arguments.log_format, stderr.out());
     let out = || logging::beside(arguments.log_format, stderr.out());
-    let addresses = arguments.addresses().map_err(|text| usage("serve", text))?;
+    let listening = arguments.listening().map_err(|text| usage("serve", text))?;
     let limits = arguments.limits.limits().map_err(|text| usage("serve", text))?;
     arguments.access.check().map_err(|text| usage("serve", text))?;
     let loops = arguments.loops(&limits).map_err(|text| usage("serve", text))?;
@@ -171,7 +188,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
         Err(CannotBegin::Usage(text)) => return Err(usage("serve", text)),
         Err(CannotBegin::Outcome(outcome)) => return Ok(outcome.conclude(out())),
     };
-    let typed = Typed { addresses, loops, limits, content, is_ending };
+    let typed = Typed { listening, loops, limits, content, is_ending };
     let outcome = arguments.run(typed, lab.as_ref(), &stderr);
     lab.iter().for_each(Lab::finish);
     Ok(outcome.conclude(out()))
@@ -179,7 +196,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
 
 /// What was typed, as far as it makes sense.
 struct Typed {
-    addresses: Vec<String>,
+    listening: Listening,
     loops: NonZeroUsize,
     limits: Limits,
     content: Content,
@@ -188,7 +205,11 @@ struct Typed {
 
 impl Arguments {
     fn run(&self, typed: Typed, lab: Option<&Lab>, stderr: &StandardError) -> Outcome {
-        let Typed { addresses, loops, limits, content, is_ending } = typed;
+        let Typed { listening, loops, limits, content, is_ending } = typed;
+        let taken = match listening.take() {
+            Err(outcome) => return outcome,
+            Ok(taken) => taken,
+        };
         let started = self.access.start(self.content.health_path()).and_then(|log| {
             Tracing::start(self.trace.as_deref(), self.trace_size).map(|tracing| (log, tracing))
         });
@@ -209,7 +230,8 @@ impl Arguments {
         let supervisor = Rc::new(Supervisor::from_environment());
         let pulses: Vec<Pulse> = (1..loops.get()).map(|_| Pulse::default()).collect();
         let plan = Plan {
-            addresses,
+            addresses: listening.addresses,
+            taken: if taken.is_empty() { Vec::new() } else { vec![taken] },
             loops,
             limits,
             builder: &|| log.attach(self.builder()),
@@ -249,7 +271,9 @@ impl Arguments {
     }
 
     fn builder(&self) -> Builder {
-        Server::builder().connections(match self.connections {
+        let builder = Server::builder().reuse_port(self.reuse_port);
+        let builder = self.unix_mode.into_iter().fold(builder, Builder::unix_mode);
+        builder.connections(match self.connections {
             Written::StateMachine => Connections::StateMachine,
             Written::Coroutine => Connections::Coroutine,
         })
@@ -260,11 +284,13 @@ impl Arguments {
         self.lab.as_ref().map(|address| Lab::bind(address, options, None)).transpose()
     }
 
-    fn addresses(&self) -> Result<Vec<String>, String> {
-        match self.listen.as_slice() {
-            [] => addresses::from_environment().map(|address| vec![address]),
-            listen => Ok(listen.to_vec()),
+    fn listening(&self) -> Result<Listening, String> {
+        let mut listening = Listening::new(&self.listen)?;
+        listening.add_activated()?;
+        if listening.is_empty() {
+            listening.addresses.push(addresses::from_environment()?);
         }
+        Ok(listening)
     }
 
     fn loops(&self, limits: &Limits) -> Result<NonZeroUsize, String> {

@@ -67,9 +67,7 @@ impl Program {
     /// Starts it and waits for the startup line.
     #[track_caller]
     pub(crate) fn start(command: &mut Command) -> Program {
-        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = child.stderr.take().unwrap();
-        Program::new(child, stderr, STARTED)
+        Program::of(command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
     }
 
     /// As [`start`](Program::start), for a program that talks on standard output.
@@ -97,6 +95,13 @@ impl Program {
         (Program::new(child, stdout, STARTED), stdin)
     }
 
+    /// A child whose standard error is a pipe, once it has said its startup line.
+    #[track_caller]
+    pub(crate) fn of(mut child: Child) -> Program {
+        let stderr = child.stderr.take().unwrap();
+        Program::new(child, stderr, STARTED)
+    }
+
     #[track_caller]
     fn new(child: Child, output: impl Read + Send + 'static, startup: &str) -> Program {
         let (sender, lines) = channel();
@@ -108,7 +113,8 @@ impl Program {
         let line = program.wait_for(startup);
         program.url = line.trim_start_matches(startup).to_owned();
         let (_, rest) = program.url.rsplit_once(':').unwrap();
-        program.port = rest.split('/').next().unwrap().parse().unwrap();
+        // A Unix socket has none.
+        program.port = rest.split('/').next().unwrap().parse().unwrap_or(0);
         program
     }
 

@@ -94,6 +94,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
     };
     let plan = Plan {
         addresses: arguments.listen.clone(),
+        taken: Vec::new(),
         loops: NonZeroUsize::MIN,
         limits: Limits::default(),
         builder: &Server::builder,
