@@ -65,7 +65,11 @@ pub(crate) struct Directory(PathBuf);
 
 impl Directory {
     pub(crate) fn new(kind: Kind) -> Directory {
-        let name = format!("helloop-{kind:?}-{}", std::process::id());
+        Directory::named(&format!("{kind:?}"))
+    }
+
+    pub(crate) fn named(name: &str) -> Directory {
+        let name = format!("helloop-{name}-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
         // Left by a process that was killed, whose number is ours now.
         let _ = fs::remove_dir_all(&path);
@@ -94,11 +98,16 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it in front of the server on `port`, and waits until it accepts connections.
     pub(crate) fn start(kind: Kind, directory: Directory, port: u16) -> Gateway {
-        let configuration = directory.path("configuration");
         let text = match kind {
             Kind::Nginx | Kind::LenientNginx => nginx(kind, &directory.0, port),
             Kind::Haproxy | Kind::LenientHaproxy => haproxy(kind, &directory.0, port),
         };
+        Gateway::start_configured(kind, directory, &text)
+    }
+
+    /// Starts it with this configuration, in which it listens on `front` in the directory.
+    pub(crate) fn start_configured(kind: Kind, directory: Directory, text: &str) -> Gateway {
+        let configuration = directory.path("configuration");
         fs::write(&configuration, text).unwrap();
         let mut command = Command::new(find(kind).unwrap());
         match kind {
@@ -167,6 +176,17 @@ impl Drop for Gateway {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A whole configuration of nginx, made one that needs no privileges and writes only into `directory`.
+pub(crate) fn unprivileged_nginx(directory: &Directory, text: &str) -> String {
+    let here = directory.0.display();
+    let paths = ["client_body", "proxy", "fastcgi", "scgi", "uwsgi"]
+        .map(|name| format!("    {name}_temp_path {here}/{name};\n"))
+        .concat();
+    let http = format!("http {{\n    access_log off;\n{paths}");
+    let text = text.replace("http {\n", &http);
+    format!("daemon off;\nmaster_process off;\npid {here}/pid;\nerror_log {here}/errors;\n{text}")
 }
 
 /// One process, one idle upstream connection, no second try; a request outlives its client.

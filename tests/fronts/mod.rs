@@ -16,6 +16,8 @@ mod gateway;
 mod ledger;
 /// What is sent.
 mod inputs;
+/// Restarts of servers behind a gateway.
+mod restarts;
 
 use std::fs::File;
 use std::io::{Read, Write};

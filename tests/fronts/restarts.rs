@@ -1,0 +1,182 @@
+//! Two servers behind a balancer, restarted in turn under load: no request fails.
+//!
+//! The balancers have the configurations of `packaging/`, with addresses of the test's own.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::fronts::gateway::{Directory, Gateway, Kind, is_installed, unprivileged_nginx};
+use crate::program::{Program, command};
+
+/// Restarts, of either server by turns.
+const RESTARTS: usize = 6;
+
+/// Each is a client of its own.
+const CLIENTS: usize = 4;
+
+/// Requests on one connection; then a client opens the next.
+const REQUESTS_PER_CONNECTION: usize = 5;
+
+/// At the limit a test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Clients that ask until they are told to stop.
+struct Load {
+    is_over: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<Outcome>>,
+}
+
+#[derive(Default)]
+struct Outcome {
+    answered: usize,
+    failed: Vec<String>,
+}
+
+impl Load {
+    fn start(front: &Path) -> Load {
+        let is_over = Arc::<AtomicBool>::default();
+        let client = |_| {
+            let (is_over, front) = (Arc::clone(&is_over), front.to_owned());
+            thread::spawn(move || {
+                let mut outcome = Outcome::default();
+                while !is_over.load(Ordering::Relaxed) {
+                    converse(&front, &mut outcome);
+                }
+                outcome
+            })
+        };
+        Load { clients: (0..CLIENTS).map(client).collect(), is_over }
+    }
+
+    fn stop(self) -> Outcome {
+        self.is_over.store(true, Ordering::Relaxed);
+        let mut all = Outcome::default();
+        for client in self.clients {
+            let Outcome { answered, failed } = client.join().unwrap();
+            all.answered += answered;
+            all.failed.extend(failed);
+        }
+        all
+    }
+}
+
+/// One connection to the balancer, and some requests on it.
+fn converse(front: &Path, outcome: &mut Outcome) {
+    let mut stream = UnixStream::connect(front).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    for number in 0..REQUESTS_PER_CONNECTION {
+        let asked = stream.write_all(b"GET /World HTTP/1.1\r\nHost: h\r\n\r\n");
+        match asked.and_then(|()| answer(&mut reader)) {
+            Ok((200, _)) => outcome.answered += 1,
+            Ok((status, true)) => outcome.failed.push(format!("status {status}")),
+            Ok((status, false)) => return outcome.failed.push(format!("status {status}, closed")),
+            Err(error) => return outcome.failed.push(format!("request {number}: {error}")),
+        }
+    }
+}
+
+/// The status of an answer, and whether the connection stays open. Its body has a length.
+fn answer(reader: &mut impl BufRead) -> std::io::Result<(u16, bool)> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    let head = head.to_ascii_lowercase();
+    let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let mut body = vec![0; field("content-length:").unwrap_or("0").parse().unwrap()];
+    reader.read_exact(&mut body)?;
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Ok((status, field("connection:") != Some("close")))
+}
+
+fn start(socket: &Path) -> Program {
+    let listen = format!("unix:{}", socket.display());
+    let flags = ["serve", "--listen", &listen, "--health-path", "/healthz", "--drain-delay", "2s"];
+    Program::start(&mut command(&flags))
+}
+
+/// Waits until the balancer takes the server for one that it may send requests to.
+fn wait_until(mut is_so: impl FnMut() -> bool, otherwise: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{otherwise}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// What haproxy says of its servers: lines of values with commas.
+fn is_up(stats: &Path, server: &str) -> bool {
+    let mut stream = UnixStream::connect(stats).unwrap();
+    stream.write_all(b"show stat\n").unwrap();
+    let mut table = String::new();
+    stream.read_to_string(&mut table).unwrap();
+    let line = table.lines().find(|line| line.starts_with(&format!("helloop,{server},")));
+    line.unwrap().split(',').nth(17) == Some("UP")
+}
+
+#[test]
+fn haproxy_without_retries_loses_no_request_to_six_restarts() {
+    if !is_installed(Kind::Haproxy) {
+        return;
+    }
+    let directory = Directory::named("restarts-haproxy");
+    let sockets = ["a", "b"].map(|name| directory.path(name));
+    let (front, stats) = (directory.path("front"), directory.path("stats"));
+    let text = include_str!("../../packaging/haproxy/haproxy.cfg")
+        .replace("bind :8080", &format!("bind unix@{}", front.display()))
+        .replace("127.0.0.1:8081", &format!("unix@{}", sockets[0].display()))
+        .replace("127.0.0.1:8082", &format!("unix@{}", sockets[1].display()));
+    let text = format!("global\n    nbthread 1\n    stats socket unix@{}\n{text}", stats.display());
+    let mut servers = sockets.each_ref().map(|socket| start(socket));
+    let _gateway = Gateway::start_configured(Kind::Haproxy, directory, &text);
+    let up = |server| wait_until(|| is_up(&stats, server), "haproxy never saw that it is ready");
+    ["a", "b"].into_iter().for_each(up);
+    let load = Load::start(&front);
+    for round in 0..RESTARTS {
+        let which = round % 2;
+        servers[which].signal("TERM");
+        assert_eq!(servers[which].end().0, Some(0), "{:?}", servers[which].said);
+        servers[which] = start(&sockets[which]);
+        up(["a", "b"][which]);
+    }
+    let Outcome { answered, failed } = load.stop();
+    assert!(failed.is_empty(), "{} of {}: {failed:?}", failed.len(), answered + failed.len());
+    assert!(answered > 10 * RESTARTS, "only {answered} requests were asked");
+}
+
+#[test]
+fn nginx_loses_no_request_to_six_restarts() {
+    if !is_installed(Kind::Nginx) {
+        return;
+    }
+    let directory = Directory::named("restarts-nginx");
+    let sockets = ["a", "b"].map(|name| directory.path(name));
+    let front = directory.path("front");
+    let text = unprivileged_nginx(
+        &directory,
+        &include_str!("../../packaging/nginx/nginx.conf")
+            .replace("listen 8080", &format!("listen unix:{}", front.display()))
+            .replace("127.0.0.1:8081", &format!("unix:{}", sockets[0].display()))
+            .replace("127.0.0.1:8082", &format!("unix:{}", sockets[1].display())),
+    );
+    let mut servers = sockets.each_ref().map(|socket| start(socket));
+    let _gateway = Gateway::start_configured(Kind::Nginx, directory, &text);
+    let load = Load::start(&front);
+    for round in 0..RESTARTS {
+        let which = round % 2;
+        servers[which].signal("TERM");
+        assert_eq!(servers[which].end().0, Some(0), "{:?}", servers[which].said);
+        servers[which] = start(&sockets[which]);
+    }
+    let Outcome { answered, failed } = load.stop();
+    assert!(failed.is_empty(), "{} of {}: {failed:?}", failed.len(), answered + failed.len());
+    assert!(answered > 10 * RESTARTS, "only {answered} requests were asked");
+}
