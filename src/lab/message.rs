@@ -116,6 +116,14 @@ pub(super) fn back() -> Message {
     of_json("back", Kind::Note, &json!({}))
 }
 
+/// Messages that are of use together, and need nothing before them.
+#[cfg(feature = "lab")]
+pub(super) fn joined(messages: &[Message]) -> Message {
+    let text: String = messages.iter().map(|message| &*message.text).collect();
+    let events = messages.iter().map(|message| message.events).sum();
+    Message { text: text.into(), events, kind: Kind::Snapshot }
+}
+
 /// Why the loop does not go where it was told to.
 pub(super) fn stuck(why: &str) -> Message {
     of_json("stuck", Kind::Note, &json!({"why": why}))

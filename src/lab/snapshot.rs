@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::TaskId;
 use crate::event_loop::SourceView;
 use crate::events::Timeout;
 use crate::watch::{self, Status, TaskView};
@@ -51,7 +52,7 @@ impl Snapshot {
             "paused": self.is_paused,
             "now": nanos(self.now),
             "dwell_ms": u64::try_from(self.dwell.as_millis()).unwrap_or(u64::MAX),
-            "timeout": timeout(self.tally.timeout()),
+            "timeout": self.tally.timeout().map(timeout),
             "ready": ready,
             "timers": timers,
             "tasks": tasks,
@@ -111,7 +112,7 @@ fn waits_for(status: Status) -> String {
 fn source(source: &SourceView, totals: &Operated) -> Value {
     json!({
         "id": source.id.to_string(),
-        "task": source.task.to_string(),
+        "task": Some(source.task).filter(|task| *task != TaskId::default()).map(|task| task.to_string()),
         "readiness": flags(source.readiness),
         "interest": flags(source.interest),
         "read": totals.read_bytes,

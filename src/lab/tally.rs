@@ -38,11 +38,11 @@ pub(super) struct Operated {
     pub(super) blocked: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     counts: Counts,
-    /// The last one that was worked out.
-    timeout: Timeout,
+    /// The last one that was worked out; `None` before the first turn.
+    timeout: Option<Timeout>,
     /// Those that are on the loop.
     tasks: SecondaryMap<TaskId, Totals>,
     sources: SecondaryMap<SourceId, Operated>,
@@ -50,23 +50,11 @@ pub(super) struct Tally {
     resumed: Time,
 }
 
-impl Default for Tally {
-    fn default() -> Tally {
-        Tally {
-            counts: Counts::default(),
-            timeout: Timeout::Forever,
-            tasks: SecondaryMap::new(),
-            sources: SecondaryMap::new(),
-            resumed: Time::ZERO,
-        }
-    }
-}
-
 impl Tally {
     pub(super) fn take(&mut self, at: Time, event: &Event) {
         self.counts.events += 1;
         match *event {
-            Event::Waiting { timeout } => self.timeout = timeout,
+            Event::Waiting { timeout } => self.timeout = Some(timeout),
             Event::Request { .. } => self.counts.requests += 1,
             Event::Spawned { task, kind } => {
                 self.counts.connections += u64::from(kind == "connection");
@@ -113,7 +101,7 @@ impl Tally {
         self.counts
     }
 
-    pub(super) fn timeout(&self) -> Timeout {
+    pub(super) fn timeout(&self) -> Option<Timeout> {
         self.timeout
     }
 

@@ -31,6 +31,14 @@ impl Lab {
         Lab { url: program.url.clone(), program }
     }
 
+    /// A simulated world: a seed, or a recipe.
+    #[track_caller]
+    pub(crate) fn simulated(recipe: &str) -> Lab {
+        let mut lab = command(&["lab", "--sim", recipe, "--page", "localhost:0"]);
+        let program = Program::start_lab(&mut lab);
+        Lab { url: program.url.clone(), program }
+    }
+
     #[track_caller]
     fn of(arguments: &[&str]) -> Lab {
         let mut program = Program::start(&mut command(arguments));

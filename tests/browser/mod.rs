@@ -7,6 +7,7 @@
 mod chromium;
 mod lab;
 
+mod back;
 mod lessons;
 mod looking;
 mod stepping;

@@ -11,5 +11,9 @@ mod gate;
 mod page;
 /// A lab beside a loop of somebody's own.
 mod stepped;
+/// A simulated world, which goes backwards.
+mod simulated;
+/// What a page is shown is what is.
+mod shown;
 /// Many pages, many connections, and the end.
 mod crowds;

@@ -36,6 +36,15 @@ impl Lab {
         Lab::started_by(&[&serve, flags].concat())
     }
 
+    /// `helloop lab --sim`, with a seed or a recipe.
+    #[track_caller]
+    pub(crate) fn simulated(recipe: &str, flags: &[&str]) -> Lab {
+        let lab = ["lab", "--page", "localhost:0", "--sim", recipe];
+        let program = Program::start_lab(&mut command(&[&lab, flags].concat()));
+        let url = program.url.clone();
+        Lab::of(program, url)
+    }
+
     #[track_caller]
     fn started_by(arguments: &[&str]) -> Lab {
         let mut program = Program::start(&mut command(arguments));

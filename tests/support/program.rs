@@ -78,6 +78,14 @@ impl Program {
         Program::new(child, stdout, STARTED)
     }
 
+    /// As [`start`](Program::start), for `helloop lab --sim`, which is no server.
+    #[track_caller]
+    pub(crate) fn start_lab(command: &mut Command) -> Program {
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        Program::new(child, stderr, "Lab at ")
+    }
+
     /// As [`start_on_stdout`](Program::start_on_stdout), for one whose startup line has another text before
     /// the address.
     #[track_caller]

@@ -1,11 +1,12 @@
 //! `helloop lab`: a greeting server that can be paused, stepped and looked at from a page.
 //!
 //! The lab is the library's ([`helloop::lab`]). Here is what this one has besides: `guide` tells pages of the server, and
-//! `traffic` are clients to look at, each a `client`.
+//! `traffic` are clients to look at, each a `client`. `simulated` is `--sim`.
 
 mod guide;
 mod traffic;
 mod client;
+mod simulated;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
@@ -45,6 +46,7 @@ Examples:
   helloop lab                        greet on http://localhost:8080/, and print the page's address
   helloop lab --paused               begin before the first turn
   helloop lab --listen localhost:0   greet on a port that the system chooses
+  helloop lab --sim 7                a simulated world, which goes backwards as well
   helloop serve --lab localhost:0    a lab beside an ordinary server
 
 Exit codes: as those of `helloop serve`.";
@@ -73,6 +75,11 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "read_only")]
     paused: bool,
 
+    /// Show a simulated world instead, which also goes backwards: the one of a seed, or of a page's link
+    #[arg(long, value_name = "SEED", value_parser = simulated::recipe)]
+    #[arg(conflicts_with_all = ["listen", "paused"])]
+    sim: Option<String>,
+
     /// Log more: -v is debug, -vv trace [default: info, or what RUST_LOG says]
     #[arg(short, long, action = ArgAction::Count)]
     verbose: u8,
@@ -85,6 +92,9 @@ pub(crate) struct Arguments {
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
     let stderr = StandardError::start();
     logging::install(arguments.verbose, LogFormat::Text, stderr.out());
+    if let Some(recipe) = &arguments.sim {
+        return simulated::main(arguments, recipe, &stderr);
+    }
     let own_address = Rc::<Cell<Option<SocketAddr>>>::default();
     let options = Options { is_read_only: arguments.read_only, is_paused: arguments.paused };
     let lab = match Lab::bind(&arguments.page, options, Some(Rc::clone(&own_address))) {
@@ -139,6 +149,16 @@ pub(crate) enum CannotBegin {
     Outcome(Outcome),
 }
 
+impl CannotBegin {
+    fn of(error: lab::CannotBegin) -> CannotBegin {
+        match error {
+            lab::CannotBegin::Bind(error) => CannotBegin::Outcome(Outcome::CannotBind(error)),
+            lab::CannotBegin::Open { .. } => CannotBegin::Usage(error.to_string()),
+            error => CannotBegin::Outcome(Outcome::Failed(io::Error::other(error))),
+        }
+    }
+}
+
 /// A lab beside a server.
 pub(crate) struct Lab {
     /// Until it begins.
@@ -161,11 +181,7 @@ impl Lab {
     ) -> Result<Lab, CannotBegin> {
         let builder = lab::Builder::default();
         let builder = builder.read_only(options.is_read_only).paused(options.is_paused);
-        let bound = builder.bind(address).map_err(|error| match error {
-            lab::CannotBegin::Bind(error) => CannotBegin::Outcome(Outcome::CannotBind(error)),
-            lab::CannotBegin::Open { .. } => CannotBegin::Usage(error.to_string()),
-            error => CannotBegin::Outcome(Outcome::Failed(io::Error::other(error))),
-        })?;
+        let bound = builder.bind(address).map_err(CannotBegin::of)?;
         Ok(Lab { bound: Cell::new(Some(bound)), running: Rc::default(), own_address })
     }
 

@@ -252,41 +252,38 @@ impl History {
     }
 
     fn everything(&self) -> Vec<Message> {
-        let mut messages = self.news(&mut Told::default(), u64::MAX);
+        let mut messages = self.news(&mut Told::default(), self.all());
         messages.push(message::snapshot(&self.snapshot(true), 0));
         messages
     }
 
-    /// What happened since a page was told, as messages; if only the first so many events are to be told, nothing of
-    /// the clients.
-    fn news(&self, told: &mut Told, until: u64) -> Vec<Message> {
+    /// What happened since a page was told, as messages, up to what is to be told now.
+    fn news(&self, told: &mut Told, until: Told) -> Vec<Message> {
         let mut messages = Vec::new();
         let events = self.set.seen.events.borrow();
         let (missing, new) = events.after(told.events);
         if missing > 0 && told.events > 0 {
             messages.push(message::gap(missing));
         }
-        let most = until.saturating_sub(told.events + missing);
-        let new = new.take(usize::try_from(most).unwrap_or(usize::MAX));
-        let new: Vec<_> = new.copied().collect();
+        let new: Vec<_> = new.take(until.events_after(told.events + missing)).copied().collect();
         if !new.is_empty() {
             messages.push(message::batch(&new));
             told.events += missing + new.len() as u64;
         }
-        if until < u64::MAX {
-            return messages;
-        }
         let notes = self.set.notes.kept.borrow();
-        let (_, new) = notes.after(told.notes);
+        let (missing, new) = notes.after(told.notes);
+        let new: Vec<_> = new.take(until.notes_after(told.notes + missing)).collect();
+        if !new.is_empty() {
+            told.notes += missing + new.len() as u64;
+        }
         let line =
             |(at, note): &(Time, Note)| message::of_host("traffic", &note.to_json(at.as_nanos()));
-        messages.extend(new.map(line));
-        told.notes = told.notes.max(notes.count);
+        messages.extend(new.into_iter().map(line));
         messages
     }
 
     /// All that there is to be told.
-    fn told(&self) -> Told {
+    fn all(&self) -> Told {
         Told { events: self.events(), notes: self.set.notes.kept.borrow().count }
     }
 
@@ -335,6 +332,17 @@ impl fmt::Debug for History {
 struct Told {
     events: u64,
     notes: u64,
+}
+
+impl Told {
+    /// How many events there are to be told after the first so many, at most.
+    fn events_after(&self, told: u64) -> usize {
+        usize::try_from(self.events.saturating_sub(told)).unwrap_or(usize::MAX)
+    }
+
+    fn notes_after(&self, told: u64) -> usize {
+        usize::try_from(self.notes.saturating_sub(told)).unwrap_or(usize::MAX)
+    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::world::Time;
 use crate::world::sim::{Faults, Net, Sim};
 
 /// Events that are kept, so that a page which went back has something to show.
-pub(super) const EVENTS_KEPT: usize = 1_000;
+pub(super) const EVENTS_KEPT: usize = 600;
 
 /// Notes of clients that are kept.
 const NOTES_KEPT: usize = 500;

@@ -24,8 +24,16 @@ pub(super) fn is_for_this_machine(request: &OwnedRequest) -> bool {
     request.header("Host").is_some_and(is_loopback)
 }
 
+/// Why a request may order nothing.
+pub(super) fn may_not_order(request: &OwnedRequest, is_read_only: bool) -> Option<&'static str> {
+    if !is_from_own_page(request) {
+        return Some("only the lab's own page may do this");
+    }
+    is_read_only.then_some("this lab is for looking only (--read-only)")
+}
+
 /// True unless the browser says that another site's page has made it send the request.
-pub(super) fn is_from_own_page(request: &OwnedRequest) -> bool {
+fn is_from_own_page(request: &OwnedRequest) -> bool {
     let host = request.header("Host").unwrap_or_default();
     let is_own_origin = |origin: &str| origin.strip_prefix("http://") == Some(host);
     let is_own_site = |site: &str| matches!(site, "same-origin" | "none");

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::http::{Response, Status};
+use crate::lab::message::Refused;
 use crate::lab::page::PAGE;
 use crate::server::{BodyReceiver, Reply};
 
@@ -42,6 +43,15 @@ pub(super) fn turned_away(status: Status, error: &str) -> Reply {
 
 pub(super) fn refused(status: Status, error: &str) -> Reply {
     of_json(status, &json!({"error": error}))
+}
+
+/// What became of a command.
+pub(super) fn obeyed(done: Result<(), Refused>) -> Reply {
+    match done {
+        Ok(()) => of_json(Status::OK, &json!({"ok": true})),
+        Err(Refused::Query(text)) => refused(Status::BAD_REQUEST, &text),
+        Err(Refused::Now(text)) => refused(Status::CONFLICT, &text),
+    }
 }
 
 pub(super) fn of_json(status: Status, value: &Value) -> Reply {

@@ -1,9 +1,7 @@
 //! What the buttons of a page do.
 
-use serde_json::json;
-
 use super::access;
-use super::answers::{nothing_here, of_json, refused};
+use super::answers::{nothing_here, obeyed, refused};
 use super::link::Link;
 use super::stage::Guide;
 use crate::http::Status;
@@ -19,18 +17,12 @@ pub(super) fn command(
     what: &str,
     request: &OwnedRequest,
 ) -> Reply {
-    if !access::is_from_own_page(request) {
-        return refused(Status::FORBIDDEN, "only the lab's own page may do this");
-    }
-    if is_read_only {
-        return refused(Status::FORBIDDEN, "this lab is for looking only (--read-only)");
+    if let Some(why) = access::may_not_order(request, is_read_only) {
+        return refused(Status::FORBIDDEN, why);
     }
     let query = request.query().unwrap_or_default();
-    let obeyed = obey(link, what, query).or_else(|| guide?.obey(what, query));
-    match obeyed {
-        Some(Ok(())) => of_json(Status::OK, &json!({"ok": true})),
-        Some(Err(Refused::Query(text))) => refused(Status::BAD_REQUEST, &text),
-        Some(Err(Refused::Now(text))) => refused(Status::CONFLICT, &text),
+    match obey(link, what, query).or_else(|| guide?.obey(what, query)) {
+        Some(done) => obeyed(done),
         None => nothing_here(),
     }
 }

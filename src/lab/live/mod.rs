@@ -2,12 +2,14 @@
 //!
 //! Reading order: `link` is what the two threads share; `watcher` sits on the watched loop; `stage` and `server` are
 //! the lab's own, on a loop and a thread of its own; `pages` are the open pages, and `commands` what they may ask for.
+//! `simulated` shows a world with a history instead.
 
 mod link;
 mod watcher;
 mod stage;
 mod pages;
 mod server;
+mod simulated;
 mod commands;
 mod access;
 mod answers;
@@ -125,6 +127,11 @@ pub struct Bound {
 }
 
 impl Bound {
+    /// Where its page will be. The address has a secret part.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Adds what a host has to show besides its loop. `make` is called on the lab's own thread, before the first page
     /// is answered.
     pub fn guided_by(

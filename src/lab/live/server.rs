@@ -30,12 +30,16 @@ use crate::server::{
 /// Time between two batches of news for the pages.
 const NEWS_INTERVAL: Duration = Duration::from_millis(40);
 
+/// A loop of which nothing is heard for so long after a burst sleeps. Longer than the time between two snapshots of one
+/// that runs.
+const QUIET: Duration = Duration::from_millis(300);
+
 /// Events in a batch; the others come with the next.
 const BATCH_EVENTS_MAX: usize = 500;
 
 /// Time after which a page is sent something although nothing happens, which finds those that are
 /// gone.
-const HEARTBEAT: Duration = Duration::from_secs(2);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// A loop that is held or slowed, or that is to be held later, and whose last page was closed, goes on
 /// by itself after this time.
@@ -180,12 +184,21 @@ impl Desk {
     }
 }
 
-/// Takes what happens on the watched loop to the pages.
+/// Takes what happens on the watched loop to the pages. A loop that sleeps after a burst would leave them with what they
+/// were shown in the middle of it: then it is asked for a snapshot.
 async fn news(desk: Rc<Desk>) {
     let stage = &desk.stage;
     loop {
-        let news = poll_fn(|cx| stage.link.poll_news(cx, BATCH_EVENTS_MAX)).await;
-        stage.tell_all(news);
+        let next = poll_fn(|cx| stage.link.poll_news(cx, BATCH_EVENTS_MAX));
+        let news = if stage.is_behind() {
+            stage.handle().timeout(QUIET, next).await
+        } else {
+            Ok(next.await)
+        };
+        match news {
+            Ok(news) => stage.tell_all(news),
+            Err(_quiet) => stage.catch_up(),
+        }
         stage.handle().sleep(NEWS_INTERVAL).await;
     }
 }

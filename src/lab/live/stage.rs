@@ -19,6 +19,8 @@ pub struct Stage {
     pub(super) pages: Rc<Pages>,
     /// Events that were sent to no page.
     dropped: Cell<u64>,
+    /// Something was done on the loop since the pages were last shown all of it.
+    is_behind: Cell<bool>,
 }
 
 /// Adds to what a lab shows and does: the host of a server has clients to offer, for example.
@@ -38,6 +40,7 @@ impl Stage {
             link: Arc::clone(link),
             pages: Pages::new(handle),
             dropped: Cell::new(0),
+            is_behind: Cell::new(false),
         })
     }
 
@@ -66,10 +69,24 @@ impl Stage {
         self.dropped.get()
     }
 
+    pub(super) fn is_behind(&self) -> bool {
+        self.is_behind.get()
+    }
+
+    /// Shows the pages the loop as it is now; one that sleeps wakes for it.
+    pub(super) fn catch_up(&self) {
+        self.is_behind.set(false);
+        if let Some(snapshot) = self.link.ask_for_snapshot() {
+            self.tell_message(&message::snapshot(&snapshot, self.dropped.get()));
+        }
+    }
+
     pub(super) fn tell_all(&self, news: Vec<News>) {
         let mut events = Vec::new();
         for one in news {
             if let News::Event(at, event) = one {
+                // A turn in which nobody was resumed has changed nothing.
+                self.is_behind.set(self.is_behind.get() || matches!(event, Event::Resumed { .. }));
                 events.push((at, event));
                 continue;
             }
@@ -81,6 +98,7 @@ impl Stage {
                     self.tell_message(&message::gap(dropped));
                 }
                 News::Snapshot(snapshot) => {
+                    self.is_behind.set(false);
                     self.tell_message(&message::snapshot(&snapshot, self.dropped.get()));
                 }
                 News::Held(held) => self.tell_message(&message::gate(Some(&held))),

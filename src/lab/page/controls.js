@@ -7,6 +7,9 @@ const RUNNING = 'The loop runs: pause it first.';
 const NO_LESSONS = 'Only the server of “helloop lab” has what this asks for.';
 const LESSON_SCENARIOS = new Set(['sleep', 'block', 'slow-reader', 'gather']);
 const HELD = 'The loop is held already.';
+const GOES_ON = 'A live loop does not go back.';
+const BEGINNING = 'This is the beginning.';
+const NO_CLIENT = 'This page was built without the client.';
 
 /** Why a button cannot be pressed now, or an empty text. */
 function reasonAgainst(needs) {
@@ -15,6 +18,8 @@ function reasonAgainst(needs) {
   if (needs === 'held' && !model.paused) return RUNNING;
   if (needs === 'held or sent' && !model.paused && !model.errand) return RUNS_ALREADY;
   if (needs === 'running' && model.paused) return HELD;
+  if (needs === 'a past' && !model.hello?.back) return GOES_ON;
+  if (needs === 'a past' && model.moment === 0) return BEGINNING;
   return '';
 }
 
@@ -36,15 +41,28 @@ const BUTTONS = [
     about: 'step one turn',
     act: () => errand('one turn', 'step-turn'),
   },
+  {
+    id: 'back-resume',
+    key: 'b',
+    needs: 'a past',
+    about: 'back one resume (in a simulated world)',
+    act: () => command('back-resume'),
+  },
+  {
+    id: 'back-turn',
+    key: 'T',
+    needs: 'a past',
+    about: 'back one turn (in a simulated world)',
+    act: () => command('back-turn'),
+  },
   { id: 'until', key: 'u', needs: '', about: 'run until what is chosen', act: runUntil },
 ];
 
-/** Sends the loop on, and remembers what for once the lab has heard it. */
+/** Sends the loop on, and remembers what for. */
 async function errand(name, path) {
-  const stops = model.stops;
-  const isTaken = await command(path);
-  // A short errand is over before that.
-  if (isTaken && model.stops === stops) model.errand = name;
+  // Before the lab has answered: what it does may be seen before that.
+  model.errand = name;
+  if (!(await command(path)) && model.errand === name) model.errand = '';
   redraw();
 }
 
@@ -53,10 +71,15 @@ function goOn() {
   errand('', 'resume');
 }
 
+/** The events of what can be run until. */
+const SOUGHT = { accept: 'accepted', 'would-block': 'would_block', stall: 'stall' };
+
 function runUntil() {
   const what = byName('until-what').value;
   const task =
     what === 'connection' ? `&task=${encodeURIComponent(byName('until-task').value)}` : '';
+  model.sought = SOUGHT[what] ?? null;
+  model.found = null;
   errand('until', `until?what=${what}${task}`);
 }
 
@@ -74,13 +97,21 @@ panels.push(function drawControls() {
   allow(byName('slow'), refusal);
   allow(byName('until-what'), refusal);
   document.querySelectorAll('[data-scenario], [data-lesson]').forEach((button) => {
-    allow(button, refusal || (needsLessons(button) ? NO_LESSONS : ''));
+    allow(button, refusal || (needsLessons(button) ? NO_LESSONS : reasonAgainstOne(button)));
   });
   drawUntil(refusal);
   setText(byName('reason'), refusal === LOST ? '' : refusal);
   if (document.activeElement !== byName('slow')) byName('slow').value = model.dwell;
   setText(byName('slow-value'), model.dwell > 0 ? `${model.dwell} ms a turn` : 'off');
 });
+
+/** A source may be without some of the clients. */
+function reasonAgainstOne(button) {
+  const { scenario, lesson } = button.dataset;
+  const needed = scenario ?? LESSONS[lesson].needs;
+  const all = model.hello?.scenarios;
+  return needed && all && !all.includes(needed) ? NO_CLIENT : '';
+}
 
 /** An ordinary server has no handlers for lessons. */
 function needsLessons(button) {
@@ -184,7 +215,9 @@ const KEYS = [
 byName('key-list').append(
   ...KEYS.flatMap(({ key, about }) => [h('dt', {}, h('kbd', {}, key)), h('dd', {}, about)]),
   h('dt', {}, h('kbd', {}, '← →')),
-  h('dd', {}, 'in the timeline: another turn'),
+  h('dd', {}, 'in the timeline: another turn; else, in a simulated world: another moment'),
+  h('dt', {}, h('kbd', {}, 'Home End')),
+  h('dd', {}, 'in a simulated world: its beginning, and the latest moment'),
   h('dt', {}, h('kbd', {}, 'Esc')),
   h('dd', {}, 'close what lies over the page'),
 );

@@ -103,7 +103,7 @@ function makeNode(state, places) {
   const name = s('text', { x, y: y + 4, 'text-anchor': 'middle' }, state.name);
   const badge = s('text', {
     x: x + DIAGRAM.node_width / 2 - 2,
-    y: y - 10,
+    y: y - DIAGRAM.node_height / 2 - 4,
     'text-anchor': 'end',
     class: 'badge',
   });

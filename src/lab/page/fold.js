@@ -20,6 +20,7 @@ function takeEvent(event) {
   hear(event.at);
   FOLDS[event.event]?.(event);
   file(event);
+  if (event.event === model.sought) model.found = event;
   model.last = event;
   tellListeners(event);
 }
@@ -55,6 +56,9 @@ function blankSource(id) {
     touched: 0,
   };
 }
+
+/** The owner of a source that connects, and has none yet. */
+const NOBODY = '4294967295';
 
 function timerKey(task, deadline) {
   return `${task}@${deadline}`;
@@ -172,7 +176,7 @@ const FOLDS = {
     model.timers.delete(timerKey(event.task, event.deadline));
   },
   opened(event) {
-    sourceOf(event).task = event.task;
+    sourceOf(event).task = event.task === NOBODY ? null : event.task;
   },
   accepted(event) {
     operated(event, 'accept', 'accept');
@@ -296,6 +300,16 @@ function chapterAfter(chapter, event) {
 /** An event's sentence in its turn: the narrator knows more than the event alone. */
 function sentence(event, turn) {
   if (event.event === 'waiting') return timeoutReason(turn.timeout, turn.ready, turn.timers);
+  if (event.event === 'stall') return `${event.text}${kernelsVictims(turn)}`;
   if (event.event === 'waited') return `${event.text}, after ${span(turn.waited - turn.waits)}`;
   return event.text;
+}
+
+/** Who asked during a stall waits in the kernel: the loop hears of it in the next turn. */
+function kernelsVictims(turn) {
+  const next = model.turns[model.turns.indexOf(turn) + 1];
+  const waited = next?.events.find((event) => event.event === 'waited');
+  if (!waited) return '; who asked meanwhile waits in the kernel, and is reported in the next turn';
+  if (waited.sources === 0) return '; nobody waited in the kernel';
+  return `; ${count(waited.sources, 'source')} waited in the kernel, and came in the next turn`;
 }

@@ -324,6 +324,7 @@ const LESSONS = [
   {
     name: 'Gather and cancellation',
     about: 'waiting for several things at once',
+    needs: 'gather',
     steps: [
       {
         say: `

@@ -2,4 +2,4 @@
 
 addEventListener('resize', redraw);
 redraw();
-listen();
+source.listen();

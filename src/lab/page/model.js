@@ -43,6 +43,13 @@ const model = {
   events: 0,
   last: null,
   talks: new Map(),
+  /** Of a world that goes back: where it stands, the latest moment that was seen, and what it follows from. */
+  moment: 0,
+  moments: 0,
+  recipe: '',
+  /** What the loop was last sent to run until: the name of an event, and the last one of that name. */
+  sought: null,
+  found: null,
 };
 
 /** Called with each event, and with null after anything else has changed. */
@@ -71,16 +78,23 @@ function hasServer() {
 function takeHello(hello) {
   model.hello = hello;
   model.machines = new Map((hello.machines ?? []).map((machine) => [machine.kind, machine]));
+  // The first one only: who comes back finds the world where it is.
+  if (hello.back) setTimeout(followLink);
 }
 
 /** A snapshot is the truth; what the page alone knows (paths, bytes) is kept. */
 function takeSnapshot(snapshot) {
   if (snapshot.turn < model.turn) forgetHistory();
+  if (snapshot.recipe !== undefined) {
+    model.moment = snapshot.moment;
+    model.moments = snapshot.moments;
+    model.recipe = snapshot.recipe;
+  }
   model.turn = snapshot.turn;
   model.phase = snapshot.phase;
   model.paused = snapshot.paused;
   model.dwell = snapshot.dwell_ms;
-  model.timeout = snapshot.timeout ?? model.timeout;
+  model.timeout = snapshot.timeout;
   model.ready = [...snapshot.ready];
   if (snapshot.phase !== 'resume') model.batch = null;
   model.timers = new Map(
@@ -96,7 +110,7 @@ function takeSnapshot(snapshot) {
   model.tasks = new Map(tasks);
   const sources = snapshot.sources.map((source) => {
     const known = model.sources.get(source.id) ?? blankSource(source.id);
-    return [source.id, { ...known, task: source.task, readiness: new Set(source.readiness) }];
+    return [source.id, { ...known, ...source, readiness: new Set(source.readiness) }];
   });
   model.sources = new Map(sources);
   hear(snapshot.now);
@@ -110,6 +124,26 @@ function forgetHistory() {
   model.gone = [];
   model.tasks.clear();
   model.sources.clear();
+}
+
+/** The loop went back: what follows is all that there is. */
+function takeBack() {
+  forgetHistory();
+  model.talks.clear();
+  model.timers.clear();
+  Object.assign(model, {
+    turn: 0,
+    phase: 'between',
+    timeout: null,
+    ready: [],
+    batch: null,
+    current: null,
+    groups: [],
+    last: null,
+    errand: '',
+    found: null,
+  });
+  tellListeners(null);
 }
 
 function takeGate(gate) {

@@ -3,19 +3,20 @@
 const HEARD_EVERY = 1500;
 const LOG_EVERY = 500;
 
-let chapterNow = 'heading';
-listeners.add((event) => {
-  if (event?.text) chapterNow = chapterAfter(chapterNow, event);
-});
-
 panels.push(function drawNarrator() {
   const turn = model.turns.at(-1);
-  const text = model.last && turn ? sentence(model.last, turn) : 'Nothing has happened yet.';
-  setText(byName('narrator'), model.paused ? `${heldSentence()} Last: ${text}.` : `${text}.`);
-  const phase = PHASES.find((phase) => phase.name === chapterNow);
-  setText(byName('narrator-label'), phase?.label ?? `turn ${model.turn}`);
+  const told = model.paused && model.why === 'until' && model.found ? model.found : model.last;
+  const text = told && turn ? sentence(told, turn) : 'Nothing has happened yet';
+  const which = told === model.found && told !== model.last ? 'Found' : 'Last';
+  setText(byName('narrator'), model.paused ? `${heldSentence()} ${which}: ${text}.` : `${text}.`);
+  setText(byName('narrator-label'), placeOnRing());
   hearSoon();
 });
+
+/** The name of the phase in which the loop is: the ring and the narrator say the same. */
+function placeOnRing() {
+  return PHASES.find((phase) => phase.name === model.phase)?.label ?? 'between turns';
+}
 
 function heldSentence() {
   const before = model.before ? `before ${model.before}` : 'at the gate';

@@ -75,7 +75,7 @@ panels.push(function drawRing() {
   hand.setAttribute('cy', centre + Math.sin(angle) * RING.radius);
   const phase = PHASES.find((phase) => phase.name === model.phase);
   setText(lines[0], `turn ${model.turn}`);
-  setText(lines[1], phase ? phase.label : 'between turns');
+  setText(lines[1], placeOnRing());
   setText(lines[2], model.paused ? 'held' : '');
   const where = phase ? `phase ${phase.label}` : 'between turns';
   setText(title, `The loop is in turn ${model.turn}, ${where}${model.paused ? ', held' : ''}.`);

@@ -155,13 +155,18 @@ function latestTurn() {
   return model.turns.findLast((turn) => turn.resumes > 0) ?? model.turns.at(-1);
 }
 
+function turnHeading(turn) {
+  if (timeline.selected !== null) return 'Turn';
+  return turn.resumes > 0 ? 'Latest with a resume: turn' : 'Latest, without a resume: turn';
+}
+
 const TURN_LINES_MAX = 250;
 
 function tellTurn(turn) {
   const heading = h(
     'h3',
     {},
-    `${timeline.selected === null ? 'Latest with a resume: turn' : 'Turn'} ${turn.turn}`,
+    `${turnHeading(turn)} ${turn.turn}`,
   );
   const list = h('ol', { class: 'sentences' });
   let chapter = 'heading';

@@ -19,6 +19,9 @@ use crate::world::Time;
 /// Steps that are taken at once, at most: then the page is shown what happened, and may order something else.
 const STEPS_AT_ONCE: usize = 500;
 
+/// Events that wait to be told, at most: fewer than are kept.
+const TOLD_AT_ONCE: u64 = EVENTS_KEPT as u64 / 2;
+
 /// Time between two snapshots of a loop that runs.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -98,7 +101,7 @@ impl Show {
             shown: None,
         };
         show.outbox = show.for_a_new_page();
-        show.told = show.history.told();
+        show.told = show.history.all();
         Ok(show)
     }
 
@@ -110,6 +113,19 @@ impl Show {
     /// What was not sent yet, as server-sent events: `event: NAME`, `data: JSON`, and an empty line.
     pub fn messages(&mut self) -> String {
         text(&std::mem::take(&mut self.outbox))
+    }
+
+    #[cfg(feature = "lab")]
+    pub(in crate::lab) fn take_messages(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// Everything, for a page that knows nothing, or has missed something.
+    #[cfg(feature = "lab")]
+    pub(in crate::lab) fn anew(&self) -> Message {
+        let mut all = vec![message::back()];
+        all.extend(self.everything());
+        message::joined(&all)
     }
 
     /// The text of the present moment's recipe.
@@ -255,7 +271,7 @@ impl Show {
         self.outbox.push(message::back());
         let mut all = self.everything();
         self.outbox.append(&mut all);
-        self.told = self.history.told();
+        self.told = self.history.all();
         self.shown = Some(now);
     }
 
@@ -283,6 +299,8 @@ impl Show {
             }
             if self.has_come() {
                 self.hold(now);
+            } else if self.history.all().events > self.told.events + TOLD_AT_ONCE {
+                self.tell_news();
             }
         }
         self.tell_news();
@@ -303,7 +321,7 @@ impl Show {
         let handle = self.history.set.event_loop.handle();
         let may_wait = is_turn && handle.ready().is_empty() && self.going == Going::On;
         let before = may_wait.then(|| self.snapshot(self.history.snapshot(false)));
-        let events = self.history.events();
+        let all = self.history.all();
         let stepped = self.history.step();
         match stepped {
             Ok(true) => {}
@@ -318,10 +336,14 @@ impl Show {
         }
         self.wait_on(now, now);
         if let Some(before) = before.filter(|_| self.wait.is_some()) {
-            // What was before the wait, then `TurnBegan` and `Waiting`.
-            self.tell(events);
+            // What was before the wait, then `TurnBegan` and `Waiting`. What clients do in a wait that ends is told when it
+            // has ended.
+            self.tell(all);
             self.outbox.push(before);
-            self.tell(events + 2);
+            self.tell(Told { events: all.events + 2, ..all });
+            if self.history.is_asleep() {
+                self.tell_news();
+            }
             self.shown = Some(now);
         }
     }
@@ -391,12 +413,11 @@ impl Show {
     }
 
     fn tell_news(&mut self) {
-        self.tell(u64::MAX);
+        self.tell(self.history.all());
     }
 
-    /// Tells the first so many events of all.
-    fn tell(&mut self, events: u64) {
-        let mut news = self.history.news(&mut self.told, events);
+    fn tell(&mut self, until: Told) {
+        let mut news = self.history.news(&mut self.told, until);
         self.outbox.append(&mut news);
     }
 
@@ -428,7 +449,7 @@ impl Show {
     /// What a page is told that knows nothing but `hello`.
     fn everything(&self) -> Vec<Message> {
         let is_paused = self.going == Going::Paused;
-        let mut all = self.history.news(&mut Told::default(), u64::MAX);
+        let mut all = self.history.news(&mut Told::default(), self.history.all());
         all.push(self.snapshot(self.history.snapshot(is_paused)));
         if is_paused {
             all.push(message::gate(Some(&self.held())));
@@ -437,12 +458,13 @@ impl Show {
     }
 
     fn for_a_new_page(&self) -> Vec<Message> {
-        let mut all = vec![self.hello()];
+        let mut all = vec![self.hello(false)];
         all.extend(self.everything());
         all
     }
 
-    fn hello(&self) -> Message {
+    /// What is sent to a page first.
+    pub(in crate::lab) fn hello(&self, is_read_only: bool) -> Message {
         let facts = json!({
             "url": format!("http://{ADDRESS}/"),
             "lessons": true,
@@ -450,7 +472,7 @@ impl Show {
             "seed": self.history.recipe().seed,
             "scenarios": offered().map(Scenario::name).collect::<Vec<_>>(),
         });
-        message::hello(false, Some(&facts.to_string()))
+        message::hello(is_read_only, Some(&facts.to_string()))
     }
 }
 

@@ -122,6 +122,22 @@ fn what_is_done_during_a_wait_ends_it() {
 }
 
 #[test]
+fn nothing_is_missed_when_much_happens_at_once() {
+    let mut show = show("seed=1&act=0:hundred");
+    show.messages();
+    show.command("resume", "", millis(0)).unwrap();
+    while show.tick(millis(10)).is_some() {}
+    let shown = told(&show.messages());
+    let batches = shown.iter().filter(|(name, _)| name == "batch");
+    assert!(batches.clone().count() > 3);
+    assert_eq!(batches.map(|(_, batch)| batch["dropped"].as_u64().unwrap()).sum::<u64>(), 0);
+    assert_eq!(events(&shown).iter().filter(|event| **event == "response").count(), 100);
+    // Its end was in a wait that never ends.
+    assert_eq!(last(&shown, "traffic")["bytes"], "100 of 100 were answered 200");
+    assert_eq!(*events(&shown).last().unwrap(), "waiting");
+}
+
+#[test]
 fn a_page_runs_until_something_happens() {
     let mut show = show("seed=1&act=0:one");
     show.messages();

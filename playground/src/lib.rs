@@ -1,0 +1,145 @@
+//! The playground's module: a [`Show`] behind functions that a page can call.
+//!
+//! A text goes in by [`room`]: the page writes it there, and says how long it is. One comes out by [`text`] and
+//! [`text_bytes`], and stands until the next call. Nothing here is called from two threads: a page has one.
+//!
+//! A panic aborts a module. What it said stays readable, so the page can say why, make another module, and go to the moment
+//! before by the recipe that it was last shown.
+
+use std::cell::RefCell;
+use std::panic;
+use std::time::Duration;
+
+use helloop::greeting::Greeting;
+use helloop::lab::history::{Show, digest};
+
+/// The text of the last call.
+#[derive(Default)]
+struct State {
+    show: Option<Show>,
+    input: Vec<u8>,
+    output: String,
+}
+
+thread_local! {
+    static STATE: RefCell<State> = RefCell::default();
+    /// What a panic said: apart, because the state is being changed when it happens.
+    static WORDS: RefCell<String> = RefCell::default();
+}
+
+fn with<R>(work: impl FnOnce(&mut State) -> R) -> R {
+    STATE.with_borrow_mut(work)
+}
+
+impl State {
+    fn input(&self, bytes: usize) -> String {
+        String::from_utf8_lossy(&self.input[..bytes]).into_owned()
+    }
+}
+
+/// Makes room for a text of so many bytes, and returns where it is to be written.
+#[unsafe(no_mangle)]
+pub extern "C" fn room(bytes: usize) -> *mut u8 {
+    with(|state| {
+        state.input = vec![0; bytes];
+        state.input.as_mut_ptr()
+    })
+}
+
+/// Where the text of the last call is, in UTF-8.
+#[unsafe(no_mangle)]
+pub extern "C" fn text() -> *const u8 {
+    with(|state| state.output.as_ptr())
+}
+
+/// How long it is.
+#[unsafe(no_mangle)]
+pub extern "C" fn text_bytes() -> usize {
+    with(|state| state.output.len())
+}
+
+/// Where the words of a panic are, in UTF-8.
+#[unsafe(no_mangle)]
+pub extern "C" fn words() -> *const u8 {
+    WORDS.with_borrow(|words| words.as_ptr())
+}
+
+/// How long they are.
+#[unsafe(no_mangle)]
+pub extern "C" fn words_bytes() -> usize {
+    WORDS.with_borrow(String::len)
+}
+
+/// Opens the world of the recipe of so many bytes. 1, and what a page is told first; or 0, and what is wrong with it.
+#[unsafe(no_mangle)]
+pub extern "C" fn open(bytes: usize) -> u32 {
+    panic::set_hook(Box::new(|info| {
+        WORDS.with_borrow_mut(|words| *words = info.to_string());
+    }));
+    with(|state| {
+        let opened = Show::new(&state.input(bytes), || Greeting);
+        let is_good = opened.is_ok();
+        state.output = match opened {
+            Ok(mut show) => {
+                let messages = show.messages();
+                state.show = Some(show);
+                messages
+            }
+            Err(error) => error.to_string(),
+        };
+        u32::from(is_good)
+    })
+}
+
+/// Does what stands in so many bytes, `WHAT?QUERY`, at this moment of the page's clock. 1; or 0, and why not.
+#[unsafe(no_mangle)]
+pub extern "C" fn command(bytes: usize, now_ms: f64) -> u32 {
+    with(|state| {
+        let input = state.input(bytes);
+        let (what, query) = input.split_once('?').unwrap_or((&input, ""));
+        let Some(show) = &mut state.show else { return 0 };
+        let done = show.command(what, query, moment(now_ms));
+        state.output = match &done {
+            Ok(()) => String::new(),
+            Err(refused) => refused.to_string(),
+        };
+        u32::from(done.is_ok())
+    })
+}
+
+/// Goes on, if it is time. The milliseconds after which this is to be called again; a negative number if nothing
+/// happens before the next command.
+#[unsafe(no_mangle)]
+pub extern "C" fn tick(now_ms: f64) -> f64 {
+    let next = with(|state| state.show.as_mut()?.tick(moment(now_ms)));
+    next.map_or(-1.0, |next| next.as_secs_f64() * 1e3)
+}
+
+/// What was not sent to the page yet: server-sent events.
+#[unsafe(no_mangle)]
+pub extern "C" fn messages() {
+    with(|state| state.output = state.show.as_mut().map(Show::messages).unwrap_or_default());
+}
+
+/// The digests of the seeds from `first` on, as lines `SEED HASH EVENTS`.
+#[unsafe(no_mangle)]
+pub extern "C" fn digests(first: u32, seeds: u32, steps: u32) {
+    let lines = digest_lines(first, seeds, steps);
+    with(|state| state.output = lines);
+}
+
+/// The same, for a comparison.
+///
+/// # Panics
+/// If a world is stuck.
+pub fn digest_lines(first: u32, seeds: u32, steps: u32) -> String {
+    let line = |seed: u32| {
+        let (hash, events) = digest(seed.into(), steps.into(), || Greeting).expect("it goes on");
+        format!("{seed} {hash:016x} {events}\n")
+    };
+    (first..first + seeds).map(line).collect()
+}
+
+fn moment(now_ms: f64) -> Duration {
+    Duration::try_from_secs_f64(now_ms / 1e3).unwrap_or_default()
+}
