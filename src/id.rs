@@ -67,6 +67,13 @@ impl fmt::Display for SourceId {
 }
 
 /// The text is not what an id looks like when it is shown.
+///
+/// ```
+/// use helloop::{NotAnId, SourceId, TaskId};
+///
+/// assert_eq!("7.2".parse::<TaskId>().map(|id| id.to_string()), Ok("7.2".to_owned()));
+/// assert_eq!("seven".parse::<SourceId>(), Err(NotAnId));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAnId;
 

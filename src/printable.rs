@@ -21,6 +21,12 @@ use std::fmt::{self, Display, Write};
 pub struct Printable<T>(pub T);
 
 /// As [`Printable`], but line feeds stay: for a text of several lines with foreign words in it.
+///
+/// ```
+/// use helloop::PrintableLines;
+///
+/// assert_eq!(PrintableLines("one\ntwo\u{1b}[2J").to_string(), "one\ntwo\\u{1b}[2J");
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct PrintableLines<T>(pub T);
 

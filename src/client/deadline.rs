@@ -64,6 +64,33 @@ impl Timeouts {
 
 /// How long the phases of a fetch took, by the loop's clock, which is read once a turn. Redirects
 /// and a retry are added up.
+///
+/// ```
+/// use helloop::client::{Client, ClientBuilder, ErrorKind, Phase, RequestBuilder, Timings};
+/// use helloop::coroutine;
+/// use helloop::greeting::Greeting;
+/// use helloop::server::Server;
+///
+/// let running = Server::builder().bind("127.0.0.1:0")?.spawn(Greeting)?;
+/// let url = format!("http://{}/World", running.local_addrs()[0]);
+/// coroutine::run(|handle| async move {
+///     let builder: ClientBuilder = Client::builder(&handle).redirects_max(0);
+///     let client = builder.build()?;
+///     let request: RequestBuilder = client.get(&url).header("Accept", "text/plain");
+///     let mut reply = request.send().await?;
+///     reply.collect().await?;
+///     let timings: Timings = reply.timings();
+///     assert!(timings.body.is_some());
+///
+///     // Nobody will listen there any more.
+///     running.handle().shutdown();
+///     running.finished().await;
+///     let error = client.get(&url).send().await.unwrap_err();
+///     assert_eq!((error.kind(), error.phase()), (ErrorKind::Connect, Phase::Connect));
+///     Ok::<(), helloop::client::Error>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timings {
     /// Waiting because of the limits of connections and look-ups.

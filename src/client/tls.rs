@@ -24,6 +24,18 @@ use crate::world::Readiness;
 ///
 /// A server must have a certificate for the name (or address) in the URL, valid now and signed by one
 /// of them, unless the program asks for [the opposite](TlsConfig::danger_accept_invalid_certs).
+///
+/// ```
+/// use helloop::client::{Client, TlsConfig};
+/// use helloop::event_loop::EventLoop;
+///
+/// let event_loop = EventLoop::new()?;
+/// // An authority of one's own, in the place of those of the system.
+/// let config = TlsConfig::new().without_system_roots();
+/// let client = Client::builder(event_loop.handle()).tls(config).build()?;
+/// # drop(client);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct TlsConfig {
     believes_anybody: bool,

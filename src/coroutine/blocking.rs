@@ -215,6 +215,19 @@ struct Slot<T> {
 }
 
 /// See [`Handle::run_blocking`] and [`Executor::run`].
+///
+/// ```
+/// use helloop::coroutine::{self, Blocking};
+///
+/// coroutine::run(|handle| async move {
+///     let read: Blocking<std::io::Result<String>> =
+///         handle.run_blocking(|| std::fs::read_to_string("Cargo.toml"));
+///     // Meanwhile the loop serves others.
+///     let text = read.await.expect("it does not panic").expect("it can be read");
+///     assert!(text.contains("helloop"));
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use = "the value comes when this is awaited"]
 pub struct Blocking<T> {
     slot: Arc<Mutex<Slot<T>>>,

@@ -15,6 +15,26 @@ use crate::limits::LINE_BYTES_MAX;
 const READ_BYTES: usize = 4096;
 
 /// What a [`BufReader`] reads from: a [`Stream`], or the half of one.
+///
+/// ```
+/// use helloop::coroutine::{self, BufReader, ReadSource};
+///
+/// coroutine::run(|handle| async move {
+///     /// Of a stream, or of a half of one.
+///     async fn first_line(source: impl ReadSource) -> std::io::Result<String> {
+///         let mut line = String::new();
+///         BufReader::new(source).read_line(&mut line).await?;
+///         Ok(line)
+///     }
+///     let server = handle.start_server("localhost:0", |mut stream, _| async move {
+///         let _ = stream.write_all(b"hello\n").await;
+///     })?;
+///     let (reader, _writer) = handle.open_connection(server.local_addr()).await?.split();
+///     assert_eq!(first_line(reader).await?, "hello\n");
+///     Ok::<(), std::io::Error>(())
+/// })??;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait ReadSource: sealed::Sealed {
     /// See [`Stream::poll_read`].
     ///

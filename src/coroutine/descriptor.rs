@@ -48,6 +48,22 @@ use crate::world::Readiness;
 pub struct Readable<T: AsFd>(Descriptor<T>);
 
 /// A descriptor that a coroutine writes to. See [`Readable`].
+///
+/// ```
+/// use helloop::coroutine::{self, Readable, Writable};
+/// use std::io::{Read, Write};
+///
+/// coroutine::run(|handle| async move {
+///     let (reader, writer) = std::io::pipe()?;
+///     let mut reader = Readable::new(&handle, reader)?;
+///     let mut writer = Writable::new(&handle, writer)?;
+///     writer.write_with(|pipe| pipe.write(b"hello")).await?;
+///     let mut buffer = [0; 8];
+///     assert_eq!(reader.read_with(|pipe| pipe.read(&mut buffer)).await?, 5);
+///     Ok::<(), std::io::Error>(())
+/// })??;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Writable<T: AsFd>(Descriptor<T>);
 

@@ -151,6 +151,20 @@ fn poll_children<T>(
 }
 
 /// See [`Handle::gather`].
+///
+/// ```
+/// use helloop::coroutine::{self, Gather, JoinError};
+///
+/// coroutine::run(|handle| async move {
+///     let squares: Gather<u32> = handle.gather((1..=3).map(|number| async move {
+///         assert!(number != 2, "planted");
+///         number * number
+///     }));
+///     let failed = Err(JoinError::Panicked("planted".to_owned()));
+///     assert_eq!(squares.await, [Ok(1), failed, Ok(9)]);
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Gather<T: 'static> {
     children: Rc<Children<T>>,
     /// Set while it is awaited.
@@ -185,6 +199,36 @@ impl<T> Drop for Gather<T> {
 }
 
 /// See [`Handle::try_gather`].
+///
+/// ```
+/// use helloop::coroutine::{self, JoinError, TryGather};
+///
+/// enum Failure {
+///     NotANumber,
+///     /// A task panicked, or was cancelled.
+///     NoValue,
+/// }
+///
+/// impl From<std::num::ParseIntError> for Failure {
+///     fn from(_: std::num::ParseIntError) -> Failure {
+///         Failure::NotANumber
+///     }
+/// }
+///
+/// impl From<JoinError> for Failure {
+///     fn from(_: JoinError) -> Failure {
+///         Failure::NoValue
+///     }
+/// }
+///
+/// coroutine::run(|handle| async move {
+///     let words = ["1", "two", "3"];
+///     let numbers: TryGather<u32, Failure> =
+///         handle.try_gather(words.map(|word| async { Ok(word.parse::<u32>()?) }));
+///     assert!(matches!(numbers.await, Err(Failure::NotANumber)));
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct TryGather<T: 'static, E: From<JoinError> + 'static> {
     children: Rc<Children<Result<T, E>>>,
     first_failure: Rc<Cell<Option<E>>>,

@@ -33,6 +33,25 @@ impl<E: fmt::Display> fmt::Display for GroupError<E> {
 impl<E: fmt::Debug + fmt::Display> std::error::Error for GroupError<E> {}
 
 /// Tasks of one group. Given to the body of [`Handle::task_group`]; clones are the same group.
+///
+/// ```
+/// use helloop::coroutine::{self, GroupError, JoinError, TaskGroup};
+/// use std::future::pending;
+///
+/// coroutine::run(|handle| async move {
+///     let failed = handle
+///         .task_group(async |group: &TaskGroup<JoinError>| {
+///             group.spawn(async { Ok(pending::<()>().await) });
+///             group.spawn(async { Err::<(), _>(JoinError::Panicked("planted".to_owned())) });
+///             Ok(())
+///         })
+///         .await;
+///     // The first failure has cancelled the other task.
+///     let failures = vec![JoinError::Panicked("planted".to_owned())];
+///     assert_eq!(failed, Err(GroupError { failures }));
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct TaskGroup<E> {
     inner: Rc<Inner<E>>,
 }

@@ -6,6 +6,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// An address that [`Handle::start_server`](crate::event_loop::Handle::start_server) takes: a `SocketAddr`; an IP address and
 /// a port; or a text. A text is `localhost:PORT`, which is 127.0.0.1 and ::1 with the same port (RFC 6761 section
 /// 6.3), or an IP address and a port, `[::1]:80`. Names are for [`Handle::resolve`](crate::event_loop::Handle::resolve).
+///
+/// ```
+/// use helloop::coroutine::ListenOn;
+///
+/// assert_eq!("localhost:80".addresses()?.len(), 2);
+/// assert_eq!(([0, 0, 0, 0], 80).addresses()?, ["0.0.0.0:80".parse().unwrap()]);
+/// assert!("example.com:80".addresses().is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait ListenOn {
     /// The addresses, at least one. If the first has port 0, all others get the port that it was given.
     ///

@@ -123,6 +123,23 @@ fn lacks_family(error: &io::Error) -> bool {
 const SAME_PORT_ATTEMPTS: usize = 16;
 
 /// A server that was [started](Handle::start_server). Dropping this leaves it listening.
+///
+/// ```
+/// use helloop::coroutine::{self, StreamServer};
+///
+/// coroutine::run(|handle| async move {
+///     let server: StreamServer = handle.start_server("localhost:0", |mut stream, _| async move {
+///         let _ = stream.write_all(b"hello").await;
+///     })?;
+///     let mut client = handle.open_connection(server.local_addr()).await?;
+///     let mut buffer = [0; 8];
+///     assert_eq!(client.read(&mut buffer).await?, 5);
+///     server.close();
+///     server.serve_forever().await;
+///     Ok::<(), std::io::Error>(())
+/// })??;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct StreamServer {
     /// At least one.
@@ -161,6 +178,20 @@ impl StreamServer {
 
 /// A socket that coroutines accept connections from. Dropping it closes it, and resets the
 /// connections that were not accepted.
+///
+/// ```
+/// use helloop::coroutine::{self, Listener};
+///
+/// coroutine::run(|handle| async move {
+///     let mut listener = Listener::bind(&handle, ([127, 0, 0, 1], 0).into())?;
+///     let _client = handle.open_connection(listener.local_addr()?).await?;
+///     // A loop of your own, in the place of `start_server`.
+///     let (_stream, peer) = listener.accept().await;
+///     assert!(peer.ip().is_loopback());
+///     Ok::<(), std::io::Error>(())
+/// })??;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Listener {
     handle: Handle,
     source: Source<world::Listener>,

@@ -13,6 +13,24 @@ use crate::event_loop::Handle;
 /// A value that will be set, once, and that tasks await. Clones are the same promise.
 ///
 /// Setting runs nothing: waiters are queued, in the order in which they began to wait.
+///
+/// ```
+/// use helloop::coroutine::{self, Cancelled, InvalidState, Promise};
+///
+/// coroutine::run(|handle| async move {
+///     let promise: Promise<i32> = handle.promise();
+///     assert_eq!(promise.get(), Err(InvalidState::NotSet));
+///     let sets = promise.clone();
+///     handle.call_soon(move |_| assert_eq!(sets.set(42), Ok(())));
+///     assert_eq!(promise.wait().await, Ok(42));
+///     assert_eq!(promise.set(43), Err(InvalidState::Done));
+///
+///     let never: Promise<i32> = handle.promise();
+///     never.cancel();
+///     assert_eq!(never.wait().await, Err(Cancelled));
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Promise<T> {
     slot: Rc<Slot<T>>,
 }

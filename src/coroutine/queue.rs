@@ -15,6 +15,23 @@ use crate::event_loop::Handle;
 ///
 /// A task that finds [`OPERATIONS_PER_RESUME_MAX`](crate::limits::OPERATIONS_PER_RESUME_MAX) items, or as
 /// much room, without waiting once leaves a turn to the others.
+///
+/// ```
+/// use helloop::coroutine::{self, Full, Queue};
+///
+/// coroutine::run(|handle| async move {
+///     let orders = Queue::new(&handle, 1);
+///     let cook = handle.spawn({
+///         let orders = orders.clone();
+///         async move { [orders.get().await, orders.get().await] }
+///     });
+///     orders.put("soup").await;
+///     assert_eq!(orders.put_nowait("tea"), Err(Full("tea")));
+///     orders.put("bread").await;
+///     assert_eq!(cook.await, Ok(["soup", "bread"]));
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Queue<T> {
     inner: Rc<Inner<T>>,
 }

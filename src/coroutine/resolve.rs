@@ -69,6 +69,26 @@ type Begin = Box<dyn Fn(&str) -> io::Result<LookUp>>;
 
 /// Looks names up, and remembers the addresses for a while. A task that asks for a name which is just
 /// being looked up shares the answer. Failures are not remembered. Clones are the same resolver.
+///
+/// ```
+/// use helloop::coroutine::{self, ResolveError, Resolver};
+/// use std::io;
+/// use std::time::Duration;
+///
+/// coroutine::run(|handle| async move {
+///     // A table of hosts, in the place of the system.
+///     let resolver = Resolver::with_look_up(&handle, Duration::from_secs(60), |host| async move {
+///         match host.as_str() {
+///             "printer" => Ok(vec![([192, 0, 2, 7], 0).into()]),
+///             _ => Err(io::Error::other("there is no such host")),
+///         }
+///     });
+///     assert_eq!(resolver.resolve("printer").await.map(|found| found.len()), Ok(1));
+///     let error: ResolveError = resolver.resolve("scanner").await.unwrap_err();
+///     assert!(error.to_string().contains("there is no such host"));
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Resolver {
     inner: Rc<Inner>,

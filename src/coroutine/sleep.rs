@@ -41,6 +41,20 @@ pub async fn yield_now() {
 }
 
 /// A sleep that begins when it is first awaited. Dropping it takes the timer back.
+///
+/// ```
+/// use helloop::coroutine::{self, Sleep};
+/// use std::time::Duration;
+///
+/// coroutine::run(|handle| async move {
+///     let begin = handle.now();
+///     // It begins when it is awaited.
+///     let sleep: Sleep = handle.sleep(Duration::from_millis(2));
+///     sleep.await;
+///     assert!(handle.now().since(begin) >= Duration::from_millis(2));
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use = "a sleep does nothing unless it is awaited"]
 pub struct Sleep {
     handle: Handle,

@@ -264,6 +264,26 @@ impl Handle {
 ///
 /// Dropped before it was awaited, it lets the task go on by itself. Dropped *while* it is awaited
 /// (because the awaiting coroutine is cancelled, or a timeout is over), it cancels the task.
+///
+/// ```
+/// use helloop::coroutine::{self, Canceller, DoneCallback, JoinError, JoinHandle, Shield};
+/// use std::future::pending;
+///
+/// coroutine::run(|handle| async move {
+///     let task: JoinHandle<i32> = handle.spawn(async { 42 });
+///     let callback: DoneCallback = task.add_done_callback(|_| unreachable!("it was taken back"));
+///     task.remove_done_callback(callback);
+///     // Whoever awaits a shield and gives up does not cancel the task.
+///     let shield: Shield<i32> = task.shield();
+///     assert_eq!(shield.await, Ok(42));
+///
+///     let never = handle.spawn(pending::<()>());
+///     let canceller: Canceller = never.canceller();
+///     handle.call_soon(move |_| drop(canceller.cancel()));
+///     assert_eq!(never.await, Err(JoinError::Cancelled));
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use = "a task that is not awaited keeps its value, and its panic, to itself"]
 pub struct JoinHandle<T> {
     join: Rc<Join<T>>,

@@ -48,6 +48,21 @@ struct Half {
 }
 
 /// The halves are not of one stream. They are given back.
+///
+/// ```
+/// use helloop::coroutine::{self, NotOneStream, ReadHalf, WriteHalf};
+///
+/// coroutine::run(|handle| async move {
+///     let server = handle.start_server("localhost:0", |_, _| async {})?;
+///     let address = server.local_addr();
+///     let (reader, _writer): (ReadHalf, WriteHalf) = handle.open_connection(address).await?.split();
+///     let (_, other) = handle.open_connection(address).await?.split();
+///     let NotOneStream(halves) = reader.reunite(other).expect_err("of two streams");
+///     drop(halves);
+///     Ok::<(), std::io::Error>(())
+/// })??;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct NotOneStream(pub Box<(ReadHalf, WriteHalf)>);
 

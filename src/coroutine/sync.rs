@@ -11,6 +11,22 @@ use crate::event_loop::Handle;
 
 /// So many at a time. A released permit goes to the oldest waiter, so none can overtake it.
 /// Clones are the same semaphore.
+///
+/// ```
+/// use helloop::coroutine::{self, Permit, ReleasedTooOften, Semaphore};
+///
+/// coroutine::run(|handle| async move {
+///     let places = Semaphore::new(&handle, 2);
+///     let guest = |places: Semaphore| async move {
+///         let _place: Permit = places.acquire().await;
+///         assert!(places.available() < 2);
+///     };
+///     let guests = (0..10).map(|_| guest(places.clone()));
+///     assert!(handle.gather(guests).await.iter().all(Result::is_ok));
+///     assert_eq!(places.release_bounded(), Err(ReleasedTooOften));
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Semaphore {
     inner: Rc<Permits>,

@@ -55,6 +55,17 @@ struct Waiting {
 }
 
 /// The loop is gone: the callback was not taken.
+///
+/// ```
+/// use helloop::coroutine::{LoopIsGone, Threadsafe};
+/// use helloop::event_loop::EventLoop;
+///
+/// let event_loop = EventLoop::new()?;
+/// let threadsafe = Threadsafe::new(event_loop.handle());
+/// drop(event_loop);
+/// assert_eq!(threadsafe.call_soon(|_| ()), Err(LoopIsGone));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoopIsGone;
 

@@ -39,6 +39,19 @@ impl Handle {
 }
 
 /// See [`Handle::timeout`].
+///
+/// ```
+/// use helloop::coroutine::{self, Elapsed, Timeout};
+/// use std::future::{Pending, pending};
+/// use std::time::Duration;
+///
+/// coroutine::run(|handle| async move {
+///     let after = Duration::from_millis(1);
+///     let limited: Timeout<Pending<()>> = handle.timeout(after, pending());
+///     assert_eq!(limited.await, Err(Elapsed { after }));
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use = "a timeout does nothing unless it is awaited"]
 pub struct Timeout<F> {
     /// The future and its end; `None` once it is over.

@@ -12,6 +12,20 @@ use super::watched::Watched;
 use crate::event_loop::Handle;
 
 /// When [`Handle::wait`] has waited enough.
+///
+/// ```
+/// use helloop::coroutine::{self, ReturnWhen};
+/// use std::time::Duration;
+///
+/// coroutine::run(|handle| async move {
+///     let pauses = [30_000, 1].map(Duration::from_millis);
+///     let tasks = pauses.map(|pause| handle.spawn(handle.sleep(pause))).into();
+///     let (ended, running) = handle.wait(tasks, ReturnWhen::FirstCompleted, None).await;
+///     assert_eq!((ended.len(), running.len()), (1, 1));
+///     running.iter().for_each(|task| drop(task.cancel()));
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReturnWhen {
     /// One task has ended.
@@ -79,6 +93,27 @@ where
 }
 
 /// See [`as_completed`].
+///
+/// ```
+/// use helloop::coroutine::{self, AsCompleted, as_completed};
+/// use std::time::Duration;
+///
+/// coroutine::run(|handle| async move {
+///     let clock = handle.clone();
+///     let naps = [3, 1].map(|millis| {
+///         let nap = clock.sleep(Duration::from_millis(millis));
+///         async move {
+///             nap.await;
+///             millis
+///         }
+///     });
+///     let mut naps: AsCompleted<u64> = as_completed(&handle, naps);
+///     assert_eq!(naps.next().await, Some(Ok(1)));
+///     assert_eq!(naps.next().await, Some(Ok(3)));
+///     assert_eq!(naps.next().await, None);
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct AsCompleted<T> {
     tasks: Watched<T>,
     /// The places of those that have ended.

@@ -46,6 +46,17 @@ pub struct Ask {
 }
 
 /// Header fields that are checked and encoded once, for many requests.
+///
+/// ```
+/// use helloop::http::{Ask, AskError, AskFields};
+///
+/// let mut fields = AskFields::default();
+/// fields.header("User-Agent", "helloop")?;
+/// let mut ask = Ask::new("GET", "/", "localhost")?;
+/// ask.fields(&fields);
+/// assert_eq!(Ask::new("GET", "no-path", "localhost").err(), Some(AskError::TargetForm));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AskFields {
     /// Complete lines, each with its CRLF.

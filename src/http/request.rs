@@ -37,6 +37,20 @@ pub enum Version {
 }
 
 /// The header fields of a request, in the order in which they came. Names compare without case.
+///
+/// ```
+/// use helloop::http::{Headers, Request, Version};
+///
+/// fn describe(request: &Request<'_>) -> String {
+///     let headers: Headers<'_> = request.headers();
+///     let accepted = headers.all("Accept").count();
+///     let is_old = request.version() == Version::Http10;
+///     format!("{} fields, {accepted} of them Accept, old: {is_old}", headers.len())
+/// }
+/// let request = Request::new("GET", "/")?;
+/// assert_eq!(describe(&request), "0 fields, 0 of them Accept, old: false");
+/// # Ok::<(), helloop::http::Error>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct Headers<'a> {
     /// Good field lines, each with its CRLF. They are taken apart on demand: most services read one field

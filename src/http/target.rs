@@ -33,6 +33,14 @@ pub(super) enum Target<'a> {
 }
 
 /// Why a path segment cannot be decoded.
+///
+/// ```
+/// use helloop::http::{DecodeError, decode_segment};
+///
+/// assert_eq!(decode_segment("100%"), Err(DecodeError::Percent));
+/// assert_eq!(decode_segment("%ff"), Err(DecodeError::Utf8));
+/// assert_eq!(decode_segment("a%0ab"), Err(DecodeError::Control));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
     /// A `%` without two hexadecimal digits.

@@ -16,6 +16,19 @@ use crate::panics::caught;
 use crate::world::Time;
 
 /// One answer, for an access log.
+///
+/// ```
+/// use helloop::greeting::Greeting;
+/// use helloop::server::{Access, Server};
+///
+/// let log = |access: &Access<'_>| {
+///     let target = access.request.map_or("-", |request| request.target());
+///     println!("{} {target:?} {} {}", access.peer, access.status, access.body_bytes);
+/// };
+/// let running = Server::builder().access_log(log).bind("127.0.0.1:0")?.spawn(Greeting)?;
+/// # running.handle().shutdown();
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Access<'a> {

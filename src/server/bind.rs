@@ -18,9 +18,9 @@ const SAME_PORT_ATTEMPTS: usize = 16;
 /// Why an address could not be listened on.
 ///
 /// ```
-/// use helloop::server::Server;
+/// use helloop::server::{BindError, Server};
 ///
-/// let error = Server::builder().bind("localhost:http").unwrap_err();
+/// let error: BindError = Server::builder().bind("localhost:http").unwrap_err();
 /// assert!(error.is_not_an_address());
 /// let error = std::io::Error::from(error);
 /// assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);

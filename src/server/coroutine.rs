@@ -263,6 +263,48 @@ where
 }
 
 /// An answer on its way. Dropping it cancels the coroutine that works on it.
+///
+/// ```
+/// use helloop::event_loop::Handle;
+/// use helloop::http::{Request, Response};
+/// use helloop::server::{Part, Pending, Service, Start};
+/// use std::task::{Context, Poll};
+///
+/// /// Answers later, and needs no coroutine for it.
+/// struct Later;
+///
+/// impl Service for Later {
+///     fn call(&self, _: &Request<'_>, _: &mut Response) {
+///         unreachable!("`start` does not call it");
+///     }
+///
+///     fn start(&self, _: &Request<'_>, _: &mut Response, _: &Handle) -> Start {
+///         Start::Later(Box::new(Answer { is_asked: false }))
+///     }
+/// }
+///
+/// struct Answer {
+///     is_asked: bool,
+/// }
+///
+/// impl Pending for Answer {
+///     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Part> {
+///         if std::mem::replace(&mut self.is_asked, true) {
+///             return Poll::Ready(Part::Whole(Response::new()));
+///         }
+///         // Something else would wake it, at its time.
+///         cx.waker().wake_by_ref();
+///         Poll::Pending
+///     }
+/// }
+/// let mut response = Response::new();
+/// # let event_loop = helloop::event_loop::EventLoop::new()?;
+/// # let start = Later.start(&Request::new("GET", "/").unwrap(), &mut response, event_loop.handle());
+/// # let Start::Later(mut pending) = start else { unreachable!() };
+/// # let mut cx = Context::from_waker(std::task::Waker::noop());
+/// # assert!(pending.poll_part(&mut cx).is_pending() && pending.poll_part(&mut cx).is_ready());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait Pending {
     /// The next part, or `Poll::Pending`; the waker is woken when there is more.
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Part>;
@@ -390,6 +432,30 @@ impl Drop for BodySender {
 }
 
 /// The connection's end of [`streamed_body`]; goes into [`Reply::Streamed`].
+///
+/// ```
+/// use helloop::http::Response;
+/// use helloop::server::{BodyReceiver, BodySender, Coroutines, OwnedRequest, Reply, coroutines, streamed_body};
+///
+/// /// A service that can be named.
+/// type Streams = Coroutines<fn(OwnedRequest) -> std::future::Ready<Reply>>;
+///
+/// fn numbers(request: OwnedRequest) -> std::future::Ready<Reply> {
+///     let (mut sender, receiver): (BodySender, BodyReceiver) = streamed_body();
+///     drop(request.handle().spawn(async move {
+///         for number in 0..10 {
+///             if sender.send(format!("{number}\n")).await.is_err() {
+///                 return;
+///             }
+///         }
+///         sender.finish();
+///     }));
+///     std::future::ready(Reply::Streamed(Response::new(), receiver))
+/// }
+///
+/// let streams: Streams = coroutines(numbers);
+/// # drop(streams);
+/// ```
 #[derive(Debug)]
 pub struct BodyReceiver {
     channel: Rc<RefCell<Channel>>,

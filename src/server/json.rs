@@ -37,6 +37,16 @@ where
 }
 
 /// See [`json`].
+///
+/// ```
+/// use helloop::server::{Json, json};
+///
+/// /// A service that can be named.
+/// type Doubles = Json<fn(i64) -> i64, i64>;
+///
+/// let doubles: Doubles = json(|number| 2 * number);
+/// # drop(doubles);
+/// ```
 #[derive(Clone)]
 pub struct Json<F, T> {
     function: F,

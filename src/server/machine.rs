@@ -4,6 +4,14 @@ use std::panic::Location;
 
 /// A state machine of the program: the states that [`Event::State`](crate::events::Event::State) names, and the
 /// ways between them.
+///
+/// ```
+/// use helloop::server::{MACHINES, Machine, MachineState};
+///
+/// let connection: &Machine = MACHINES.iter().find(|it| it.kind == "connection").unwrap();
+/// let first: &MachineState = &connection.states[0];
+/// assert!(first.name == "idle" && connection.leads("idle", "receiving head"));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
     /// See [`Task::kind`](crate::event_loop::Task::kind).

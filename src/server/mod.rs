@@ -525,6 +525,23 @@ impl Running {
 }
 
 /// A server on a loop that its host turns.
+///
+/// ```
+/// use helloop::event_loop::EventLoop;
+/// use helloop::greeting::Greeting;
+/// use helloop::server::{Attached, Server};
+/// use std::time::Duration;
+///
+/// let mut event_loop = EventLoop::new()?;
+/// let attached: Attached =
+///     Server::builder().bind("127.0.0.1:0")?.attach(event_loop.handle(), Greeting)?;
+/// // The program's own tasks are beside it.
+/// let handle = attached.handle().clone();
+/// event_loop.handle().call_soon(move |_| handle.drain(Duration::from_secs(20)));
+/// event_loop.run_until(|| attached.is_finished())?;
+/// assert_eq!(attached.report().cut, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Attached {
     handle: ServerHandle,

@@ -47,6 +47,18 @@ where
 }
 
 /// See [`with_body_policy`].
+///
+/// ```
+/// use helloop::greeting::Greeting;
+/// use helloop::http::{BodyPolicy, Request};
+/// use helloop::server::{WithBodyPolicy, with_body_policy};
+///
+/// /// A service that can be named.
+/// type Short = WithBodyPolicy<Greeting, fn(&Request<'_>) -> BodyPolicy>;
+///
+/// let short: Short = with_body_policy(Greeting, |_| BodyPolicy::CollectAtMost(100));
+/// # drop(short);
+/// ```
 #[derive(Clone, Debug)]
 pub struct WithBodyPolicy<S, J> {
     service: S,

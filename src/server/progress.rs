@@ -93,6 +93,17 @@ impl Drop for Ending {
 
 /// A moment in the life of a server: see [`ServerHandle::draining`] and [`ServerHandle::finished`]. Any runtime can await
 /// it, on any thread.
+///
+/// ```
+/// use helloop::greeting::Greeting;
+/// use helloop::server::{Milestone, Server};
+///
+/// let running = Server::builder().bind("127.0.0.1:0")?.spawn(Greeting)?;
+/// let finished: Milestone = running.handle().finished();
+/// running.handle().shutdown();
+/// helloop::coroutine::run(|_| finished)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use = "it says nothing unless it is awaited"]
 pub struct Milestone {
     control: Arc<Control>,

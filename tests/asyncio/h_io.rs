@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use helloop::coroutine::yield_now;
+use helloop::coroutine::{BufReader, yield_now};
 use helloop::event_loop::{Cause, EventLoop, Flow, Source};
 use helloop::events::Event;
 use helloop::greeting::Greeting;
@@ -168,6 +168,21 @@ fn fact_78_a_connection_reads_so_much_and_then_goes_back_to_the_loop() {
 }
 
 /// The order is asyncio's; the turns are fewer, because no task stands between accept and made.
+#[test]
+fn fact_79_a_line_beyond_the_limit_is_an_error() {
+    real(|handle| async move {
+        let server = handle.start_server("localhost:0", |mut stream, _| async move {
+            stream.write_all(&[b'x'; 1_000_000]).await.unwrap_err();
+        });
+        let stream = handle.open_connection(server.unwrap().local_addr()).await.unwrap();
+        let mut lines = BufReader::new(stream);
+        let error = lines.read_line(&mut String::new()).await.unwrap_err();
+        // asyncio's limit, too.
+        assert_eq!(error.to_string(), "a line has more than 65536 bytes");
+        assert_eq!(lines.read(&mut [0; 100]).await.unwrap(), 100);
+    });
+}
+
 #[test]
 fn differs_80_a_connection_reads_one_turn_after_it_was_accepted() {
     let mut served = serve();

@@ -7,6 +7,8 @@ pub(crate) mod transcripts;
 mod catalogue;
 /// What would be published.
 mod package;
+/// Whether every public name of the first pages is shown in use.
+mod shown;
 /// Links, excerpts of sources, and the learner's path.
 mod pages;
 /// The page that says which clauses of the RFCs are kept.

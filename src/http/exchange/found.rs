@@ -57,6 +57,28 @@ pub enum BodyPolicy {
 }
 
 /// A head whose body follows.
+///
+/// ```
+/// use helloop::http::{Announced, Asked, BodyPolicy, Exchange, Found, Reason, Response, Room, Terms};
+/// use helloop::limits::Limits;
+///
+/// let (limits, date) = (Limits::default(), b"Sun, 06 Nov 1994 08:49:37 GMT");
+/// let terms = Terms { date, is_draining: false, requests_max: None };
+/// let (mut exchange, mut room, mut output) = (Exchange::new(), Room::new(None), Vec::new());
+/// let mut input = &b"PUT /photo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"[..];
+/// let Found::Body(announced) = exchange.next(&mut input, false, &limits, &mut room) else {
+///     unreachable!("a body was announced");
+/// };
+/// let announced: Announced<'_> = announced;
+/// assert_eq!(announced.request().path(), "/photo");
+/// // It is not wanted.
+/// let policy = BodyPolicy::Refuse;
+/// let found = exchange.receive(announced, policy, &mut input, false, &limits, &mut output);
+/// let Found::Request(asked) = found else { unreachable!("it is to be answered") };
+/// let asked: &Asked<'_> = asked;
+/// let answer = exchange.answer(asked, &Response::new(), &terms, &mut output);
+/// assert_eq!(answer.closes, Some(Reason::UnreadBody));
+/// ```
 #[derive(Debug)]
 pub struct Announced<'r> {
     pub(super) head: &'r [u8],

@@ -6,6 +6,23 @@ use std::fmt;
 /// A way in which a reply can be wrong. Each ends its connection: it is not certain where the next
 /// reply would begin. `Display` is one sentence that says where; it never contains a byte of the
 /// reply.
+///
+/// ```
+/// use helloop::http::{Ask, ReplyError, ReplyEvent, ReplyHead};
+/// use helloop::limits::ReplyLimits;
+///
+/// let ask = Ask::new("GET", "/", "localhost")?;
+/// let mut reply = ask.reply(ReplyLimits::default());
+/// let mut input = &b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel"[..];
+/// let ReplyEvent::Head(head) = reply.advance(&mut input, true)? else { unreachable!() };
+/// let head: &ReplyHead = &head;
+/// assert_eq!(head.status(), 200);
+/// let ReplyEvent::Data(b"hel") = reply.advance(&mut input, true)? else { unreachable!() };
+/// // The rest will never come.
+/// let error: ReplyError = reply.advance(&mut input, true).unwrap_err();
+/// assert!(error.to_string().contains("truncated"), "{error}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReplyError {
