@@ -161,7 +161,8 @@ impl LineCheck {
         limits: &Limits,
     ) -> Result<Option<RequestLine<'a>>, Error> {
         debug_assert!(self.part >= Part::Method, "the empty line before it is taken off");
-        let bytes_max = line_bytes_max(limits);
+        // A request line is part of its head, even if its own limit is larger.
+        let bytes_max = limits.request_line_bytes_max.min(limits.head_bytes_max);
         let window = window(bytes, bytes_max);
         if self.part == Part::Method {
             self.scan_method(window)?;
@@ -297,11 +298,6 @@ fn window(bytes: &[u8], bytes_max: usize) -> &[u8] {
 
 fn fields_max(limits: &Limits) -> usize {
     limits.fields_max.min(FIELDS_MAX_CEILING)
-}
-
-/// A request line is part of its head, even if its own limit is larger.
-fn line_bytes_max(limits: &Limits) -> usize {
-    limits.request_line_bytes_max.min(limits.head_bytes_max)
 }
 
 /// Finds the ends of the field lines in `bytes[..window_bytes]` and returns the position after the

@@ -20,7 +20,7 @@ const LISTINGS: [Listing; 2] = [
         title: "a state machine",
         file: "src/server/connection/mod.rs",
         source: include_str!("../server/connection/mod.rs"),
-        function: "step",
+        function: "run",
         cursor: &[
             ("idle", "State::Idle"),
             ("receiving head", "State::ReceivingHead"),

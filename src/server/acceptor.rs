@@ -127,7 +127,12 @@ impl<S: Service + 'static> Acceptor<S> {
                 }
                 Ok(newcomer) => return self.wait_for_room(newcomer, cx),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return self.queue_is_empty();
+                    if self.status().is_draining() {
+                        // It has taken what was in the queue, and is done.
+                        return Flow::Done;
+                    }
+                    self.source.want(Readiness::READABLE);
+                    return Flow::Wait;
                 }
                 Err(error) if self.failures.call_for_a_pause(&error, accepts_max) => {
                     return self.back_off("cannot accept", &error, cx);
@@ -143,15 +148,6 @@ impl<S: Service + 'static> Acceptor<S> {
         // It is idle until it asks, and others may wait.
         self.status().ask_for_room();
         Ok(())
-    }
-
-    /// A server that drains takes what was in the queue, and is then done.
-    fn queue_is_empty(&self) -> Flow {
-        if self.status().is_draining() {
-            return Flow::Done;
-        }
-        self.source.want(Readiness::READABLE);
-        Flow::Wait
     }
 
     fn wait_for_room(&mut self, newcomer: Newcomer, cx: &Context<'_>) -> Flow {

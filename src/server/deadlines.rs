@@ -3,51 +3,10 @@
 use super::Shared;
 use super::room::Rest;
 use super::status::Phase;
-use crate::event_loop::Handle;
 use crate::http::Reason;
-use crate::id::{SourceId, TaskId};
-use crate::lazy_timer::LazyTimer;
+use crate::id::SourceId;
 use crate::limits::MAKE_ROOM_IDLE_MIN;
 use crate::world::Time;
-
-/// When a connection must have moved on, and the timer that looks whether it has.
-pub(super) struct Deadline {
-    /// Extending it is one write.
-    due: Time,
-    /// Set when the first resume ends: a connection that is over by then needs none.
-    timer: LazyTimer,
-}
-
-impl Deadline {
-    pub(super) fn new(due: Time) -> Deadline {
-        Deadline { due, timer: LazyTimer::UNSET }
-    }
-
-    pub(super) fn has_come(&self, now: Time) -> bool {
-        now >= self.due
-    }
-
-    pub(super) fn due(&self) -> Time {
-        self.due
-    }
-
-    pub(super) fn extend(&mut self, due: Time) {
-        self.due = due;
-    }
-
-    pub(super) fn bring_forward(&mut self, due: Time) {
-        self.due = self.due.min(due);
-    }
-
-    /// Makes sure that a timer looks at `due`, at `sooner`, or earlier.
-    pub(super) fn arm(&mut self, sooner: Time, now: Time, handle: &Handle, task: TaskId) {
-        self.timer.arm(self.due.min(sooner), now, handle, task);
-    }
-
-    pub(super) fn cancel(&mut self, handle: &Handle) {
-        self.timer.cancel(handle);
-    }
-}
 
 impl<S> Shared<S> {
     /// Bytes of a body, or of an answer, that deserve another window.

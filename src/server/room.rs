@@ -96,10 +96,6 @@ impl Room {
         self.waiting.retain(|waiting| *waiting != acceptor);
     }
 
-    pub(super) fn somebody_waits(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
     /// The acceptor with this number in the queue, from 0 on, if there is room for its newcomer.
     pub(super) fn admitted(&self, number: usize) -> Option<TaskId> {
         self.waiting.get(number).copied().filter(|_| number < self.free())
@@ -117,8 +113,8 @@ impl Room {
     }
 
     /// A connection has done something, and is now as `rest` says: of those, the last one that
-    /// makes room. If it was asked to do so before, it has declined.
-    pub(super) fn move_to(&mut self, source: SourceId, rest: Rest) {
+    /// makes room. If it was asked to do so before, it has declined. True if somebody waits for room.
+    pub(super) fn move_to(&mut self, source: SourceId, rest: Rest) -> bool {
         let seat = seat_of(source);
         if !self.asked.is_empty() {
             self.asked.retain(|asked| asked.seat != seat);
@@ -128,6 +124,7 @@ impl Room {
             Rest::Idle => self.rings.move_last(seat, IDLE),
             Rest::Lingering => self.rings.move_last(seat, LINGERING),
         }
+        !self.waiting.is_empty()
     }
 
     /// Chooses one more connection that has to make room; `None` if enough were asked, or all are

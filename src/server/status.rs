@@ -195,11 +195,7 @@ impl Status {
 
     /// A connection has done something, and is now as `rest` says.
     pub(super) fn connection_rests(&self, source: SourceId, rest: Rest) {
-        let somebody_waits = {
-            let mut room = self.room.borrow_mut();
-            room.move_to(source, rest);
-            room.somebody_waits()
-        };
+        let somebody_waits = self.room.borrow_mut().move_to(source, rest);
         if somebody_waits {
             self.ask_for_room();
         }

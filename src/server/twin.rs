@@ -20,15 +20,15 @@ use super::connection::serving::{Work, abandon, take_part};
 use super::connection::states::{
     ANSWERING, CLOSED, FLUSHING, IDLE, LINGERING, RECEIVING_BODY, RECEIVING_HEAD, SERVING, TABLE,
 };
-use super::deadlines::Deadline;
 use super::status::Phase;
 use super::{Pending, Service, Shared};
 use crate::coroutine::{Stream, others_first};
 use crate::event_loop::Source;
 use crate::http::{Error, Exchange, Reason, Want};
 use crate::id::TaskId;
+use crate::lazy_timer::LazyTimer;
 use crate::limits::BUFFER_BYTES_KEPT_MAX;
-use crate::world::{self, Readiness};
+use crate::world::{self, Readiness, Time};
 
 /// One connection.
 struct Twin<S> {
@@ -38,7 +38,9 @@ struct Twin<S> {
     who: Who,
     /// The row of the [`TABLE`] in which it is, and how many requests were answered when it came there.
     at: (usize, u32),
-    deadline: Deadline,
+    /// When it must have moved on, and the timer that looks whether it has.
+    due: Time,
+    timer: LazyTimer,
     /// Bytes of the present body, or of the present answer, that moved in the present window.
     progress: u32,
     /// Requests, and parts of answers, before it is the turn of others.
@@ -74,7 +76,8 @@ pub(super) fn open<S: Service + 'static>(
         exchange: Exchange::new(),
         who: Who { task: TaskId::default(), peer },
         at: (IDLE, 0),
-        deadline: Deadline::new(handle.now() + shared.idle_time_limit()),
+        due: handle.now() + shared.idle_time_limit(),
+        timer: LazyTimer::UNSET,
         progress: 0,
         left: shared.limits.requests_per_resume_max,
         eof: false,
@@ -305,15 +308,15 @@ impl<S> Twin<S> {
 
     /// Whether it has waited long enough. If not, it is resumed when it will have.
     fn is_time_up(&mut self) -> bool {
-        let Twin { shared, deadline, .. } = self;
-        let (handle, rest) = (&shared.status.handle, TABLE[self.at.0].rest);
-        let (due, now) = (deadline.due(), handle.now());
+        let Twin { shared, due, timer, .. } = self;
+        let (handle, rest, due) = (&shared.status.handle, TABLE[self.at.0].rest, *due);
+        let now = handle.now();
         let time_to_go = shared.time_to_go(self.stream.source().id(), rest, due, now);
         // In a drain the limit becomes shorter. One that is idle later has a grace of its own.
         let is_too_long = self.at.0 == IDLE && due > now + shared.idle_time_limit();
         let is_up = due.min(time_to_go) <= now || is_too_long;
         if !is_up {
-            deadline.arm(time_to_go, now, handle, self.who.task);
+            timer.arm(due.min(time_to_go), now, handle, self.who.task);
         }
         is_up
     }
@@ -326,7 +329,7 @@ impl<S> Twin<S> {
             return;
         }
         shared.tell_state(self.who.task, from.0, row);
-        self.deadline.extend(shared.status.handle.now() + shared.time_limit(row));
+        self.due = shared.status.handle.now() + shared.time_limit(row);
         shared.status.connection_rests(self.stream.source().id(), TABLE[row].rest);
         self.progress = 0;
     }
@@ -337,7 +340,7 @@ impl<S> Twin<S> {
         if self.progress >= self.shared.progress_that_counts() {
             self.progress = 0;
             let limit = self.shared.time_limit(self.at.0);
-            self.deadline.extend(self.shared.status.handle.now() + limit);
+            self.due = self.shared.status.handle.now() + limit;
         }
     }
 
@@ -360,7 +363,7 @@ fn give_back(buffer: &mut Vec<u8>, to: &Cell<Vec<u8>>) {
 impl<S> Drop for Twin<S> {
     fn drop(&mut self) {
         let status = &self.shared.status;
-        self.deadline.cancel(&status.handle);
+        self.timer.cancel(&status.handle);
         status.connection_closed(self.stream.source().id());
     }
 }

@@ -24,6 +24,24 @@ fn they_say_the_same_in_every_transcript() {
     transcripts::compare_servers(state_machine, coroutine);
 }
 
+/// A coroutine is a coroutine, whatever it does; what it does is its name.
+#[test]
+fn a_coroutine_says_that_it_is_a_connection() {
+    let world = Sim::new(1);
+    let net = world.net();
+    let mut house = House::built(coroutine(), Box::new(world), net, echo);
+    let _client = house.connect();
+    house.settle();
+    let handle = house.event_loop().handle().clone();
+    let tasks = handle.tasks().into_iter();
+    let said = tasks.filter_map(|(task, _)| {
+        handle.look_at(task, |task| Some((task.kind(), task.describe().name?.to_owned())))?
+    });
+    let said: Vec<(&str, String)> = said.collect();
+    let [("coroutine", name)] = said.as_slice() else { panic!("{said:?}") };
+    assert!(name.starts_with("connection from "), "{name}");
+}
+
 /// A close at once saves system calls, and one that comes too early costs an answer.
 #[test]
 fn both_linger_where_more_may_come_and_nowhere_else() {

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use super::keep::has_unread;
 use super::states::{FLUSHING, IDLE, LINGERING, RECEIVING_BODY, RECEIVING_HEAD, TABLE};
 use super::{Budget, Connection, Next, State, Then, Who};
 use crate::event_loop::{Context, Flow, Source};
@@ -73,10 +72,6 @@ impl<S: Service> Connection<S> {
 
 /// What becomes of a connection in time, and in the end.
 impl<S: Service> Connection<S> {
-    pub(super) fn extend_deadline(&mut self, cx: &Context<'_>) {
-        self.deadline.extend(cx.now() + self.shared.time_limit(self.state.row()));
-    }
-
     /// True, once a window, if a body or an answer has moved by enough to deserve another window. A head has one
     /// limit from its first byte to its last, however it dribbles.
     pub(super) fn take_progress(&mut self) -> bool {
@@ -127,9 +122,10 @@ impl<S: Service> Connection<S> {
     /// The server is stopped, or a drain took too long.
     pub(super) fn cut(&mut self, cx: &mut Context<'_>) -> Flow {
         let from = self.state.row();
-        let reason = self
-            .shared
-            .cut(TABLE[from].rest, || has_unread(&mut self.source, &mut cx.scratch.input));
+        let reason = self.shared.cut(TABLE[from].rest, || {
+            self.source.assume_ready();
+            matches!(self.source.read(&mut cx.scratch.input), Ok(1..))
+        });
         match self.state {
             // It has said why it ends.
             State::Lingering => self.state = State::Closed,

@@ -2,9 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::event_loop::Source;
-use crate::world::Stream;
-
 /// Input that was received and not consumed, if there is any: part of a head, or whole requests
 /// after a flush. Boxed, because most connections are idle and have none.
 #[allow(clippy::box_collection, reason = "one word in every connection instead of three")]
@@ -25,13 +22,6 @@ impl Peer {
     pub(in crate::server) fn address(self) -> SocketAddr {
         SocketAddr::new(self.ip, self.port)
     }
-}
-
-/// True if something has come that has not been looked at: the kernel is asked. `buffer` is for nothing
-/// else; what was read is lost.
-pub(in crate::server) fn has_unread(source: &mut Source<Stream>, buffer: &mut [u8]) -> bool {
-    source.assume_ready();
-    matches!(source.read(buffer), Ok(1..))
 }
 
 /// What follows the first `consumed` bytes of `held`, or of `input` if nothing was held.

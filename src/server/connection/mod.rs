@@ -31,12 +31,12 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::asking::{Pause, Who};
-use super::deadlines::Deadline;
 use super::status::Phase;
 use super::{CONNECTION, Service, Shared};
 use crate::event_loop::{Cause, Context, Description, Flow, Scratch, Source, Task};
 use crate::http::{Exchange, Reason, Want};
 use crate::id::TaskId;
+use crate::lazy_timer::LazyTimer;
 use crate::world::{Stream, Time};
 
 pub(super) mod ending;
@@ -99,7 +99,10 @@ pub(super) struct Connection<S> {
     shared: Rc<Shared<S>>,
     exchange: Exchange,
     state: State,
-    deadline: Deadline,
+    /// When it must have moved on: extending that is one write.
+    due: Time,
+    /// It looks whether it has. Set when the first resume ends: a connection that is over by then needs none.
+    timer: LazyTimer,
     peer: Peer,
     /// The peer has finished sending.
     eof: bool,
@@ -135,14 +138,15 @@ impl<S: Service> Connection<S> {
     ) -> io::Result<Connection<S>> {
         let handle = &shared.status.handle;
         let source = Source::stream(handle, stream, task)?;
-        let deadline = Deadline::new(handle.now() + shared.idle_time_limit());
+        let due = handle.now() + shared.idle_time_limit();
         shared.status.connection_opened(source.id(), task);
         Ok(Connection {
             source,
             shared: Rc::clone(shared),
             exchange: Exchange::new(),
             state: State::Idle,
-            deadline,
+            due,
+            timer: LazyTimer::UNSET,
             peer: Peer::of(peer),
             eof: false,
             waits_to_read: false,
@@ -154,35 +158,31 @@ impl<S: Service> Connection<S> {
 impl<S: Service> Connection<S> {
     fn run(&mut self, cx: &mut Context<'_>) -> Flow {
         let limits = &self.shared.limits;
-        let mut budget = Budget {
+        let budget = &mut Budget {
             read_bytes_left: limits.read_bytes_per_resume_max,
             requests_left: limits.requests_per_resume_max,
             parts_left: PartsLeft::ALL,
         };
         loop {
             let from = self.state.row();
-            let next = self.step(&mut budget, cx);
+            let next = match mem::replace(&mut self.state, State::Closed) {
+                State::Idle => self.serve_requests(IDLE, None, 0, budget, cx),
+                State::ReceivingHead { held } => {
+                    self.serve_requests(RECEIVING_HEAD, held, 0, budget, cx)
+                }
+                State::ReceivingBody { progress } => {
+                    self.serve_requests(RECEIVING_BODY, None, progress, budget, cx)
+                }
+                State::Answering { held } => self.serve_requests(ANSWERING, held, 0, budget, cx),
+                State::Serving(serving) => self.serve_part(serving, budget, cx),
+                State::Flushing(unsent) => self.flush(unsent, cx),
+                State::Lingering => self.linger(budget, cx),
+                State::Closed => Next::Yield(Flow::Done),
+            };
             self.tell_step(from, cx);
             if let Next::Yield(flow) = next {
                 return flow;
             }
-        }
-    }
-
-    fn step(&mut self, budget: &mut Budget, cx: &mut Context<'_>) -> Next {
-        match mem::replace(&mut self.state, State::Closed) {
-            State::Idle => self.serve_requests(IDLE, None, 0, budget, cx),
-            State::ReceivingHead { held } => {
-                self.serve_requests(RECEIVING_HEAD, held, 0, budget, cx)
-            }
-            State::ReceivingBody { progress } => {
-                self.serve_requests(RECEIVING_BODY, None, progress, budget, cx)
-            }
-            State::Answering { held } => self.serve_requests(ANSWERING, held, 0, budget, cx),
-            State::Serving(serving) => self.serve_part(serving, budget, cx),
-            State::Flushing(unsent) => self.flush(unsent, cx),
-            State::Lingering => self.linger(budget, cx),
-            State::Closed => Next::Yield(Flow::Done),
         }
     }
 
@@ -277,14 +277,15 @@ impl<S: Service> Task for Connection<S> {
         let (source, now) = (self.source.id(), cx.now());
         let before = (self.state.row(), self.exchange.requests());
         let rest = TABLE[before.0].rest;
-        let mut time_to_go = self.shared.time_to_go(source, rest, self.deadline.due(), now);
-        let is_due = self.deadline.has_come(now) || time_to_go <= now;
+        let mut time_to_go = self.shared.time_to_go(source, rest, self.due, now);
+        let is_due = self.due.min(time_to_go) <= now;
         // The drainer says so once. One that is idle later has a grace of its own; so has one that was asked
         // to make room when the drainer said so, and is not needed any more.
         let is_closing = phase == Phase::ClosingIdle && time_to_go == Time::NEVER;
         let may_close = is_closing && cx.cause().contains(Cause::WOKEN);
         if is_closing && before.0 == IDLE {
-            self.deadline.bring_forward(now + self.shared.idle_time_limit());
+            let end_of_grace = now + self.shared.idle_time_limit();
+            self.due = self.due.min(end_of_grace);
         }
         if is_due || (may_close && before.0 == IDLE) {
             // A last look: what came in time may wait behind many other events.
@@ -300,12 +301,12 @@ impl<S: Service> Task for Connection<S> {
             return Flow::Done;
         }
         if self.take_progress() || before != after {
-            self.extend_deadline(cx);
+            self.due = now + self.shared.time_limit(after.0);
         } else if is_due && (flow == Flow::Wait || after.0 == LINGERING) {
             // A flood of input never lets a lingering connection wait; its time is up all the same.
             flow = self.time_is_up(cx);
-            self.extend_deadline(cx);
             after.0 = self.state.row();
+            self.due = now + self.shared.time_limit(after.0);
         }
         if flow == Flow::Done {
             return flow;
@@ -314,7 +315,7 @@ impl<S: Service> Task for Connection<S> {
             self.shared.status.connection_rests(source, TABLE[after.0].rest);
             time_to_go = Time::NEVER;
         }
-        self.deadline.arm(time_to_go, now, cx.handle(), cx.task());
+        self.timer.arm(self.due.min(time_to_go), now, cx.handle(), cx.task());
         flow
     }
 
@@ -330,7 +331,7 @@ impl<S: Service> Task for Connection<S> {
 
 impl<S> Drop for Connection<S> {
     fn drop(&mut self) {
-        self.deadline.cancel(&self.shared.status.handle);
+        self.timer.cancel(&self.shared.status.handle);
         self.shared.status.connection_closed(self.source.id());
     }
 }
