@@ -100,15 +100,6 @@ impl Timeout {
             Some(duration) => Timeout::Until(duration),
         }
     }
-
-    /// `None`: for ever.
-    pub(crate) fn duration(self) -> Option<Duration> {
-        match self {
-            Timeout::Zero => Some(Duration::ZERO),
-            Timeout::Until(duration) => Some(duration),
-            Timeout::Forever => None,
-        }
-    }
 }
 
 /// What would have blocked.

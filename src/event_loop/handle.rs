@@ -1,7 +1,7 @@
 //! How tasks ask the loop for things.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefMut};
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
@@ -200,7 +200,7 @@ impl Handle {
     /// # Errors
     /// What bind(2) and listen(2) say.
     pub fn listen(&self, address: SocketAddr) -> io::Result<Listener> {
-        self.shared.state.borrow_mut().world.listen(address)
+        self.world().listen(address)
     }
 
     /// Begins to connect in the loop's world. See
@@ -209,12 +209,12 @@ impl Handle {
     /// # Errors
     /// What socket(2) and connect(2) say at once.
     pub fn connect(&self, address: SocketAddr) -> io::Result<Stream> {
-        self.shared.state.borrow_mut().world.connect(address)
+        self.world().connect(address)
     }
 
-    /// See [`World::sockets_left`].
-    pub(crate) fn sockets_left(&self) -> usize {
-        self.shared.state.borrow().world.sockets_left()
+    /// The world outside of the loop, for one call: it must be given back before a task runs.
+    pub(crate) fn world(&self) -> RefMut<'_, Box<dyn World>> {
+        self.shared.world.borrow_mut()
     }
 
     /// Makes [`EventLoop::run`](super::EventLoop::run) return when the present turn is over.

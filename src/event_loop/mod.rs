@@ -12,17 +12,13 @@
 //!
 //! Nothing else anywhere calls a task.
 
-#[cfg(unix)]
-use std::cell::OnceCell;
 use std::fmt;
 use std::io;
-#[cfg(unix)]
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::events::Observer;
 use crate::id::SourceId;
 use crate::limits::INPUT_BUFFER_BYTES;
-use crate::world::os::Os;
+use crate::world::os::{LoopDescriptor, Os};
 use crate::world::{Readiness, Time, World};
 
 mod task;
@@ -73,9 +69,8 @@ pub struct EventLoop {
     has_said_deadlock: bool,
     /// What the last wait reported; empty between turns, kept for its memory.
     arrived: Vec<(SourceId, Readiness)>,
-    /// Made when a host program first asks for it.
-    #[cfg(unix)]
-    descriptor: OnceCell<OwnedFd>,
+    /// Filled when a host program first asks for it: see `AsFd` in [`os`](crate::world::os).
+    pub(crate) descriptor: LoopDescriptor,
 }
 
 impl EventLoop {
@@ -95,8 +90,7 @@ impl EventLoop {
             left: 0,
             has_said_deadlock: false,
             arrived: Vec::new(),
-            #[cfg(unix)]
-            descriptor: OnceCell::new(),
+            descriptor: LoopDescriptor::default(),
         }
     }
 
@@ -115,19 +109,17 @@ impl EventLoop {
         self.handle.shared.watch.install(observer)
     }
 
-    /// Stops the loop's clock until what is returned is dropped. No timer becomes due meanwhile, and nothing
-    /// fires in a burst afterwards; the wall clock goes on, and so does the world: the kernel takes connections
-    /// and bytes, and the next wait reports them. A turn cannot begin meanwhile.
+    /// Stops the loop's clock while `look` looks at the loop, or waits for somebody who does. No timer becomes
+    /// due meanwhile, and nothing fires in a burst afterwards; the wall clock goes on, and so does the world: the
+    /// kernel takes connections and bytes, and the next wait reports them. A turn cannot begin meanwhile:
     ///
     /// ```compile_fail
     /// # let mut event_loop = helloop::event_loop::EventLoop::new().unwrap();
-    /// let held = event_loop.hold_clock();
-    /// event_loop.begin_turn(None); // it is borrowed
-    /// drop(held);
+    /// event_loop.hold_clock(|_| event_loop.begin_turn(None)); // it is borrowed
     /// ```
-    pub fn hold_clock(&mut self) -> HeldClock<'_> {
-        self.handle.shared.clock.stop();
-        HeldClock { event_loop: self }
+    pub fn hold_clock<R>(&mut self, look: impl FnOnce(&Handle) -> R) -> R {
+        let _held = self.handle.shared.clock.hold();
+        look(&self.handle)
     }
 
     /// Turns until [`Handle::shutdown`] or [`Remote::shutdown`] is called (the turn in which that
@@ -190,40 +182,6 @@ impl EventLoop {
         let state = shared.state.borrow();
         let is_busy = !state.ready.is_empty() || shared.wakes.pending() || shared.wakes.stopping();
         if is_busy { Some(state.now) } else { state.timers.first() }
-    }
-}
-
-/// A loop whose clock stands; see [`EventLoop::hold_clock`].
-#[derive(Debug)]
-pub struct HeldClock<'a> {
-    event_loop: &'a mut EventLoop,
-}
-
-impl HeldClock<'_> {
-    /// The loop, to be looked at.
-    pub fn handle(&self) -> &Handle {
-        &self.event_loop.handle
-    }
-}
-
-impl Drop for HeldClock<'_> {
-    fn drop(&mut self) {
-        self.event_loop.handle.shared.clock.go_on();
-    }
-}
-
-/// The descriptor becomes readable when a turn would find something to do. It is the poller itself
-/// (an epoll descriptor can be waited for by another epoll).
-///
-/// # Panics
-/// In a simulated world, which has no descriptor, and when the process has none left.
-#[cfg(unix)]
-impl AsFd for EventLoop {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        let make = || self.handle.shared.state.borrow().world.descriptor();
-        let descriptor =
-            || make().expect("the world has a descriptor").expect("the process has one left");
-        self.descriptor.get_or_init(descriptor).as_fd()
     }
 }
 

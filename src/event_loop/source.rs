@@ -105,7 +105,7 @@ impl<S> Source<S> {
             let slot =
                 SourceSlot { readiness, interest, is_reported: false, is_shared: false, owner };
             let id = state.sources.insert(slot);
-            if let Err(error) = state.world.register(pollable, id) {
+            if let Err(error) = handle.world().register(pollable, id) {
                 state.sources.remove(id);
                 return Err(error);
             }
@@ -346,7 +346,7 @@ impl<T: AsFd> Source<T> {
 
     /// Ends the registration. For a descriptor that stays open afterwards, because others have it too.
     pub fn deregister(&self) {
-        self.handle.shared.state.borrow_mut().world.deregister(self.socket.as_fd());
+        self.handle.world().deregister(self.socket.as_fd());
     }
 }
 

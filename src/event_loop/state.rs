@@ -25,6 +25,9 @@ pub(super) struct Shared {
     /// a borrow lasts for a few lines, in which no foreign code runs. That is the rule which keeps
     /// `borrow_mut` from ever panicking, and why an event is emitted after a borrow and not within it.
     pub(super) state: RefCell<State>,
+    /// The one thing here that asks the system for something. A box, and not a type parameter: every task,
+    /// handle and source would have to carry that, and one call through a table beside a system call is free.
+    pub(super) world: RefCell<Box<dyn World>>,
     pub(super) watch: Watch,
     pub(super) clock: Rc<LoopClock>,
     /// The part that other threads reach.
@@ -35,10 +38,8 @@ pub(super) struct Shared {
     pub(super) spare_remotes: Cell<usize>,
 }
 
+#[derive(Default)]
 pub(super) struct State {
-    /// The one thing here that asks the system for something. A box, and not a type parameter: every task,
-    /// handle and source would have to carry that, and one call through a table beside a system call is free.
-    pub(super) world: Box<dyn World>,
     /// Every task by its id, which is a slot and a generation. The kernel, a timer, a waker on another thread
     /// and another task's variable may all name a task after it is gone, when its slot belongs to a newcomer.
     /// With the bare slot, that one would be resumed for a byte that is not its own: rarely, and under load only.
@@ -115,23 +116,6 @@ impl SourceSlot {
 }
 
 impl State {
-    pub(super) fn new(world: Box<dyn World>) -> State {
-        State {
-            world,
-            tasks: SlotMap::with_key(),
-            sources: SlotMap::with_key(),
-            ready: VecDeque::new(),
-            timers: Timers::default(),
-            now: Time::ZERO,
-            turn: 0,
-            current: TaskId::default(),
-            locals: Vec::new(),
-            writers: BTreeMap::new(),
-            wanted_sources: 0,
-            refused: None,
-        }
-    }
-
     /// Puts a task into the ready queue, or adds a cause if it is there already. True if it was put there;
     /// false as well if there is no such task. A caller has no need to ask first whether the task still
     /// exists: a stale id is no error.
@@ -159,10 +143,11 @@ impl Shared {
     pub(super) fn new(world: Box<dyn World>) -> Shared {
         let (clock, alarm) = (Rc::new(LoopClock::new(world.clock())), world.alarm());
         Shared {
-            state: RefCell::new(State::new(world)),
+            state: RefCell::default(),
             watch: Watch::new(Rc::clone(&clock)),
             clock,
             wakes: Wakes::new(alarm),
+            world: RefCell::new(world),
             spare_list: Cell::default(),
             spare_remotes: Cell::default(),
         }

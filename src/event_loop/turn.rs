@@ -52,33 +52,32 @@ impl EventLoop {
         // Phase 1: work out the timeout: zero if anything is ready, else until the next timer, else for ever.
         // A list of wakes that is not empty counts as ready. A thread that adds to it from now on rings the
         // alarm, which ends the wait; that is what `set_resuming(false)` above has promised other threads.
-        let (turn, ready, timers, next_timer) = {
+        let (turn, ready, timers, next_timer, last) = {
             let state = &mut *shared.state.borrow_mut();
             state.turn += 1;
-            (state.turn, state.ready.len(), state.timers.len(), state.timers.first())
+            let (ready, timers) = (state.ready.len(), state.timers.len());
+            (state.turn, ready, timers, state.timers.first(), state.now)
         };
         shared.watch.tell(|| Event::TurnBegan { turn, ready, timers });
         let is_busy = ready > 0 || shared.wakes.pending() || shared.wakes.stopping();
-        let wish = if is_busy {
-            Some(Duration::ZERO)
+        let until = if is_busy {
+            // A moment that has come.
+            Some(last)
         } else {
-            // Not `state.now`: the batch before took a while, and a host may have been elsewhere for an
-            // hour. With that moment, every timer would be late by as much. A busy loop does without this
-            // reading, and so reads the clock once a turn.
-            next_timer.map(|deadline| deadline.since(shared.clock.now()))
+            let limit = limit.map(|limit| shared.clock.now() + limit);
+            next_timer.into_iter().chain(limit).min()
         };
-        let timeout = Timeout::of(wish.into_iter().chain(limit).min());
-        shared.watch.tell(|| Event::Waiting { timeout });
+        let wish = || until.map(|until| until.since(shared.clock.now()));
+        shared.watch.tell(|| Event::Waiting { timeout: Timeout::of(wish()) });
 
-        // Phase 2: ask the world, then read the clock, once. All tasks of a turn are given the same time: no
-        // two of them disagree about what is due, and a test can move time between turns and nowhere else.
-        {
-            let state = &mut *shared.state.borrow_mut();
-            state.world.wait(timeout.duration(), &mut self.arrived)?;
-            let now = shared.clock.now();
-            debug_assert!(now >= state.now, "time never goes back");
-            state.now = now;
-        }
+        // Phase 2: ask the world, which reads the clock when it comes back: once a turn. All tasks of a turn are
+        // given that time: no two of them disagree about what is due, and a test can move time between turns
+        // and nowhere else.
+        let until = until.map(|until| shared.clock.in_world(until));
+        let ended = shared.world.borrow_mut().wait(until, &mut self.arrived)?;
+        let now = shared.clock.of_world(ended);
+        debug_assert!(now >= last, "time never goes back");
+        shared.state.borrow_mut().now = now;
         shared.watch.tell(|| Event::Waited { sources: self.arrived.len() });
 
         // Phase 3: queue what happened. The three kinds come in a fixed order, so that one seed, or one trace,
@@ -103,7 +102,6 @@ impl EventLoop {
         }
         // Then timers that are due; exactly now is due. A timer that is set from now on, even for a moment in
         // the past, fires in the next turn at the earliest: phase 4 sets timers, and this loop has to end.
-        let now = shared.state.borrow().now;
         loop {
             let due = shared.state.borrow_mut().timers.pop_due(now);
             let Some((deadline, task)) = due else { break };

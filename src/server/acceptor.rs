@@ -256,7 +256,11 @@ impl<S: Service + 'static> Task for Acceptor<S> {
         let in_hands = self.status().acceptors.get();
         self.status().settle_connections_max(|| {
             // Newcomers that the acceptors have in their hands are sockets as well.
-            cx.handle().sockets_left().saturating_sub(in_hands + DESCRIPTORS_RESERVED).max(1)
+            cx.handle()
+                .world()
+                .sockets_left()
+                .saturating_sub(in_hands + DESCRIPTORS_RESERVED)
+                .max(1)
         });
         if self.status().phase.get() == Phase::Cutting {
             return self.cut(cx);

@@ -262,9 +262,7 @@ mod tests {
             peer.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
             let mut answer = Vec::new();
             while answer.is_empty() {
-                let held = event_loop.hold_clock();
-                clock.jump_to(clock.now() + Duration::from_secs(60));
-                drop(held);
+                event_loop.hold_clock(|_| clock.jump_to(clock.now() + Duration::from_secs(60)));
                 event_loop.turn(None).unwrap();
                 answer.extend(peer.receive());
             }

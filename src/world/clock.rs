@@ -52,7 +52,7 @@ impl LoopClock {
     #[inline]
     pub(crate) fn now(&self) -> Time {
         match self.stands_at.get() {
-            None => self.running(),
+            None => self.of_world(self.world.now()),
             Some(time) => time,
         }
     }
@@ -67,19 +67,26 @@ impl LoopClock {
         self.world.wall()
     }
 
-    /// From now on no time passes.
-    pub(crate) fn stop(&self) {
+    /// A moment of the world's clock on this one, as long as it runs.
+    pub(crate) fn of_world(&self, time: Time) -> Time {
+        Time::from_nanos(time.as_nanos() - self.held_nanos.get())
+    }
+
+    /// No time passes until what is returned is dropped, not even if it is a panic that drops it; then time
+    /// passes again, from where the clock stood.
+    pub(crate) fn hold(&self) -> Held<'_> {
         self.stands_at.set(Some(self.now()));
+        Held(self)
     }
+}
 
-    /// Time passes again, from where the clock stood.
-    pub(crate) fn go_on(&self) {
-        if let Some(time) = self.stands_at.take() {
-            self.held_nanos.set(self.world.now().as_nanos() - time.as_nanos());
+/// A clock that stands.
+pub(crate) struct Held<'a>(&'a LoopClock);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Some(time) = self.0.stands_at.take() {
+            self.0.held_nanos.set(self.0.world.now().as_nanos() - time.as_nanos());
         }
-    }
-
-    fn running(&self) -> Time {
-        Time::from_nanos(self.world.now().as_nanos() - self.held_nanos.get())
     }
 }

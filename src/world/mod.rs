@@ -113,17 +113,18 @@ impl Readiness {
 /// A read that does not fill its buffer has taken all that was there; where that may be untrue, the
 /// world has reported `PRIORITY` before, or together with what is read.
 pub trait World {
-    /// Waits until something is ready, for at most `timeout` (`None`: for ever, zero: not at all),
-    /// and appends what is ready to `arrived`. May return early with nothing.
+    /// Waits until something is ready, at most until the monotonic clock has reached `until` (`None`: for ever;
+    /// a moment that has come: not at all), and appends what is ready to `arrived`. May return early with
+    /// nothing. Returns the time at which the wait ended.
     ///
     /// # Errors
     /// Only where waiting itself is impossible, for example when nothing can ever happen again
     /// in a simulated world.
     fn wait(
         &mut self,
-        timeout: Option<Duration>,
+        until: Option<Time>,
         arrived: &mut Vec<(SourceId, Readiness)>,
-    ) -> io::Result<()>;
+    ) -> io::Result<Time>;
 
     /// The clocks of this world.
     fn clock(&self) -> Clock;

@@ -6,15 +6,17 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::{Clock, Pollable, Readiness, Stream, World};
+use super::{Clock, Pollable, Readiness, Stream, Time, World};
 use crate::id::SourceId;
 use crate::world;
 
 /// There is none.
 #[derive(Debug)]
 pub struct Os(Infallible);
+
+/// There is none.
+pub(crate) type LoopDescriptor = ();
 
 /// There is none.
 #[derive(Debug)]
@@ -42,7 +44,7 @@ impl Os {
 }
 
 impl World for Os {
-    fn wait(&mut self, _: Option<Duration>, _: &mut Vec<(SourceId, Readiness)>) -> io::Result<()> {
+    fn wait(&mut self, _: Option<Time>, _: &mut Vec<(SourceId, Readiness)>) -> io::Result<Time> {
         match self.0 {}
     }
 

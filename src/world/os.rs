@@ -1,5 +1,6 @@
 //! The operating system as a [`World`]: epoll or kqueue, through `mio`, edge-triggered.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -12,7 +13,8 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker, net};
 use socket2::SockRef;
 
-use super::{Clock, NO_ADDRESS, Pollable, Readiness, Stream, World};
+use super::{Clock, NO_ADDRESS, Pollable, Readiness, Stream, Time, World};
+use crate::event_loop::EventLoop;
 use crate::id::SourceId;
 use crate::world;
 
@@ -37,6 +39,8 @@ pub struct Os {
     events: Events,
     alarm: Arc<Waker>,
     began: Instant,
+    /// When the last wait ended.
+    ended: Time,
 }
 
 impl Os {
@@ -52,6 +56,7 @@ impl Os {
             events: Events::with_capacity(EVENTS_PER_WAIT),
             alarm,
             began: Instant::now(),
+            ended: Time::ZERO,
         })
     }
 }
@@ -59,21 +64,31 @@ impl Os {
 impl World for Os {
     fn wait(
         &mut self,
-        timeout: Option<Duration>,
+        until: Option<Time>,
         arrived: &mut Vec<(SourceId, Readiness)>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Time> {
+        let clock = self.clock();
+        // The kernel wants a duration, so the clock is read before the wait, too. The time of the last wait will
+        // not do: the tasks since then took a while, and a host may have been elsewhere for an hour, by which
+        // every timer would be late. But what had come by then needs no clock: a busy loop reads it once a turn.
+        let timeout = until.map(|until| match until {
+            _ if until <= self.ended => Duration::ZERO,
+            _ => until.since(clock.now()),
+        });
         match self.poll.poll(&mut self.events, timeout) {
-            Ok(()) => {}
-            // A signal arrived. The caller works out a new timeout and comes back.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Ok(()) => {
+                let sources = self.events.iter().filter(|event| event.token() != ALARM);
+                arrived.extend(sources.map(|event| {
+                    let id = SourceId::from_bits(event.token().0 as u64);
+                    (id, readiness_of(event))
+                }));
+            }
+            // A signal arrived. The caller comes back.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-        let sources = self.events.iter().filter(|event| event.token() != ALARM);
-        arrived.extend(sources.map(|event| {
-            let id = SourceId::from_bits(event.token().0 as u64);
-            (id, readiness_of(event))
-        }));
-        Ok(())
+        self.ended = clock.now();
+        Ok(self.ended)
     }
 
     fn clock(&self) -> Clock {
@@ -137,6 +152,25 @@ impl World for Os {
 
     fn descriptor(&self) -> Option<io::Result<OwnedFd>> {
         Some(self.poll.registry().as_fd().try_clone_to_owned())
+    }
+}
+
+/// The poller of a loop once more, made when a host program first asks for it.
+pub(crate) type LoopDescriptor = OnceCell<OwnedFd>;
+
+/// The descriptor becomes readable when a turn would find something to do. It is the poller itself
+/// (an epoll descriptor can be waited for by another epoll).
+///
+/// # Panics
+/// In a simulated world, which has no descriptor, and when the process has none left.
+impl AsFd for EventLoop {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // One of its own: what is lent must live as long as the loop, and the world is behind a cell.
+        let made = self.descriptor.get_or_init(|| {
+            let descriptor = self.handle().world().descriptor();
+            descriptor.expect("the world has a descriptor").expect("the process has one left")
+        });
+        made.as_fd()
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Lines of code in `src/event_loop/`, without tests, comments and blank lines. The aim is 920.
-const CODE_LINES_MAX: usize = 1_278;
+const CODE_LINES_MAX: usize = 1_231;
 
 /// Functions of the loop that one turn may come through, and the files in which they stand. The aim is 20 in
 /// at most 5.

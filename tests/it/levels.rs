@@ -14,7 +14,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("locks", &[]),
     ("lazy_timer", &["id", "world", "event_loop"]),
     ("accepting", &["limits", "world"]),
-    ("world", &["id", "limits"]),
+    // The loop for one thing only: that it is a descriptor, which the operating system's file says of it.
+    ("world", &["id", "limits", "event_loop"]),
     ("events", &["id", "panics", "world", "event_loop"]),
     ("event_loop", &["id", "limits", "panics", "locks", "world", "events"]),
     // A second root: it knows no socket, no clock and no loop.
@@ -229,6 +230,14 @@ fn one_file_names_mio() {
     let sources = sources();
     let naming = naming(&sources, "mio::");
     assert!(naming.len() == 1 && naming[0].ends_with("src/world/os.rs"), "{naming:?}");
+}
+
+#[test]
+fn the_world_knows_the_loop_as_a_descriptor_only() {
+    let sources = sources();
+    let worlds: Vec<Source> = sources.into_iter().filter(|s| s.module == "world").collect();
+    let knowing = naming(&worlds, "event_loop");
+    assert!(knowing.len() == 1 && knowing[0].ends_with("world/os.rs"), "{knowing:?}");
 }
 
 #[test]

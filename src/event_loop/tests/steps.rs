@@ -17,9 +17,10 @@ fn with_clock() -> (EventLoop, Rc<SimClock>) {
 fn turn_with_holds(event_loop: &mut EventLoop, clock: &SimClock) {
     let hold = |event_loop: &mut EventLoop| {
         let before = event_loop.handle().clock();
-        let held = event_loop.hold_clock();
-        clock.jump_to(clock.now() + 60 * SECOND);
-        assert_eq!(held.handle().clock(), before, "the clock stands");
+        event_loop.hold_clock(|handle| {
+            clock.jump_to(clock.now() + 60 * SECOND);
+            assert_eq!(handle.clock(), before, "the clock stands");
+        });
     };
     hold(event_loop);
     event_loop.begin_turn(None).unwrap();

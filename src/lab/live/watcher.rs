@@ -130,7 +130,7 @@ impl Watcher {
         }
         let passed = catch_unwind(AssertUnwindSafe(|| {
             if !self.lets_pass(moment, event_loop.handle()) {
-                self.hold(moment, event_loop.hold_clock().handle());
+                event_loop.hold_clock(|handle| self.hold(moment, handle));
             }
         }));
         if passed.is_err() {

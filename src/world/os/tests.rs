@@ -5,7 +5,8 @@ fn readiness_within_a_second(world: &mut Os, wanted: SourceId) -> Readiness {
     let mut arrived = Vec::new();
     let mut seen = Readiness::empty();
     for _ in 0..10 {
-        world.wait(Some(Duration::from_millis(100)), &mut arrived).unwrap();
+        let end = world.clock().now() + Duration::from_millis(100);
+        world.wait(Some(end), &mut arrived).unwrap();
         for (id, readiness) in arrived.drain(..) {
             assert_eq!(id, wanted);
             seen |= readiness;
@@ -57,7 +58,7 @@ fn reports(world: &mut Os) -> Vec<Readiness> {
     while arrived.is_empty() {
         world.wait(None, &mut arrived).unwrap();
     }
-    world.wait(Some(Duration::ZERO), &mut arrived).unwrap();
+    world.wait(Some(Time::ZERO), &mut arrived).unwrap();
     arrived.into_iter().map(|(_, readiness)| readiness).collect()
 }
 

@@ -155,8 +155,8 @@ impl Sim {
         self.net.clone()
     }
 
-    /// The wait ends `after` now. The clocks may turn out to have been moved meanwhile.
-    fn end_wait(&self, after: Duration) {
+    /// The wait ends `after` now; returns the time then. The clocks may turn out to have been moved meanwhile.
+    fn end_wait(&self, after: Duration) -> Time {
         let clock = &self.net.clock;
         clock.jump_to(clock.now() + after);
         let mut state = self.net.state.borrow_mut();
@@ -169,6 +169,7 @@ impl Sim {
             let wall = clock.wall();
             clock.set_wall(if random.bool() { wall + jump } else { wall - jump });
         }
+        clock.now()
     }
 }
 
@@ -188,19 +189,14 @@ impl Drop for Sim {
 impl World for Sim {
     fn wait(
         &mut self,
-        timeout: Option<Duration>,
+        until: Option<Time>,
         arrived: &mut Vec<(SourceId, Readiness)>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Time> {
         let began = self.net.clock.now();
-        let end = timeout.map_or(Time::NEVER, |timeout| began + timeout);
+        let end = until.map_or(Time::NEVER, |until| until.max(began));
         loop {
-            if self.net.take_pending(arrived) {
-                self.end_wait(BUSY_WAIT);
-                return Ok(());
-            }
-            if self.alarm.swap(false, Ordering::AcqRel) {
-                self.end_wait(BUSY_WAIT);
-                return Ok(());
+            if self.net.take_pending(arrived) || self.alarm.swap(false, Ordering::AcqRel) {
+                return Ok(self.end_wait(BUSY_WAIT));
             }
             // What the outside does meanwhile, if it does anything before the time is over.
             if let Some((at, action)) = self.net.next_action(end) {
@@ -208,7 +204,7 @@ impl World for Sim {
                 action(&self.net);
                 continue;
             }
-            if timeout.is_none() {
+            if until.is_none() {
                 return Err(io::Error::new(
                     io::ErrorKind::Deadlock,
                     "nothing can ever happen: no task is ready, no timer is set, no peer acts",
@@ -216,9 +212,7 @@ impl World for Sim {
             }
             let left = end.since(self.net.clock.now());
             let pause = self.net.early(left).unwrap_or(left);
-            let is_busy = timeout.is_some_and(|timeout| timeout.is_zero());
-            self.end_wait(if is_busy { BUSY_WAIT } else { pause });
-            return Ok(());
+            return Ok(self.end_wait(if end == began { BUSY_WAIT } else { pause }));
         }
     }
 

@@ -14,7 +14,7 @@ fn faults(change: impl FnOnce(&mut Faults)) -> Faults {
 /// What the next wait reports.
 fn wait(sim: &mut Sim, timeout: Duration) -> Vec<(SourceId, Readiness)> {
     let mut arrived = Vec::new();
-    sim.wait(Some(timeout), &mut arrived).unwrap();
+    sim.wait(Some(sim.clock().now() + timeout), &mut arrived).unwrap();
     arrived
 }
 

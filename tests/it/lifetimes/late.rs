@@ -27,20 +27,18 @@ struct Late {
 impl World for Late {
     fn wait(
         &mut self,
-        timeout: Option<Duration>,
+        until: Option<Time>,
         arrived: &mut Vec<(SourceId, Readiness)>,
-    ) -> io::Result<()> {
-        let now = self.clock().now();
-        let next = self.held.first().map(|(at, _)| at.since(now));
-        let timeout = timeout.into_iter().chain(next).min();
+    ) -> io::Result<Time> {
+        let next = self.held.first().map(|(at, _)| *at);
+        let until = until.into_iter().chain(next).min();
         let mut fresh = Vec::new();
-        self.sim.wait(timeout, &mut fresh)?;
-        let now = self.clock().now();
+        let now = self.sim.wait(until, &mut fresh)?;
         let delay = if now < LATE_FROM { Duration::ZERO } else { DELAY };
         self.held.extend(fresh.into_iter().map(|report| (now + delay, report)));
         let is_due = |(at, _): &mut (Time, _)| *at <= now;
         arrived.extend(self.held.extract_if(.., is_due).map(|(_, report)| report));
-        Ok(())
+        Ok(now)
     }
 
     fn clock(&self) -> Clock {
