@@ -92,9 +92,9 @@ pub enum Timeout {
 }
 
 impl Timeout {
-    /// `None`: for ever.
-    pub(crate) fn of(duration: Option<Duration>) -> Timeout {
-        match duration {
+    /// At `now`, for a wait until that moment; `None`: for ever.
+    pub(crate) fn as_of(now: Time, until: Option<Time>) -> Timeout {
+        match until.map(|until| until.since(now)) {
             None => Timeout::Forever,
             Some(Duration::ZERO) => Timeout::Zero,
             Some(duration) => Timeout::Until(duration),

@@ -22,7 +22,7 @@ use signal_hook::iterator::exfiltrator::WithRawSiginfo;
 
 pub use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 
-use crate::event_loop::{Context, Flow, Handle, Source, Task};
+use crate::event_loop::{Cause, Context, Flow, Handle, Source, Task};
 use crate::id::TaskId;
 use crate::world::{Readiness, Stream, os};
 
@@ -73,7 +73,7 @@ pub fn on_signals(
     from_handler.set_nonblocking(true)?;
     let deliveries =
         SignalDelivery::with_pipe(from_handler.try_clone()?, to_loop, WithRawSiginfo, signals)?;
-    handle.try_spawn_task(|task| {
+    handle.try_spawn_task(Cause::SPAWNED, |task| {
         let stream = Stream::Unix(os::UnixStream::from_std(from_handler));
         let source = Source::stream(handle, stream, task)?;
         Ok(Box::new(Signals { source, deliveries, action }) as Box<dyn Task>)

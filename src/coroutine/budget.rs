@@ -14,7 +14,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use super::waker::task_behind;
-use crate::event_loop::Handle;
+use crate::event_loop::{Cause, Handle};
 use crate::id::TaskId;
 use crate::limits::OPERATIONS_PER_RESUME_MAX;
 
@@ -91,7 +91,9 @@ impl Share {
 
 /// Has the task that polls with `cx` polled again in the next turn, after those that are ready now.
 pub(super) fn give_way(handle: &Handle, cx: &Context<'_>) {
-    handle.give_way();
+    if let Some(task) = handle.current_task() {
+        handle.resume_for(task, Cause::BUDGET_SPENT);
+    }
     // Combinators look only at children whose own waker was called.
     if task_behind(handle, cx.waker()).is_none() {
         cx.waker().wake_by_ref();

@@ -1,9 +1,10 @@
 //! Plain callbacks, asyncio's `call_soon`, `call_later` and `call_at`: each is a task that runs once.
 
+use std::convert::Infallible;
 use std::panic::Location;
 use std::time::Duration;
 
-use crate::event_loop::{Context, Description, Flow, Handle, Task, TimerId};
+use crate::event_loop::{Cause, Context, Description, Flow, Handle, Task, TimerId};
 use crate::id::TaskId;
 use crate::world::Time;
 
@@ -51,8 +52,9 @@ impl Handle {
     #[track_caller]
     pub fn call_at(&self, deadline: Time, callback: impl FnOnce(&Handle) + 'static) -> Call {
         let callback = Callback::new(callback);
-        let (task, timer) = self.spawn_task_at(deadline, |_| Box::new(callback));
-        Call { handle: self.clone(), task, timer: Some(timer) }
+        let Ok(task) =
+            self.try_spawn_task(Cause::empty(), |_| Ok::<_, Infallible>(Box::new(callback)));
+        Call { handle: self.clone(), task, timer: Some(self.at(deadline, task)) }
     }
 }
 
@@ -91,8 +93,8 @@ impl<F: FnOnce(&Handle)> Task for Callback<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event_loop::Described;
     use crate::event_loop::EventLoop;
+    use crate::watch::Described;
     use crate::world::sim::Sim;
     use std::cell::RefCell;
     use std::rc::Rc;

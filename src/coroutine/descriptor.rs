@@ -10,8 +10,9 @@ use socket2::SockRef;
 use super::budget::Budget;
 use super::waits::{Awaited, Waiting, Waits};
 use crate::event_loop::{Handle, Source};
+use crate::events::Operation;
 use crate::id::TaskId;
-use crate::world::Readiness;
+use crate::world::{Pollable, Readiness};
 
 /// A descriptor that a coroutine reads from: a UDP socket, a pipe, a timer (timerfd_create(2)), signals
 /// (signalfd(2)), what inotify(7) reports, or a stream that some other library has connected.
@@ -134,7 +135,10 @@ impl<T: AsFd> Descriptor<T> {
         // Of any descriptor: it is fcntl(2).
         SockRef::from(&descriptor).set_nonblocking(true)?;
         // Nobody waits yet: the task that does becomes the owner.
-        let source = Source::descriptor(handle, descriptor, TaskId::default(), direction)?;
+        let owner = TaskId::default();
+        let source = Source::register(handle, descriptor, owner, |descriptor| {
+            Pollable::Fd(T::as_fd(descriptor), direction)
+        })?;
         let (waits, budget) = (Waits::default(), Budget::default());
         Ok(Descriptor { source, direction, waits, budget })
     }
@@ -156,7 +160,9 @@ impl<T: AsFd> Descriptor<T> {
             self.waits.is_spent = true;
             Err(io::ErrorKind::WouldBlock.into())
         } else {
-            self.source.attempt(self.direction, operation)
+            let is_write = self.direction == Readiness::WRITABLE;
+            self.source
+                .attempt(if is_write { Operation::Write } else { Operation::Read }, operation)
         };
         match outcome {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -176,7 +182,7 @@ impl<T: AsFd> Descriptor<T> {
 impl<T: AsFd> Drop for Descriptor<T> {
     fn drop(&mut self) {
         // `T` may be a reference, or shared: then the descriptor stays open.
-        self.source.deregister();
+        self.source.handle().world().deregister(self.source.socket().as_fd());
     }
 }
 

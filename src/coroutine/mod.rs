@@ -43,6 +43,7 @@ mod blocking;
 mod budget;
 mod buffered;
 mod callback;
+mod deadlock;
 #[cfg(unix)]
 mod descriptor;
 mod gather;
@@ -151,9 +152,17 @@ impl EventLoop {
     pub fn drive_until_complete<F: Future + 'static>(
         &mut self,
         main: F,
-        turn: impl FnMut(&mut EventLoop) -> io::Result<()>,
+        mut turn: impl FnMut(&mut EventLoop) -> io::Result<()>,
     ) -> io::Result<F::Output> {
         let mut task = self.handle().spawn(main);
+        let mut has_said_deadlock = false;
+        let turn = |event_loop: &mut EventLoop| {
+            if !has_said_deadlock && event_loop.is_deadlocked() {
+                has_said_deadlock = true;
+                log::warn!("{}", deadlock::report(event_loop.handle()));
+            }
+            turn(event_loop)
+        };
         let ended = self.drive_until(|| task.is_finished(), turn)?;
         match task.take() {
             Some(result) => result.map_err(io::Error::other),

@@ -174,7 +174,7 @@ impl<F: Future> Task for Coroutine<F> {
         let polled = caught(|| future.as_mut().poll(&mut poll_context));
         self.all.polls_no_more();
         if let Some(lent) = lent {
-            self.waker = self.all.take_back(lent, cx.handle());
+            self.waker = self.all.take_back(lent);
         }
         match polled {
             Ok(Poll::Pending) => Flow::Wait,

@@ -76,6 +76,8 @@ impl std::error::Error for NotOneStream {}
 
 /// The two halves of a source.
 pub(super) fn halves(source: Source<world::Stream>) -> (ReadHalf, WriteHalf) {
+    // Nothing that the task wants which had it whole.
+    source.want(Readiness::empty());
     let source = Rc::new(RefCell::new(source));
     let half = |direction| Half {
         source: Rc::clone(&source),
@@ -208,7 +210,9 @@ impl Half {
                 let source = self.source.borrow();
                 let remedy = "a half of a stream is for one task at a time";
                 match self.waits.wait(source.handle(), cx, self.direction, remedy)? {
-                    Wait::For(task, _) => source.want_one(task, self.direction),
+                    Wait::For(task, _) => {
+                        source.want_in(self.direction, Some(task), self.direction)
+                    }
                     Wait::Again => {}
                 }
                 Poll::Pending
@@ -220,7 +224,7 @@ impl Half {
 
 impl Drop for Half {
     fn drop(&mut self) {
-        self.source.borrow().want_one_no_more(self.direction);
+        self.source.borrow().want_in(self.direction, None, Readiness::empty());
     }
 }
 

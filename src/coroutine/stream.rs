@@ -150,7 +150,9 @@ impl Stream {
     pub fn connecting(handle: &Handle, address: SocketAddr) -> io::Result<Stream> {
         let socket = handle.connect(address)?;
         // Nothing waits yet: the task that does will become the owner.
-        Ok(Stream::new(Source::connecting(handle, socket, TaskId::default())?))
+        let source = Source::stream(handle, socket, TaskId::default())?;
+        source.forget_readiness();
+        Ok(Stream::new(source))
     }
 
     /// Waits until the connection is there, or cannot be.

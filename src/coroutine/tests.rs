@@ -41,7 +41,7 @@ fn coroutines_without_a_name_are_numbered() {
 fn a_task_is_known_by_its_own_waker_only() {
     simulated(|handle| async move {
         let other = handle.spawn(std::future::pending::<()>());
-        let others = handle.waker(other.id());
+        let others = handle.remote().waker(other.id());
         std::future::poll_fn(|cx| {
             assert!(handle.current_task().is_some());
             assert_eq!(task_behind(&handle, cx.waker()), handle.current_task());
@@ -339,7 +339,7 @@ fn is_deadlocked<F: Future<Output = ()> + 'static>(main: impl FnOnce(Handle) -> 
     for _ in 0..10 {
         event_loop.turn(Some(std::time::Duration::ZERO)).unwrap();
     }
-    event_loop.handle().is_deadlocked()
+    event_loop.is_deadlocked()
 }
 
 #[test]

@@ -36,7 +36,7 @@ type Callback = Box<dyn FnOnce(&Handle) + Send>;
 
 struct Sender {
     calls: Arc<Calls>,
-    remote: Remote,
+    remote: Arc<Remote>,
     task: TaskId,
 }
 

@@ -109,7 +109,8 @@ impl Waits {
             if waiter.task == task && waiter.turn == turn {
                 interest |= waiter.interest;
             }
-            let is_another = waiter.task != task && handle.has_task(waiter.task);
+            let is_alive = |task| handle.look_at(task, |_| ()).is_some();
+            let is_another = waiter.task != task && is_alive(waiter.task);
             if is_another && !self.may_take_over(handle, turn, remedy)? {
                 cx.waker().wake_by_ref();
                 return Ok(Wait::Again);

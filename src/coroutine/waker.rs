@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::task::{Context, RawWakerVTable, Wake, Waker};
 
-use crate::event_loop::{Handle, Remote};
+use crate::event_loop::{self, Handle, Remote};
 use crate::id::TaskId;
 
 /// What all coroutines of a loop share.
@@ -33,7 +33,6 @@ impl Coroutines {
 
     /// A waker for one resume of `task`, which gives it back.
     pub(super) fn lend(&self, task: TaskId, handle: &Handle) -> Lent {
-        handle.spare_remotes().set(0);
         match self.spare.take() {
             Some(spare) => {
                 spare.assign(task);
@@ -44,13 +43,20 @@ impl Coroutines {
     }
 
     /// Takes a waker back. If a clone of it is kept, it is the task's from now on.
-    pub(super) fn take_back(&self, lent: Lent, handle: &Handle) -> Option<Waker> {
+    pub(super) fn take_back(&self, lent: Lent) -> Option<Waker> {
         if lent.is_kept() {
             return Some(lent.waker);
         }
-        handle.spare_remotes().set(1);
         self.spare.set(Some(lent));
         None
+    }
+
+    /// True if there is a waker for the next resume: it can reach the loop, and wakes nothing.
+    pub(super) fn has_spare(&self) -> bool {
+        let spare = self.spare.take();
+        let has_spare = spare.is_some();
+        self.spare.set(spare);
+        has_spare
     }
 
     /// `task` is polled with `waker`, until it is polled no more.
@@ -122,7 +128,27 @@ pub(super) struct Lent {
 struct WakesOne {
     /// The bits of the task's id. They change only while [`Lent`] alone has the waker.
     task: AtomicU64,
-    remote: Remote,
+    remote: Arc<Remote>,
+}
+
+impl event_loop::Context<'_> {
+    /// A waker for the task that is being resumed, callable from every thread: for tasks that poll futures.
+    pub fn waker(&self) -> Waker {
+        self.handle().remote().waker(self.task())
+    }
+}
+
+impl Remote {
+    /// A waker for a task, callable from every thread. It keeps the list of woken tasks alive, and not the loop.
+    pub fn waker(self: &Arc<Remote>, task: TaskId) -> Waker {
+        Waker::from(WakesOne::new(task, Arc::clone(self)))
+    }
+}
+
+impl WakesOne {
+    fn new(task: TaskId, remote: Arc<Remote>) -> Arc<WakesOne> {
+        Arc::new(WakesOne { task: AtomicU64::new(task.to_bits()), remote })
+    }
 }
 
 impl Wake for WakesOne {
@@ -139,8 +165,8 @@ impl Lent {
     /// The two references are those of the fields.
     const OWN_REFERENCES: usize = 2;
 
-    fn new(task: TaskId, remote: Remote) -> Lent {
-        let wakes = Arc::new(WakesOne { task: AtomicU64::new(task.to_bits()), remote });
+    fn new(task: TaskId, remote: Arc<Remote>) -> Lent {
+        let wakes = WakesOne::new(task, remote);
         Lent { waker: Waker::from(Arc::clone(&wakes)), wakes }
     }
 

@@ -1,17 +1,15 @@
 //! How tasks ask the loop for things.
 
 use std::any::Any;
-use std::cell::{Cell, RefMut};
+use std::cell::RefMut;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::SystemTime;
-
-use slotmap::Key;
 
 use super::state::{Shared, SourceSlot, State, TaskSlot};
 use super::task::{Cause, Task};
@@ -20,7 +18,7 @@ use super::wake::Remote;
 use crate::events::Event;
 use crate::id::{SourceId, TaskId};
 use crate::panics::caught;
-use crate::world::{Listener, Readiness, Stream, Time, World};
+use crate::world::{Listener, LoopClock, Stream, Time, World};
 
 /// A loop, as seen by what runs on it. Cheap to clone; stays on the loop's thread.
 ///
@@ -31,25 +29,8 @@ pub struct Handle {
     pub(super) shared: Rc<Shared>,
 }
 
-/// A slot that is given back unless its task is made: the maker may fail, or panic. The slot comes first and the
-/// task second, because a task is made with the sources and timers that it begins with, and those need its id.
-struct Reserved<'a> {
-    handle: &'a Handle,
-    task: TaskId,
-}
-
-impl Drop for Reserved<'_> {
-    fn drop(&mut self) {
-        self.handle.shared.state.borrow_mut().tasks.remove(self.task);
-    }
-}
-
 /// For all code on the loop's thread.
 impl Handle {
-    pub(super) fn new(world: Box<dyn World>) -> Handle {
-        Handle { shared: Rc::new(Shared::new(world)) }
-    }
-
     /// The moment at which the present turn's wait ended.
     pub fn now(&self) -> Time {
         self.shared.state.borrow().now
@@ -66,9 +47,9 @@ impl Handle {
         self.shared.clock.now()
     }
 
-    /// A moment of this loop's clock on a clock that goes on while the loop is held.
-    pub(crate) fn in_world(&self, time: Time) -> Time {
-        self.shared.clock.in_world(time)
+    /// The clock that stands while the loop is held, and what it knows of the one that does not.
+    pub(crate) fn loop_clock(&self) -> &LoopClock {
+        &self.shared.clock
     }
 
     /// Turns begun so far.
@@ -81,34 +62,39 @@ impl Handle {
     ///
     /// A loop that is gone, or going, drops the task at once; a coroutine then counts as cancelled.
     pub fn spawn_task(&self, make: impl FnOnce(TaskId) -> Box<dyn Task>) -> TaskId {
-        let made: Result<TaskId, Infallible> = self.try_spawn_task(|task| Ok(make(task)));
-        let Ok(task) = made;
+        let Ok(task) = self.try_spawn_task(Cause::SPAWNED, |task| Ok::<_, Infallible>(make(task)));
         task
     }
 
-    /// As [`spawn_task`](Handle::spawn_task), for a task that may turn out to be impossible.
+    /// As [`spawn_task`](Handle::spawn_task), for a task that may turn out to be impossible, or that is to be
+    /// resumed only when something has happened: then `first` is empty, and not `Cause::SPAWNED`.
     ///
     /// # Errors
     /// Those of `make`; the loop is then as it was before.
     pub fn try_spawn_task<E>(
         &self,
+        first: Cause,
         make: impl FnOnce(TaskId) -> Result<Box<dyn Task>, E>,
     ) -> Result<TaskId, E> {
-        let task = self.place(make)?;
-        self.shared.queue(task, Cause::SPAWNED);
+        // The slot comes first and the task second, because a task is made with the sources and timers that it
+        // begins with, and those need its id. They also need the loop, so nothing is borrowed meanwhile.
+        let task = self.shared.state.borrow_mut().tasks.insert(TaskSlot::default());
+        let made = catch_unwind(AssertUnwindSafe(|| make(task)));
+        if !matches!(made, Ok(Ok(_))) {
+            self.shared.state.borrow_mut().tasks.remove(task);
+        }
+        let boxed = made.unwrap_or_else(|panic| resume_unwind(panic))?;
+        if self.shared.state.borrow().is_closed {
+            self.shared.refuse(task, boxed);
+            return Ok(task);
+        }
+        let kind = boxed.kind();
+        if let Some(slot) = self.shared.state.borrow_mut().tasks.get_mut(task) {
+            slot.boxed = Some(boxed);
+        }
+        self.tell(|| Event::Spawned { task, kind });
+        self.shared.queue(task, first);
         Ok(task)
-    }
-
-    /// Gives the loop a task that is resumed for the first time when the clock has reached
-    /// `deadline`, with `Cause::TIMER`.
-    pub fn spawn_task_at(
-        &self,
-        deadline: Time,
-        make: impl FnOnce(TaskId) -> Box<dyn Task>,
-    ) -> (TaskId, TimerId) {
-        let made: Result<TaskId, Infallible> = self.place(|task| Ok(make(task)));
-        let Ok(task) = made;
-        (task, self.at(deadline, task))
     }
 
     /// Takes a task from the loop and drops it. Does nothing if it is gone, or is being resumed.
@@ -123,53 +109,19 @@ impl Handle {
         }
     }
 
-    fn place<E>(&self, make: impl FnOnce(TaskId) -> Result<Box<dyn Task>, E>) -> Result<TaskId, E> {
-        let reserved = Reserved { handle: self, task: self.reserve() };
-        // Not under a borrow: making a task may register its sources.
-        let boxed = make(reserved.task)?;
-        let (task, kind) = (reserved.task, boxed.kind());
-        if self.shared.state.borrow().refused.is_some() {
-            drop(reserved);
-            self.shared.refuse(task, boxed);
-            return Ok(task);
-        }
-        // It has its task now, and is not to be given back.
-        std::mem::forget(reserved);
-        if let Some(slot) = self.shared.state.borrow_mut().tasks.get_mut(task) {
-            slot.boxed = Some(boxed);
-        }
-        self.tell(|| Event::Spawned { task, kind });
-        Ok(task)
-    }
-
-    /// A slot for a task that is being made.
-    fn reserve(&self) -> TaskId {
-        let state = &mut *self.shared.state.borrow_mut();
-        state.tasks.insert(TaskSlot { boxed: None, cause: Cause::empty() })
-    }
-
     /// Resumes a task in the next turn, with `Cause::WOKEN`. Does nothing if it is gone.
     pub fn wake(&self, task: TaskId) {
-        self.shared.queue(task, Cause::WOKEN);
+        self.resume_for(task, Cause::WOKEN);
     }
 
-    /// Resumes the task that is being resumed once more in the next turn, with `Cause::BUDGET_SPENT`: it
-    /// could go on, and the others are first. For what runs inside of a task; the task itself says
-    /// [`Flow::Again`](super::Flow::Again).
-    pub(crate) fn give_way(&self) {
-        if let Some(task) = self.current_task() {
-            self.shared.queue(task, Cause::BUDGET_SPENT);
-        }
-    }
-
-    /// A `std` waker for a task, callable from every thread.
-    pub fn waker(&self, task: TaskId) -> Waker {
-        self.remote().waker(task)
+    /// Resumes a task in the next turn, for a cause of which the caller knows. Does nothing if it is gone.
+    pub(crate) fn resume_for(&self, task: TaskId, cause: Cause) {
+        self.shared.queue(task, cause);
     }
 
     /// How other threads reach the loop.
-    pub fn remote(&self) -> Remote {
-        Remote { wakes: Arc::clone(&self.shared.wakes) }
+    pub fn remote(&self) -> Arc<Remote> {
+        Arc::clone(&self.shared.wakes)
     }
 
     /// Sets a timer: `task` is resumed with `Cause::TIMER` once the clock has reached `deadline`.
@@ -177,7 +129,7 @@ impl Handle {
         let id = {
             let state = &mut *self.shared.state.borrow_mut();
             // A loop that is gone fires nothing, and stores nothing.
-            if state.refused.is_some() {
+            if state.is_closed {
                 return TimerId::FIRED;
             }
             state.timers.set(deadline, task)
@@ -219,7 +171,7 @@ impl Handle {
 
     /// Makes [`EventLoop::run`](super::EventLoop::run) return when the present turn is over.
     pub fn shutdown(&self) {
-        self.shared.wakes.stop();
+        self.shared.wakes.shutdown();
     }
 
     /// Tasks on the loop, the one that is being resumed included.
@@ -227,48 +179,32 @@ impl Handle {
         self.shared.state.borrow().tasks.len()
     }
 
-    /// True if there is such a task.
-    pub(crate) fn has_task(&self, task: TaskId) -> bool {
-        self.shared.state.borrow().tasks.contains_key(task)
-    }
-
     /// Tells the loop's observer something. `event` is evaluated only if there is one.
     #[inline]
     pub fn tell(&self, event: impl FnOnce() -> Event) {
         self.shared.watch.tell(event);
     }
-}
 
-/// For what is built on the loop.
-impl Handle {
     /// The loop's one value of type `T`; made when it is first asked for, dropped with the loop.
     /// This is what others use globals and thread-locals for.
     ///
     /// A loop that is gone keeps nothing: each call makes a value that is the caller's alone.
     pub(crate) fn local<T: 'static>(&self, make: impl FnOnce() -> T) -> Rc<T> {
-        let find =
-            |state: &State| state.locals.iter().find_map(|any| Rc::clone(any).downcast().ok());
-        let found = find(&self.shared.state.borrow());
+        let of_type = |any: &Rc<dyn Any>| Rc::clone(any).downcast().ok();
+        let found = self.shared.state.borrow().locals.iter().find_map(of_type);
         found.unwrap_or_else(|| {
             let made = Rc::new(make());
             let state = &mut *self.shared.state.borrow_mut();
-            if state.refused.is_none() {
+            if !state.is_closed {
                 state.locals.push(Rc::clone(&made) as Rc<dyn Any>);
             }
             made
         })
     }
 
-    /// How many clones of [`remote`](Handle::remote) are kept on the loop for the next caller that needs
-    /// one: these wake nothing. A loop on which nothing can ever happen is known by it.
-    pub(crate) fn spare_remotes(&self) -> &Cell<usize> {
-        &self.shared.spare_remotes
-    }
-
     /// The task that is being resumed; `None` outside phase 4.
     pub fn current_task(&self) -> Option<TaskId> {
-        let current = self.shared.state.borrow().current;
-        Some(current).filter(|task| !task.is_null())
+        self.shared.state.borrow().current
     }
 }
 
@@ -299,17 +235,16 @@ impl Handle {
             .ok()
     }
 
-    /// All registered sockets.
-    pub fn sources(&self) -> Vec<SourceView> {
+    /// All registered sockets; of one that two tasks share, the one that writes as well.
+    pub fn sources(&self) -> Vec<(SourceId, SourceSlot, Option<TaskId>)> {
         let state = self.shared.state.borrow();
-        let view = |(id, slot): (SourceId, &SourceSlot)| SourceView {
-            id,
-            task: slot.owner,
-            readiness: slot.readiness,
-            interest: slot.interest,
-            writer: state.writers.get(&id).copied().filter(|_| slot.is_shared),
-        };
-        state.sources.iter().map(view).collect()
+        let sources = state.sources.iter();
+        sources.map(|(id, slot)| (id, *slot, state.writers.get(&id).copied())).collect()
+    }
+
+    /// Registered sockets of which something is wanted: what the world could resume a task for.
+    pub fn wanted_sources(&self) -> usize {
+        self.shared.state.borrow().wanted_sources
     }
 
     /// The ready queue, first come first.
@@ -324,24 +259,9 @@ impl Handle {
     }
 }
 
-/// A registered socket, as [`Handle::sources`] shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SourceView {
-    /// Its id.
-    pub id: SourceId,
-    /// Its owner; the null id while it connects.
-    pub task: TaskId,
-    /// What it is ready for, as far as the loop knows.
-    pub readiness: Readiness,
-    /// What its owner waits for; and, of a source that two tasks share, the other one.
-    pub interest: Readiness,
-    /// The task that waits for `WRITABLE`, if that is another than `task`.
-    pub writer: Option<TaskId>,
-}
-
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("state", &self.shared.state).finish_non_exhaustive()
+        let State { turn, now, tasks, .. } = &*self.shared.state.borrow();
+        write!(f, "Handle(turn {turn} at {now}, tasks: {})", tasks.len())
     }
 }

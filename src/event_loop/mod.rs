@@ -18,8 +18,9 @@ use std::io;
 use crate::events::Observer;
 use crate::id::SourceId;
 use crate::limits::INPUT_BUFFER_BYTES;
+use crate::panics::caught;
 use crate::world::os::{LoopDescriptor, Os};
-use crate::world::{Readiness, Time, World};
+use crate::world::{Readiness, World};
 
 mod task;
 mod timers;
@@ -28,16 +29,16 @@ mod source;
 mod turn;
 mod handle;
 mod wake;
-mod ends;
 
-pub use handle::{Handle, SourceView};
+pub use handle::Handle;
 pub use source::Source;
-pub(crate) use task::Described;
+use state::Shared;
+pub use state::SourceSlot;
 pub use task::{Cause, Context, Description, Flow, Scratch, Task};
 pub use timers::TimerId;
 pub use wake::Remote;
 
-/// An event loop. It lives on the thread that made it; [`EventLoop::remote`] reaches it from others.
+/// An event loop. It lives on the thread that made it; [`Handle::remote`] reaches it from others.
 ///
 /// ```
 /// use helloop::event_loop::{Context, EventLoop, Flow, Task};
@@ -65,8 +66,6 @@ pub struct EventLoop {
     scratch: Scratch,
     /// Tasks of the batch that are still to be resumed; zero between turns.
     left: usize,
-    /// That nothing can ever happen again is said once.
-    has_said_deadlock: bool,
     /// What the last wait reported; empty between turns, kept for its memory.
     arrived: Vec<(SourceId, Readiness)>,
     /// Filled when a host program first asks for it: see `AsFd` in [`os`](crate::world::os).
@@ -85,10 +84,9 @@ impl EventLoop {
     /// A loop on any world, for example on a simulated one.
     pub fn with_world(world: Box<dyn World>) -> EventLoop {
         EventLoop {
-            handle: Handle::new(world),
-            scratch: Scratch::new(INPUT_BUFFER_BYTES),
+            handle: Handle { shared: Shared::new(world) },
+            scratch: Scratch { input: vec![0; INPUT_BUFFER_BYTES].into(), output: Vec::new() },
             left: 0,
-            has_said_deadlock: false,
             arrived: Vec::new(),
             descriptor: LoopDescriptor::default(),
         }
@@ -97,11 +95,6 @@ impl EventLoop {
     /// How tasks, and all other code on this thread, ask the loop for things.
     pub fn handle(&self) -> &Handle {
         &self.handle
-    }
-
-    /// How other threads reach the loop.
-    pub fn remote(&self) -> Remote {
-        self.handle.remote()
     }
 
     /// Installs an observer in the place of the present one, which is returned.
@@ -154,10 +147,6 @@ impl EventLoop {
             if self.handle.task_count() == 0 {
                 return Ok(false);
             }
-            if !self.has_said_deadlock && self.handle.is_deadlocked() {
-                self.has_said_deadlock = true;
-                self.handle.report_deadlock();
-            }
             turn(self)?;
             if self.take_shutdown() {
                 return Ok(done());
@@ -170,24 +159,29 @@ impl EventLoop {
     /// program that calls [`turn`](EventLoop::turn) asks after every turn. Until it has
     /// asked, turns do not wait.
     pub fn take_shutdown(&mut self) -> bool {
-        self.handle.shared.wakes.take_stop()
-    }
-
-    /// The moment at which the loop wants to turn again even if nothing happens outside: now, if
-    /// something is ready; else that of the first timer; `None` if only the world can wake it.
-    /// Host programs wait for this or for the loop's descriptor, whichever comes first, and then
-    /// call `turn(Some(Duration::ZERO))`.
-    pub fn next_deadline(&self) -> Option<Time> {
-        let shared = &*self.handle.shared;
-        let state = shared.state.borrow();
-        let is_busy = !state.ready.is_empty() || shared.wakes.pending() || shared.wakes.stopping();
-        if is_busy { Some(state.now) } else { state.timers.first() }
+        self.handle.shared.wakes.take_shutdown()
     }
 }
 
+/// Ends the loop: drops all that is on it, and refuses what comes after that. Tasks hold handles, and the loop
+/// behind the handles holds the tasks: without this, neither would ever be dropped.
 impl Drop for EventLoop {
     fn drop(&mut self) {
-        self.handle.close_loop();
+        let Shared { state, wakes, .. } = &*self.handle.shared;
+        wakes.close();
+        state.borrow_mut().is_closed = true;
+        // All of them at once, because none can be added any more: looking for the next one from the beginning
+        // each time would be quadratic.
+        for (task, _) in self.handle.tasks() {
+            self.handle.discard(task);
+        }
+        // After the tasks: a coroutine that is dropped still looks at what coroutines share on this loop.
+        let locals = std::mem::take(&mut state.borrow_mut().locals);
+        for local in locals {
+            if let Err(words) = caught(|| drop(local)) {
+                log::error!("a value of the loop panicked while it was dropped: {words}");
+            }
+        }
     }
 }
 

@@ -4,7 +4,6 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,10 +11,10 @@ use slotmap::SlotMap;
 
 use super::task::{Cause, Task};
 use super::timers::Timers;
-use super::wake::Wakes;
+use super::wake::Remote;
 use crate::events::{Event, Watch};
 use crate::id::{SourceId, TaskId};
-use crate::limits::{BURST_KEPT, REFUSED_TASKS_DROPPED_MAX};
+use crate::limits::REFUSED_TASKS_DROPPED_MAX;
 use crate::panics::caught;
 use crate::world::{LoopClock, Readiness, Time, World};
 
@@ -31,11 +30,9 @@ pub(super) struct Shared {
     pub(super) watch: Watch,
     pub(super) clock: Rc<LoopClock>,
     /// The part that other threads reach.
-    pub(super) wakes: Arc<Wakes>,
-    /// Empty: memory for the next list of woken tasks.
-    spare_list: Cell<Vec<TaskId>>,
-    /// See [`Handle::spare_remotes`](super::Handle::spare_remotes).
-    pub(super) spare_remotes: Cell<usize>,
+    pub(super) wakes: Arc<Remote>,
+    /// Tasks that a loop which is gone has refused since code outside of a destructor gave it one.
+    refused: Cell<usize>,
 }
 
 #[derive(Default)]
@@ -56,22 +53,22 @@ pub(super) struct State {
     pub(super) now: Time,
     /// Turns begun. What happened in the same turn happened at the same time, as far as a task can know.
     pub(super) turn: u64,
-    /// The task that is being resumed; the null id between resumes. One at a time, always: a resume inside of
+    /// The task that is being resumed; none between resumes. One at a time, always: a resume inside of
     /// a resume does not exist.
-    pub(super) current: TaskId,
+    pub(super) current: Option<TaskId>,
     /// One value of each type, for what is built on the loop; see [`Handle::local`](super::Handle::local).
     pub(super) locals: Vec<Rc<dyn Any>>,
-    /// The task that waits for `WRITABLE`, for each source that two tasks share. Hardly any are shared, and a
-    /// server has one slot for each idle connection, so there is no room for a second owner in it.
+    /// For each source that two tasks share, the one that writes; the other one is the owner. Hardly any source is
+    /// shared, and a server has a slot for each idle connection, so there is no room for a second owner in it.
     pub(super) writers: BTreeMap<SourceId, TaskId>,
-    /// Sources of which something is wanted: without one, the world can resume no task. Counted, because
-    /// [`run`](super::EventLoop::run) asks before every turn whether anything can ever happen again.
+    /// Sources of which something is wanted: without one, the world can resume no task. Counted, because whoever
+    /// looks for [deadlocks](super::EventLoop::is_deadlocked) asks before every turn.
     pub(super) wanted_sources: usize,
-    /// Set once the loop is being dropped, or is gone: how many tasks it has refused since code outside
-    /// of a destructor gave it one.
-    pub(super) refused: Option<usize>,
+    /// The loop is being dropped, or is gone: it fires nothing and keeps nothing.
+    pub(super) is_closed: bool,
 }
 
+#[derive(Default)]
 pub(super) struct TaskSlot {
     /// `None` while the task is at work, or is being made, or is looked at. It can be woken then, and the cause
     /// waits for the next turn; it cannot be discarded, or be resumed a second time. It is taken out because
@@ -84,33 +81,34 @@ pub(super) struct TaskSlot {
     pub(super) cause: Cause,
 }
 
-pub(super) struct SourceSlot {
+/// What the loop knows of a registered socket.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct SourceSlot {
     /// Sticky: set by the world, cleared only by an operation that would have blocked, or that came back
     /// short ([`source`](super::source) says why).
-    pub(super) readiness: Readiness,
+    pub readiness: Readiness,
     /// What the owner waits for: `READABLE`, `WRITABLE`, both, or nothing. A field, and no system call: both
     /// directions are registered with the poller once and for all. A connection changes between reading and
     /// writing at every slow request, and an `epoll_ctl` for each would be on the hot path. The price is a
     /// report now and then in which no task is interested: it sets its bit, queues nothing, and
     /// [`want`](super::Source::want) finds it later.
-    pub(super) interest: Readiness,
+    pub interest: Readiness,
     /// The world has spoken of it at least once, so what `readiness` says is no guess, and urgent data that had
     /// come by then are known of.
-    pub(super) is_reported: bool,
-    /// Another task than the owner waits for `WRITABLE`: the one in [`State::writers`].
-    pub(super) is_shared: bool,
+    pub is_reported: bool,
     /// The task that is queued: the one for which it was registered, or that asked last. The null id, and then
     /// none, while a connection is opened that no task waits for yet.
-    pub(super) owner: TaskId,
+    pub owner: TaskId,
 }
 
 impl SourceSlot {
-    /// The causes that this source has for its owner: what it is ready for and wanted for.
-    pub(super) fn cause(&self) -> Cause {
+    /// For which of these directions the source is both ready and wanted.
+    pub(super) fn cause(&self, directions: Readiness) -> Cause {
         let mut cause = Cause::empty();
-        let wants = |interest| self.interest.contains(interest);
-        cause.set(Cause::READABLE, self.readiness.is_readable() && wants(Readiness::READABLE));
-        cause.set(Cause::WRITABLE, self.readiness.is_writable() && wants(Readiness::WRITABLE));
+        let (ready, wanted) = (self.readiness, self.interest & directions);
+        cause.set(Cause::READABLE, wanted.contains(Readiness::READABLE) && ready.is_readable());
+        cause.set(Cause::WRITABLE, wanted.contains(Readiness::WRITABLE) && ready.is_writable());
         cause
     }
 }
@@ -130,27 +128,18 @@ impl State {
     }
 }
 
-impl fmt::Debug for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = (self.tasks.len(), self.ready.len(), self.timers.len());
-        let State { turn, now, .. } = self;
-        write!(f, "turn {turn} at {now}: (tasks, ready, timers) = {counts:?}")
-    }
-}
-
 /// The queue, and the end of a task. Each of these may emit events, so none is called under a borrow.
 impl Shared {
-    pub(super) fn new(world: Box<dyn World>) -> Shared {
+    pub(super) fn new(world: Box<dyn World>) -> Rc<Shared> {
         let (clock, alarm) = (Rc::new(LoopClock::new(world.clock())), world.alarm());
-        Shared {
+        Rc::new(Shared {
             state: RefCell::default(),
             watch: Watch::new(Rc::clone(&clock)),
             clock,
-            wakes: Wakes::new(alarm),
+            wakes: Remote::new(alarm),
             world: RefCell::new(world),
-            spare_list: Cell::default(),
-            spare_remotes: Cell::default(),
-        }
+            refused: Cell::default(),
+        })
     }
 
     /// Queues a task after everything that was queued or woken before.
@@ -166,9 +155,9 @@ impl Shared {
     }
 
     /// As [`queue`](Shared::queue), for a caller that has emptied the list of wakes, or will when it is done.
+    /// Without a cause, nothing is queued.
     pub(super) fn queue_one(&self, task: TaskId, cause: Cause) {
-        let queued = self.state.borrow_mut().queue(task, cause);
-        if queued {
+        if !cause.is_empty() && self.state.borrow_mut().queue(task, cause) {
             self.watch.tell(|| Event::Queued { task, cause });
         }
     }
@@ -182,34 +171,18 @@ impl Shared {
 
     #[cold]
     fn queue_woken(&self) {
-        // The list is exchanged for an empty one before any task is queued. Queueing emits an event; an observer
-        // may wake a task; and the mutex of the list would be locked twice by one thread.
-        let mut woken = self.spare_list.take();
-        self.wakes.take(&mut woken);
+        // The list is taken out before any task is queued. Queueing emits an event; an observer may wake a task;
+        // and the mutex of the list would be locked twice by one thread.
+        let mut woken = self.wakes.take();
         // All are queued before the observer hears of the first: it may queue tasks itself, and those
         // come after what was woken before.
         {
             let state = &mut *self.state.borrow_mut();
             woken.retain(|task| state.queue(*task, Cause::WOKEN));
         }
-        for task in woken.drain(..) {
+        for task in woken {
             self.watch.tell(|| Event::Queued { task, cause: Cause::WOKEN });
         }
-        if woken.capacity() <= BURST_KEPT {
-            self.spare_list.set(woken);
-        }
-    }
-
-    /// Queues the task that writes to a shared source, if the cause is its own; returns what is left for the
-    /// one that reads.
-    #[cold]
-    pub(super) fn queue_writer(&self, source: SourceId, cause: Cause) -> Cause {
-        let writer = self.state.borrow().writers.get(&source).copied();
-        let of_writer = cause & Cause::WRITABLE;
-        if let Some(writer) = writer.filter(|_| !of_writer.is_empty()) {
-            self.queue_one(writer, of_writer);
-        }
-        cause - Cause::WRITABLE
     }
 
     /// Drops a task that is on the loop no more. Its destructor may ask the loop for anything, and if it
@@ -225,26 +198,21 @@ impl Shared {
     /// Drops a task that was given to a loop that is gone. Its destructor may give the loop another one, and so
     /// on without end: after some, they are leaked, which ends it.
     pub(super) fn refuse(&self, task: TaskId, boxed: Box<dyn Task>) {
-        let count = {
-            let state = &mut *self.state.borrow_mut();
-            let count = state.refused.get_or_insert_default();
-            *count += 1;
-            *count
-        };
-        if count <= REFUSED_TASKS_DROPPED_MAX {
+        self.state.borrow_mut().tasks.remove(task);
+        let before = self.refused.replace(self.refused.get() + 1);
+        if before < REFUSED_TASKS_DROPPED_MAX {
             self.drop_task(task, boxed);
         } else {
             std::mem::forget(boxed);
         }
-        if count == REFUSED_TASKS_DROPPED_MAX + 1 {
+        if before == REFUSED_TASKS_DROPPED_MAX {
             log::error!(
-                "destructors of tasks go on giving tasks to a loop that is gone: those from the {count}th on \
-                 are leaked"
+                "destructors of tasks go on giving tasks to a loop that is gone: after {before}, they are leaked"
             );
         }
-        if count == 1 {
+        if before == 0 {
             // This was the outermost one: all the others came from its destructor.
-            self.state.borrow_mut().refused = Some(0);
+            self.refused.set(0);
         }
     }
 }

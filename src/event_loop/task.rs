@@ -1,9 +1,7 @@
 //! What runs on the loop.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::panic::Location;
-use std::task::Waker;
 
 use super::Handle;
 use crate::id::TaskId;
@@ -78,20 +76,6 @@ pub struct Description<'a> {
     pub parent: Option<TaskId>,
 }
 
-/// A task in a report: `connection from 127.0.0.1:50312 (idle)`, `coroutine Task-1 created at src/main.rs:7:5`.
-pub(crate) struct Described<'a>(pub(crate) &'a dyn Task);
-
-impl fmt::Display for Described<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Description { name, peer, state, site, .. } = self.0.describe();
-        f.write_str(self.0.kind())?;
-        name.map_or(Ok(()), |name| write!(f, " {name}"))?;
-        peer.map_or(Ok(()), |peer| write!(f, " from {peer}"))?;
-        state.map_or(Ok(()), |state| write!(f, " ({state})"))?;
-        site.map_or(Ok(()), |site| write!(f, " created at {site}"))
-    }
-}
-
 /// What a task is given when it is resumed.
 #[derive(Debug)]
 pub struct Context<'a> {
@@ -123,11 +107,6 @@ impl Context<'_> {
     pub fn cause(&self) -> Cause {
         self.cause
     }
-
-    /// A waker for this task, callable from every thread.
-    pub fn waker(&self) -> Waker {
-        self.handle.waker(self.task)
-    }
 }
 
 /// The loop's one input buffer and one output buffer, so that an idle connection needs none.
@@ -137,10 +116,4 @@ pub struct Scratch {
     pub input: Box<[u8]>,
     /// Empty at the beginning of a resume.
     pub output: Vec<u8>,
-}
-
-impl Scratch {
-    pub(super) fn new(input_bytes: usize) -> Scratch {
-        Scratch { input: vec![0; input_bytes].into_boxed_slice(), output: Vec::new() }
-    }
 }

@@ -1,10 +1,9 @@
-use super::task::Described;
 use super::*;
 use crate::events::Event;
 use crate::id::TaskId;
-use crate::watch::Recorder;
-use crate::world::Stream;
+use crate::watch::{Described, Recorder};
 use crate::world::sim::{Net, PIPE_BYTES, Sim};
+use crate::world::{Stream, Time};
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -128,7 +127,7 @@ fn within_a_turn_come_ready_tasks_then_readiness_then_timers_then_wakes() {
         Flow::Done
     });
     // Everything at once. The wake comes first, from another thread, and is queued last.
-    let remote = event_loop.remote();
+    let remote = event_loop.handle().remote();
     thread::spawn(move || remote.wake(woken_task)).join().unwrap();
     handle.at(handle.now(), timer_task);
     peer.send(b"x");
@@ -154,11 +153,11 @@ fn wakes_and_direct_queueing_keep_their_order() {
         })
     };
     let (first, second, third) = (sleeper("first"), sleeper("second"), sleeper("third"));
-    let waker: Waker = handle.waker(first);
+    let waker: Waker = handle.remote().waker(first);
     spawn(&handle, move |cx| {
         waker.wake_by_ref();
         cx.handle().wake(second);
-        cx.handle().waker(third).wake();
+        cx.handle().remote().waker(third).wake();
         Flow::Done
     });
     event_loop.run().unwrap();
@@ -406,7 +405,7 @@ fn another_thread_wakes_a_task_and_stops_a_real_loop() {
             }
             Flow::Wait
         });
-        send.send((event_loop.remote(), task)).unwrap();
+        send.send((event_loop.handle().remote(), task)).unwrap();
         event_loop.run().unwrap();
     });
     let (remote, task) = receive.recv().unwrap();
@@ -480,11 +479,11 @@ fn a_host_is_told_when_to_turn_again_and_once_to_stop() {
     assert_eq!(event_loop.next_deadline(), Some(hour), "the first timer");
     event_loop.turn(None).unwrap();
     assert_eq!((event_loop.next_deadline(), handle.now()), (None, hour));
-    event_loop.remote().wake(task);
+    event_loop.handle().remote().wake(task);
     assert_eq!(event_loop.next_deadline(), Some(hour), "a task was woken");
     event_loop.turn(None).unwrap();
     assert!(!event_loop.take_shutdown(), "nobody has asked for it");
-    event_loop.remote().shutdown();
+    event_loop.handle().remote().shutdown();
     assert_eq!(event_loop.next_deadline(), Some(handle.now()), "somebody should ask");
     // The simulated world would refuse to wait for nothing.
     event_loop.turn(None).unwrap();

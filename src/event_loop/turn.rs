@@ -18,7 +18,7 @@ use crate::events::{Event, Timeout};
 use crate::id::TaskId;
 use crate::limits::BURST_KEPT;
 use crate::panics::caught;
-use crate::world::Time;
+use crate::world::{Readiness, Time};
 
 impl EventLoop {
     /// One turn. Waits for at most `limit` (`None`: as long as the loop likes, zero: not at all).
@@ -52,23 +52,15 @@ impl EventLoop {
         // Phase 1: work out the timeout: zero if anything is ready, else until the next timer, else for ever.
         // A list of wakes that is not empty counts as ready. A thread that adds to it from now on rings the
         // alarm, which ends the wait; that is what `set_resuming(false)` above has promised other threads.
-        let (turn, ready, timers, next_timer, last) = {
+        let (turn, ready, timers, last) = {
             let state = &mut *shared.state.borrow_mut();
             state.turn += 1;
-            let (ready, timers) = (state.ready.len(), state.timers.len());
-            (state.turn, ready, timers, state.timers.first(), state.now)
+            (state.turn, state.ready.len(), state.timers.len(), state.now)
         };
         shared.watch.tell(|| Event::TurnBegan { turn, ready, timers });
-        let is_busy = ready > 0 || shared.wakes.pending() || shared.wakes.stopping();
-        let until = if is_busy {
-            // A moment that has come.
-            Some(last)
-        } else {
-            let limit = limit.map(|limit| shared.clock.now() + limit);
-            next_timer.into_iter().chain(limit).min()
-        };
-        let wish = || until.map(|until| until.since(shared.clock.now()));
-        shared.watch.tell(|| Event::Waiting { timeout: Timeout::of(wish()) });
+        let limit = limit.map(|limit| shared.clock.now() + limit);
+        let until = self.next_deadline().into_iter().chain(limit).min();
+        shared.watch.tell(|| Event::Waiting { timeout: Timeout::as_of(shared.clock.now(), until) });
 
         // Phase 2: ask the world, which reads the clock when it comes back: once a turn. All tasks of a turn are
         // given that time: no two of them disagree about what is due, and a test can move time between turns
@@ -84,21 +76,22 @@ impl EventLoop {
         // always leads to one order of resumes; a task for which two of them have happened is queued once, with
         // both causes. First readiness, to the owners of the sources.
         for (source, readiness) in self.arrived.drain(..) {
-            let (owner, mut cause, is_shared) = {
+            let (owner, writer, mut cause) = {
                 let state = &mut *shared.state.borrow_mut();
                 // A source may have been closed since the world reported it: then its id finds nothing.
                 let Some(slot) = state.sources.get_mut(source) else { continue };
                 slot.readiness |= readiness;
                 slot.is_reported = true;
-                (slot.owner, slot.cause(), slot.is_shared)
+                let cause = slot.cause(Readiness::all());
+                (slot.owner, state.writers.get(&source).copied(), cause)
             };
             shared.watch.tell(|| Event::Ready { source, readiness });
-            if is_shared {
-                cause = shared.queue_writer(source, cause);
+            // Hardly ever: the one task reads, the other one writes.
+            if let Some(writer) = writer {
+                shared.queue_one(writer, cause & Cause::WRITABLE);
+                cause.remove(Cause::WRITABLE);
             }
-            if !cause.is_empty() {
-                shared.queue_one(owner, cause);
-            }
+            shared.queue_one(owner, cause);
         }
         // Then timers that are due; exactly now is due. A timer that is set from now on, even for a moment in
         // the past, fires in the next turn at the earliest: phase 4 sets timers, and this loop has to end.
@@ -121,6 +114,17 @@ impl EventLoop {
         Ok(self.left)
     }
 
+    /// The moment at which the loop wants to turn again even if nothing happens outside: now (or earlier), if
+    /// something is ready; else that of the first timer; `None` if only the world can wake it.
+    /// Host programs wait for this or for the loop's descriptor, whichever comes first, and then
+    /// call `turn(Some(Duration::ZERO))`.
+    pub fn next_deadline(&self) -> Option<Time> {
+        let shared = &*self.handle.shared;
+        let state = shared.state.borrow();
+        let is_busy = !state.ready.is_empty() || shared.wakes.pending();
+        if is_busy { Some(state.now) } else { state.timers.first() }
+    }
+
     /// Phase 4, one task of it: resumes the next of the batch. False if there is none left.
     pub fn resume_next(&mut self) -> bool {
         self.resume_next_then(|_, _| {})
@@ -130,7 +134,7 @@ impl EventLoop {
     /// dropped if it has ended: afterwards there would be nothing left to say what ran. A `look` that panics is
     /// logged, and does no harm.
     pub fn resume_next_then(&mut self, look: impl FnOnce(TaskId, &dyn Task)) -> bool {
-        let Some(Next { task, mut boxed, cause, now }) = self.take_next() else { return false };
+        let Some((task, mut boxed, cause, now)) = self.take_next() else { return false };
         let handle = &self.handle;
         handle.tell(|| Event::Resumed { task, kind: boxed.kind(), cause });
         let mut cx = Context { handle, now, task, cause, scratch: &mut self.scratch };
@@ -140,18 +144,15 @@ impl EventLoop {
         if let Err(words) = caught(|| look(task, &*boxed)) {
             log::error!("the look at task {task} after its resume panicked: {words}");
         }
-        match flow {
-            Ok(Flow::Done) => self.finish(task, boxed),
-            Ok(flow) => self.put_back(task, boxed, flow),
+        let flow = flow.unwrap_or_else(|words| {
             // A panic costs the task that panicked, and no other: one handler with a bug must not take a
             // thousand other connections with it. What was half changed is dropped with the task.
-            Err(words) => {
-                let kind = boxed.kind();
-                log::error!("task {task} ({kind}) panicked and was removed: {words}");
-                handle.tell(|| Event::Panicked { task, kind });
-                self.finish(task, boxed);
-            }
-        }
+            let kind = boxed.kind();
+            log::error!("task {task} ({kind}) panicked and was removed: {words}");
+            handle.tell(|| Event::Panicked { task, kind });
+            Flow::Done
+        });
+        self.put_back(task, boxed, flow);
         true
     }
 
@@ -182,7 +183,7 @@ impl EventLoop {
     /// Takes the next task of the batch out of the queue, and out of its slot: it is going to ask its handle
     /// for things, which borrows the state again. Its causes are taken away before it runs, not after: what
     /// happens while it runs has to queue it anew, or a wake at the wrong moment would be lost.
-    fn take_next(&mut self) -> Option<Next> {
+    fn take_next(&mut self) -> Option<(TaskId, Box<dyn Task>, Cause, Time)> {
         let state = &mut *self.handle.shared.state.borrow_mut();
         while self.left > 0 {
             self.left -= 1;
@@ -192,48 +193,39 @@ impl EventLoop {
             let cause = std::mem::take(&mut slot.cause);
             debug_assert!(!cause.is_empty(), "a queued task has a cause");
             let Some(boxed) = slot.boxed.take() else { continue };
-            state.current = task;
-            return Some(Next { task, boxed, cause, now: state.now });
+            state.current = Some(task);
+            return Some((task, boxed, cause, state.now));
         }
         None
     }
 
-    /// Puts a task back into its slot after a resume. It is not in the queue now, unless it was queued while it
-    /// ran, perhaps by itself: then it has a cause already, and is resumed in the next turn.
+    /// Puts a task back into its slot after a resume, or removes it, whereupon its drop closes its sources and its
+    /// id finds nothing. In the queue it is only if it was queued while it ran, perhaps by itself: then it has a
+    /// cause already, and is resumed in the next turn.
     fn put_back(&self, task: TaskId, boxed: Box<dyn Task>, flow: Flow) {
         let shared = &*self.handle.shared;
-        {
+        let ended = {
             let state = &mut *shared.state.borrow_mut();
-            state.current = TaskId::default();
-            if let Some(slot) = state.tasks.get_mut(task) {
-                slot.boxed = Some(boxed);
+            state.current = None;
+            match state.tasks.get_mut(task) {
+                Some(slot) if flow != Flow::Done => {
+                    slot.boxed = Some(boxed);
+                    None
+                }
+                _ => {
+                    state.tasks.remove(task);
+                    Some(boxed)
+                }
             }
+        };
+        match ended {
+            Some(boxed) => shared.drop_task(task, boxed),
+            None => shared.watch.tell(|| Event::Suspended { task, flow }),
         }
-        shared.watch.tell(|| Event::Suspended { task, flow });
         // What this resume woke came before its wish to go on.
         shared.queue_wakes();
         if flow == Flow::Again {
             shared.queue_one(task, Cause::AGAIN);
         }
     }
-
-    /// Removes a task that is out of its slot: its id finds nothing from now on. Its drop closes its sources.
-    fn finish(&self, task: TaskId, boxed: Box<dyn Task>) {
-        let shared = &*self.handle.shared;
-        {
-            let state = &mut *shared.state.borrow_mut();
-            state.current = TaskId::default();
-            state.tasks.remove(task);
-        }
-        shared.drop_task(task, boxed);
-        shared.queue_wakes();
-    }
-}
-
-/// All that is needed to resume a task, out of the state and free of its borrow.
-struct Next {
-    task: TaskId,
-    boxed: Box<dyn Task>,
-    cause: Cause,
-    now: Time,
 }

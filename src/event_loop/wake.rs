@@ -1,38 +1,36 @@
-//! Waking tasks from outside the loop's queue: `std` wakers, and other threads.
+//! Waking tasks from other threads.
 //!
-//! A [`Waker`](std::task::Waker) must be callable from every thread, so waking goes through a list
-//! behind a mutex. The loop empties it into the ready queue in phase 3, and, so that wakes and
-//! direct queueing keep their order, whenever a task is queued and whenever a resume ends.
+//! The queue is the loop's own, so a wake goes through a list behind a mutex. The loop empties it into the ready
+//! queue in phase 3, and, so that wakes and direct queueing keep their order, whenever a task is queued and
+//! whenever a resume ends. (A `std` [`Waker`](std::task::Waker) must be callable from every thread, too: those of
+//! coroutines are a task's id and this.)
 
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Wake, Waker};
-use std::thread::{self, ThreadId};
 
 use crate::id::TaskId;
-use crate::limits::BURST_KEPT;
 use crate::locks::unpoisoned;
 
-/// The list of woken tasks.
+/// Reaches a loop from other threads: wakes its tasks, or ends it. Does nothing once the loop is gone, which it
+/// does not keep alive: what was forgotten in another thread must not keep sockets open.
 ///
-/// Invariant: while the loop may be waiting (that is, outside phase 4), a list that is not empty
-/// has rung the alarm. A waker adds to the list first and looks at `resuming` then; the loop sets `resuming`
-/// to false first and looks at the list then. Whichever comes first, one of the two sees the other, so no wake
-/// is left lying while the loop waits for ever.
-pub(super) struct Wakes {
+/// Invariant: while the loop may be waiting (that is, outside phase 4), a list that is not empty has rung the
+/// alarm. Whoever wakes adds to the list first and looks at `resuming` then; the loop sets `resuming` to false
+/// first and looks at the list then. One of the two comes last and sees what the other did, so no wake is left
+/// lying while the loop waits for ever. (That there is a last one, for all threads, is what `SeqCst` says. With
+/// `Release` and `Acquire` alone, each could miss what the other has just stored.)
+pub struct Remote {
     list: Mutex<List>,
     /// True if the list may have something in it; lets the loop look without locking. It looks whenever a task
     /// is queued and whenever a resume ends, and hardly ever finds anything.
     pending: AtomicBool,
     /// The loop is asked to stop. Not a task to be resumed: stopping must work on a loop that has none.
     stop: AtomicBool,
-    /// True during phase 4, when the loop's thread need not be woken by itself. Most wakes come from there (a
-    /// promise that is set, a queue that is filled), and the alarm is a system call.
+    /// True during phase 4, after which the loop looks by itself. Most wakes come from there (a promise that is
+    /// set, a queue that is filled), or while a loop with much to do is there, and the alarm is a system call.
     resuming: AtomicBool,
-    /// The loop's thread. Another thread rings even during phase 4, which may be over before its list is seen.
-    thread: ThreadId,
     /// Ends the loop's wait, or the next one if the loop does not wait: a write to an eventfd, which counts.
     alarm: Arc<dyn Fn() + Send + Sync>,
 }
@@ -48,88 +46,71 @@ struct List {
     closed: bool,
 }
 
-impl Wakes {
-    pub(super) fn new(alarm: Arc<dyn Fn() + Send + Sync>) -> Arc<Wakes> {
-        Arc::new(Wakes {
+impl Remote {
+    pub(super) fn new(alarm: Arc<dyn Fn() + Send + Sync>) -> Arc<Remote> {
+        Arc::new(Remote {
             list: Mutex::default(),
             pending: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             resuming: AtomicBool::new(false),
-            thread: thread::current().id(),
             alarm,
         })
     }
 
-    pub(super) fn push(&self, task: TaskId) {
+    /// Resumes a task in the next turn, with `Cause::WOKEN`. Does nothing if it is gone.
+    pub fn wake(&self, task: TaskId) {
         let first = {
             let mut list = self.list();
             if list.closed || !list.members.insert(task) {
                 return;
             }
             list.tasks.push(task);
-            self.pending.store(true, Ordering::Release);
+            self.pending.store(true, Ordering::SeqCst);
             list.tasks.len() == 1
         };
-        if first && !self.in_resume() {
+        if first {
+            self.ring();
+        }
+    }
+
+    fn ring(&self) {
+        if !self.resuming.load(Ordering::SeqCst) {
             (self.alarm)();
         }
     }
 
+    /// True if there is something here for the loop to look at, so that it must not wait.
     pub(super) fn pending(&self) -> bool {
-        self.pending.load(Ordering::Acquire)
+        self.pending.load(Ordering::SeqCst) || self.stop.load(Ordering::SeqCst)
     }
 
-    /// Exchanges the woken tasks, in the order of waking, for `empty`, which brings its memory. The
-    /// mutex is free again when the caller queues them: that emits events, and an observer may wake a
-    /// task.
-    pub(super) fn take(&self, empty: &mut Vec<TaskId>) {
-        debug_assert!(empty.is_empty());
+    /// Takes the woken tasks out, in the order of waking. The mutex is free again when the caller queues them.
+    pub(super) fn take(&self) -> Vec<TaskId> {
         let mut list = self.list();
-        self.pending.store(false, Ordering::Release);
-        std::mem::swap(&mut list.tasks, empty);
-        // Clearing a table takes as long as it is large.
-        if list.members.capacity() > BURST_KEPT {
-            list.members = HashSet::new();
-        } else {
-            list.members.clear();
-        }
+        self.pending.store(false, Ordering::SeqCst);
+        std::mem::take(&mut *list).tasks
     }
 
     /// The loop ends: from now on, a wake stores nothing.
     pub(super) fn close(&self) {
         let mut list = self.list();
         *list = List { closed: true, ..List::default() };
-        self.pending.store(false, Ordering::Release);
-    }
-
-    /// True if only the loop itself has this, and so many spare clones that are not used.
-    pub(super) fn are_unreachable(self: &Arc<Self>, spare: usize) -> bool {
-        Arc::strong_count(self) == 1 + spare
+        self.pending.store(false, Ordering::SeqCst);
     }
 
     pub(super) fn set_resuming(&self, resuming: bool) {
-        self.resuming.store(resuming, Ordering::Release);
+        self.resuming.store(resuming, Ordering::SeqCst);
     }
 
-    pub(super) fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
-        if !self.in_resume() {
-            (self.alarm)();
-        }
+    /// Makes [`EventLoop::run`](super::EventLoop::run) return after the turn that notices it.
+    pub fn shutdown(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.ring();
     }
 
-    pub(super) fn stopping(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
-    }
-
-    pub(super) fn take_stop(&self) -> bool {
+    pub(super) fn take_shutdown(&self) -> bool {
         // Almost always false, and a load is cheaper than a swap.
-        self.stopping() && self.stop.swap(false, Ordering::AcqRel)
-    }
-
-    /// True if the caller is a task of this loop: the loop will look by itself.
-    fn in_resume(&self) -> bool {
-        self.resuming.load(Ordering::Acquire) && thread::current().id() == self.thread
+        self.stop.load(Ordering::SeqCst) && self.stop.swap(false, Ordering::SeqCst)
     }
 
     /// No code panics while it holds the lock; and a list of ids is valid whatever happened.
@@ -138,71 +119,29 @@ impl Wakes {
     }
 }
 
-/// Wakes one task of one loop. Waking a task that is gone does nothing. It keeps the list alive, and not the
-/// loop: a waker that was forgotten in another thread must not keep sockets open.
-struct TaskWaker {
-    task: TaskId,
-    wakes: Arc<Wakes>,
-}
-
-impl Wake for TaskWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.wakes.push(self.task);
-    }
-}
-
-/// Reaches a loop from other threads. Cheap to clone; does nothing once the loop is gone.
-#[derive(Clone)]
-pub struct Remote {
-    pub(super) wakes: Arc<Wakes>,
-}
-
-impl Remote {
-    /// Resumes a task in the next turn, with `Cause::WOKEN`.
-    pub fn wake(&self, task: TaskId) {
-        self.wakes.push(task);
-    }
-
-    /// A `std` waker for a task.
-    pub fn waker(&self, task: TaskId) -> Waker {
-        Waker::from(Arc::new(TaskWaker { task, wakes: Arc::clone(&self.wakes) }))
-    }
-
-    /// Makes [`EventLoop::run`](super::EventLoop::run) return after the turn that notices it.
-    pub fn shutdown(&self) {
-        self.wakes.stop();
-    }
-}
-
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote").field("pending", &self.wakes.pending()).finish_non_exhaustive()
+        f.debug_struct("Remote").field("pending", &self.pending()).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::BURST_KEPT;
     use std::sync::atomic::AtomicUsize;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
 
     /// With the number of times that the alarm has rung.
-    fn counted() -> (Arc<Wakes>, Arc<AtomicUsize>) {
+    fn counted() -> (Arc<Remote>, Arc<AtomicUsize>) {
         let rings = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&rings);
         let alarm = move || {
             count.fetch_add(1, Ordering::Relaxed);
         };
-        (Wakes::new(Arc::new(alarm)), rings)
-    }
-
-    fn drained(wakes: &Wakes) -> Vec<TaskId> {
-        let mut tasks = Vec::new();
-        wakes.take(&mut tasks);
-        tasks
+        (Remote::new(Arc::new(alarm)), rings)
     }
 
     fn tasks() -> [TaskId; 2] {
@@ -215,24 +154,52 @@ mod tests {
         let (wakes, rings) = counted();
         let [a, b] = tasks();
         let rings = || rings.swap(0, Ordering::Relaxed);
-        wakes.push(b);
-        wakes.push(a);
+        wakes.wake(b);
+        wakes.wake(a);
         assert_eq!((rings(), wakes.pending()), (1, true));
-        assert_eq!(drained(&wakes), [b, a]);
+        assert_eq!(wakes.take(), [b, a]);
         assert!(!wakes.pending());
         wakes.set_resuming(true);
-        wakes.push(a);
-        wakes.stop();
-        assert_eq!((rings(), drained(&wakes).len(), wakes.take_stop()), (0, 1, true));
-        // Phase 4 may be over before the other thread has finished.
-        let elsewhere = || (wakes.push(b), wakes.stop());
-        thread::scope(|scope| scope.spawn(elsewhere).join()).unwrap();
-        assert_eq!((rings(), drained(&wakes).len(), wakes.take_stop()), (2, 1, true));
+        wakes.wake(a);
+        wakes.shutdown();
+        thread::scope(|scope| scope.spawn(|| (wakes.wake(b), wakes.shutdown())).join()).unwrap();
+        assert_eq!((rings(), wakes.pending(), wakes.take()), (0, true, vec![a, b]));
+        assert_eq!(
+            (wakes.take_shutdown(), wakes.take_shutdown(), wakes.pending()),
+            (true, false, false)
+        );
         wakes.set_resuming(false);
-        wakes.push(a);
-        wakes.stop();
+        wakes.wake(a);
+        wakes.shutdown();
         assert_eq!(rings(), 2);
-        assert_eq!((wakes.take_stop(), wakes.take_stop(), wakes.stopping()), (true, false, false));
+    }
+
+    /// However the end of phase 4 and a wake fall together, the loop hears of it: by the alarm, or because it looks.
+    #[test]
+    fn no_wake_is_lost_at_the_end_of_phase_4() {
+        let (ring, alarm) = mpsc::channel();
+        let wakes = Remote::new(Arc::new(move || ring.send(()).unwrap()));
+        let (done, next) = mpsc::sync_channel(0);
+        let [task, _] = tasks();
+        let remote = Arc::clone(&wakes);
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                for () in next {
+                    remote.wake(task);
+                }
+            });
+            for _ in 0..10_000 {
+                wakes.set_resuming(true);
+                done.send(()).unwrap();
+                wakes.set_resuming(false);
+                while !wakes.pending() {
+                    let heard = alarm.recv_timeout(Duration::from_secs(60));
+                    heard.expect("a wake is lost");
+                }
+                assert_eq!(wakes.take(), [task]);
+            }
+            drop(done);
+        });
     }
 
     #[test]
@@ -240,19 +207,18 @@ mod tests {
         let (wakes, rings) = counted();
         let [one, other] = tasks();
         // By one waker, by others for the same task, and by its id.
-        let remote = Remote { wakes: Arc::clone(&wakes) };
-        let waker = remote.waker(one);
+        let waker = wakes.waker(one);
         for _ in 0..100_000 {
             waker.wake_by_ref();
-            wakes.push(one);
-            remote.waker(one).wake();
+            wakes.wake(one);
+            wakes.waker(one).wake();
         }
-        wakes.push(other);
+        wakes.wake(other);
         assert_eq!((wakes.list().tasks.capacity() < 100, rings.load(Ordering::Relaxed)), (true, 1));
-        assert_eq!(drained(&wakes), [one, other]);
+        assert_eq!(wakes.take(), [one, other]);
         // And again one, once that was taken.
-        wakes.push(one);
-        assert_eq!(drained(&wakes), [one]);
+        wakes.wake(one);
+        assert_eq!(wakes.take(), [one]);
     }
 
     #[test]
@@ -260,9 +226,9 @@ mod tests {
         let (wakes, _) = counted();
         let mut ids = slotmap::SlotMap::with_key();
         for _ in 0..10 * BURST_KEPT {
-            wakes.push(ids.insert(()));
+            wakes.wake(ids.insert(()));
         }
-        assert_eq!(drained(&wakes).len(), 10 * BURST_KEPT);
+        assert_eq!(wakes.take().len(), 10 * BURST_KEPT);
         let list = wakes.list();
         assert!(list.tasks.capacity() <= BURST_KEPT && list.members.capacity() <= BURST_KEPT);
     }
@@ -271,11 +237,11 @@ mod tests {
     fn wakes_of_a_loop_that_is_gone_store_nothing() {
         let (wakes, rings) = counted();
         let [one, other] = tasks();
-        wakes.push(one);
+        wakes.wake(one);
         wakes.close();
         for _ in 0..1_000 {
-            wakes.push(one);
-            wakes.push(other);
+            wakes.wake(one);
+            wakes.wake(other);
         }
         assert_eq!((wakes.pending(), rings.load(Ordering::Relaxed)), (false, 1));
         let list = wakes.list();

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::TaskId;
-use crate::event_loop::SourceView;
 use crate::events::Timeout;
+use crate::watch::SourceView;
 use crate::watch::{self, Status, TaskView};
 use crate::world::{Readiness, Time};
 use serde_json::{Value, json};

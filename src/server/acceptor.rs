@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::status::{Phase, Status};
 use super::{ACCEPTOR, Service, Shared};
 use crate::accepting::Failures;
-use crate::event_loop::{Context, Description, Flow, Source, Task, TimerId};
+use crate::event_loop::{Cause, Context, Description, Flow, Source, Task, TimerId};
 use crate::events::Event;
 use crate::id::TaskId;
 use crate::limits::{DESCRIPTORS_RESERVED, LISTEN_BACKLOG};
@@ -244,7 +244,7 @@ fn spawn<S: Service + 'static>(
     if shared.connections == super::Connections::Coroutine {
         return super::twin::open(shared, stream, peer);
     }
-    shared.status.handle.try_spawn_task(|task| -> io::Result<_> {
+    shared.status.handle.try_spawn_task(Cause::SPAWNED, |task| -> io::Result<_> {
         Ok(Box::new(Connection::open(shared, stream, peer, task)?))
     })?;
     Ok(())

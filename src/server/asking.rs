@@ -226,7 +226,7 @@ impl<S> Shared<S> {
     /// The value of the `Date` field at `now`. The wall clock goes on while the loop's clock is held.
     pub(super) fn date(&self, now: Time) -> [u8; 29] {
         let handle = &self.status.handle;
-        *self.date.borrow_mut().at(handle.in_world(now).as_nanos(), || handle.wall())
+        *self.date.borrow_mut().at(handle.loop_clock().in_world(now).as_nanos(), || handle.wall())
     }
 
     pub(super) fn terms<'a>(&self, date: &'a [u8; 29]) -> Terms<'a> {

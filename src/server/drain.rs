@@ -43,7 +43,7 @@ pub(super) struct Control {
 pub(super) struct Inner {
     order: Order,
     /// Where the drainer is, once the server is on a loop. An earlier order waits for it.
-    drainer: Option<(Remote, TaskId)>,
+    drainer: Option<(Arc<Remote>, TaskId)>,
     /// The last connections are accepted: the end is more than announced.
     is_draining: bool,
     /// Nothing of the server is left, or will be.
@@ -69,7 +69,7 @@ impl Control {
         Arc::new(Control { inner: Mutex::new(inner), counts: Counts::default() })
     }
 
-    pub(super) fn attach(&self, remote: Remote, drainer: TaskId) {
+    pub(super) fn attach(&self, remote: Arc<Remote>, drainer: TaskId) {
         self.inner().drainer = Some((remote, drainer));
     }
 

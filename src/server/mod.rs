@@ -26,7 +26,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use crate::event_loop::{EventLoop, Handle};
+use crate::event_loop::{Cause, EventLoop, Handle};
 use crate::http::{BodyPolicy, DateCache, Request, Response};
 use crate::limits::{LimitError, Limits};
 use crate::panics::caught;
@@ -627,7 +627,7 @@ fn attach<S: Service + 'static>(
         access_log: RefCell::new(access_log),
     });
     for listener in listeners {
-        let made = handle.try_spawn_task(|task| -> io::Result<_> {
+        let made = handle.try_spawn_task(Cause::SPAWNED, |task| -> io::Result<_> {
             Ok(Box::new(Acceptor::new(listener, &shared, task)?))
         });
         if let Err(error) = made {

@@ -21,6 +21,7 @@ pub use fields::{BuildError, Kind, Value};
 pub use narrate::{Narrator, Palette};
 pub use perfetto::Perfetto;
 pub use recorder::Recorder;
-pub use snapshot::{Snapshot, Status, TaskView};
+pub(crate) use snapshot::Described;
+pub use snapshot::{Snapshot, SourceView, Status, TaskView};
 pub use stall::SlowCallbacks;
 pub use words::{WORD_BYTES_MAX, WORDS_MAX, intern};

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::Location;
 
-use crate::event_loop::{Cause, Described, Description, Handle, SourceView, Task};
-use crate::id::TaskId;
+use crate::event_loop::{Cause, Description, Handle, SourceSlot, Task};
+use crate::id::{SourceId, TaskId};
 use crate::limits::TREE_DEPTH_SHOWN_MAX;
 use crate::printable::Printable;
 use crate::world::{Readiness, Time};
@@ -50,6 +50,22 @@ pub struct TaskView {
     pub status: Status,
 }
 
+/// A registered socket in a [`Snapshot`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SourceView {
+    /// Its id.
+    pub id: SourceId,
+    /// Its owner; the null id while it connects.
+    pub task: TaskId,
+    /// What it is ready for, as far as the loop knows.
+    pub readiness: Readiness,
+    /// What its owner waits for; and, of a source that two tasks share, the other one.
+    pub interest: Readiness,
+    /// The task that waits for `WRITABLE`, if that is another than `task`.
+    pub writer: Option<TaskId>,
+}
+
 /// What a task does at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -71,7 +87,12 @@ impl Handle {
     /// Looks at everything that is on the loop. Asks every task about itself, so it is for rare
     /// occasions; it may be called from anywhere on the loop's thread.
     pub fn snapshot(&self) -> Snapshot {
-        let (sources, timers, running) = (self.sources(), self.timers(), self.current_task());
+        let sources = self.sources().into_iter().map(|(id, slot, writer)| {
+            let SourceSlot { readiness, interest, owner, .. } = slot;
+            SourceView { id, task: owner, readiness, interest, writer }
+        });
+        let sources: Vec<SourceView> = sources.collect();
+        let (timers, running) = (self.timers(), self.current_task());
         let waits = Waits::new(&sources, &timers);
         let tasks = self.tasks().into_iter().map(|(id, cause)| {
             let status = match cause {
@@ -91,6 +112,20 @@ impl Handle {
             ready: self.ready(),
             timers,
         }
+    }
+}
+
+/// A task in a report: `connection from 127.0.0.1:50312 (idle)`, `coroutine Task-1 created at src/main.rs:7:5`.
+pub(crate) struct Described<'a>(pub(crate) &'a dyn Task);
+
+impl fmt::Display for Described<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Description { name, peer, state, site, .. } = self.0.describe();
+        f.write_str(self.0.kind())?;
+        name.map_or(Ok(()), |name| write!(f, " {name}"))?;
+        peer.map_or(Ok(()), |peer| write!(f, " from {peer}"))?;
+        state.map_or(Ok(()), |state| write!(f, " ({state})"))?;
+        site.map_or(Ok(()), |site| write!(f, " created at {site}"))
     }
 }
 
@@ -224,7 +259,7 @@ impl fmt::Display for Doing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event_loop::{Context, Description, EventLoop, Flow};
+    use crate::event_loop::{Context, EventLoop, Flow};
     use crate::world::sim::Sim;
     use std::cell::Cell;
     use std::rc::Rc;

@@ -6,11 +6,11 @@
 use std::io;
 use std::time::Duration;
 
-use crate::event_loop::{Described, Description, EventLoop, Handle, Task};
+use crate::event_loop::{Description, EventLoop, Handle, Task};
 use crate::events::Event;
 use crate::id::TaskId;
 use crate::limits::SLOW_CALLBACK;
-use crate::watch::intern;
+use crate::watch::{Described, intern};
 use crate::world::Time;
 
 /// Turns a loop, and reports resumes, and turns, that take too long, at WARN and to the observer.

@@ -181,6 +181,18 @@ pub enum Pollable<'a> {
     Fd(BorrowedFd<'a>, Readiness),
 }
 
+impl Pollable<'_> {
+    /// What it can become ready for.
+    pub fn directions(&self) -> Readiness {
+        match self {
+            Pollable::Stream(_) => Readiness::READABLE | Readiness::WRITABLE,
+            Pollable::Listener(_) => Readiness::READABLE,
+            #[cfg(unix)]
+            Pollable::Fd(_, directions) => *directions,
+        }
+    }
+}
+
 /// A connected, or connecting, byte stream that never blocks.
 #[derive(Debug)]
 pub enum Stream {

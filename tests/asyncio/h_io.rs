@@ -75,7 +75,7 @@ fn fact_76_a_regular_file_cannot_be_polled() {
     let handle = event_loop.handle();
     let file = OwnedFd::from(File::open(file!()).unwrap());
     let dressed = Stream::Unix(os::UnixStream::from_std(UnixStream::from(file)));
-    let outcome = handle.try_spawn_task(|task| {
+    let outcome = handle.try_spawn_task(Cause::SPAWNED, |task| {
         let source = Source::stream(handle, dressed, task)?;
         Err(io::Error::other(format!("it was taken: {source:?}")))
     });

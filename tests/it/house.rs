@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Lines of code in `src/event_loop/`, without tests, comments and blank lines. The aim is 920.
-const CODE_LINES_MAX: usize = 1_231;
+/// Lines of code in `src/event_loop/`, without tests, comments and blank lines.
+const CODE_LINES_MAX: usize = 920;
 
-/// Functions of the loop that one turn may come through, and the files in which they stand. The aim is 20 in
-/// at most 5.
-const TURN_FUNCTIONS_MAX: usize = 22;
+/// Functions of the loop that one turn may come through, and the files in which they stand.
+const TURN_FUNCTIONS_MAX: usize = 20;
 const TURN_FILES_MAX: usize = 4;
 
 /// For the files in which the loop explains itself: comments in 100 lines of text, blank ones not counted.

@@ -80,7 +80,7 @@ fn a_loop_that_is_gone_drops_what_it_is_given_and_keeps_nothing() {
         let task = Holds((handle.clone(), Rc::clone(&held)));
         let id = handle.spawn_task(move |_| Box::new(task));
         handle.wake(id);
-        handle.waker(id).wake();
+        handle.remote().waker(id).wake();
         handle.at(handle.now(), id);
         let inside = Rc::clone(&held);
         handle.call_soon(move |_| drop(inside));
@@ -162,7 +162,7 @@ fn an_observer_may_wake_tasks() {
     let [first, second, third] = ["first", "second", "third"].map(sleeper);
     event_loop.turn(None).unwrap();
     // When it hears of a task that was woken, it wakes another one, by a waker and by its handle.
-    let wakers = Cell::new(Some((handle.waker(third), handle.clone())));
+    let wakers = Cell::new(Some((handle.remote().waker(third), handle.clone())));
     event_loop.observe(Some(Box::new(move |_: Time, event: &Event| {
         if matches!(event, Event::Queued { .. })
             && let Some((waker, handle)) = wakers.take()
@@ -171,8 +171,8 @@ fn an_observer_may_wake_tasks() {
             handle.wake(third);
         }
     })));
-    handle.waker(first).wake();
-    handle.waker(second).wake();
+    handle.remote().waker(first).wake();
+    handle.remote().waker(second).wake();
     event_loop.run().unwrap();
     assert_eq!(log.take(), ["first in turn 2", "second in turn 2", "third in turn 2"]);
 }
@@ -186,52 +186,4 @@ fn the_memory_of_a_burst_of_ready_tasks_is_given_back() {
     }
     event_loop.run().unwrap();
     assert!(handle.shared.state.borrow().ready.capacity() <= 2 * BURST_KEPT);
-}
-
-/// True if the loop would say that nothing can ever happen, once it has nothing to do.
-fn is_deadlocked(event_loop: &mut EventLoop) -> bool {
-    for _ in 0..3 {
-        event_loop.turn(Some(Duration::ZERO)).unwrap();
-    }
-    event_loop.handle().is_deadlocked()
-}
-
-#[test]
-fn a_loop_on_which_nothing_can_ever_happen_knows_it_and_says_so_once() {
-    let (mut event_loop, _) = simulated();
-    spawn(event_loop.handle(), |_| Flow::Wait);
-    assert!(is_deadlocked(&mut event_loop));
-    // The simulated world refuses to wait; a real one would wait for ever.
-    event_loop.run().unwrap_err();
-    assert!(event_loop.has_said_deadlock);
-}
-
-#[test]
-fn a_loop_that_can_be_woken_says_nothing() {
-    // By a source of which something is wanted.
-    let (mut event_loop, _net) = simulated();
-    let handle = event_loop.handle().clone();
-    let mut source = None;
-    let listening = spawn(&handle, move |cx| {
-        let source = source.get_or_insert_with(|| {
-            let listener = cx.handle().listen(address()).unwrap();
-            Source::listener(cx.handle(), listener, cx.task()).unwrap()
-        });
-        assert!(source.accept().is_err());
-        source.want(Readiness::READABLE);
-        Flow::Wait
-    });
-    assert!(!is_deadlocked(&mut event_loop));
-    // The source goes with its task, and what was wanted of it.
-    spawn(&handle, |_| Flow::Wait);
-    handle.discard(listening);
-    assert!(is_deadlocked(&mut event_loop));
-    // By somebody who holds a waker, or can reach the loop.
-    let waker = handle.waker(spawn(&handle, |_| Flow::Wait));
-    assert!(!is_deadlocked(&mut event_loop));
-    drop(waker);
-    let remote = event_loop.remote();
-    assert!(!is_deadlocked(&mut event_loop));
-    drop(remote);
-    assert!(is_deadlocked(&mut event_loop));
 }

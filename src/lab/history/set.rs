@@ -143,7 +143,7 @@ impl Set {
 
     /// Does what is done at the present moment, or sees to its being done in the wait that follows.
     pub(super) fn act(&self, action: Action) {
-        let (notes, remote) = (Rc::clone(&self.notes), self.event_loop.remote());
+        let (notes, remote) = (Rc::clone(&self.notes), self.event_loop.handle().remote());
         let act = move |net: &Net| match action.what {
             Deed::Begin(scenario) => peer::begin(net, ADDRESS, scenario, &notes),
             // No task has this id: the loop turns, and finds nothing to do.

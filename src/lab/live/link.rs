@@ -72,7 +72,7 @@ struct State {
     /// Snapshots so far.
     snapshots: u64,
     /// The watched loop.
-    remote: Option<Remote>,
+    remote: Option<Arc<Remote>>,
     /// What its clock said, and when that was.
     clock: (Time, Instant),
 }
@@ -219,7 +219,7 @@ impl Link {
 /// For the lab's thread.
 impl Link {
     /// The loop that is watched.
-    pub(super) fn attach(&self, remote: Remote) {
+    pub(super) fn attach(&self, remote: Arc<Remote>) {
         self.state().remote = Some(remote);
     }
 

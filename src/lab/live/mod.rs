@@ -152,7 +152,7 @@ impl Bound {
         let before = event_loop.observe(None);
         let observers: Vec<_> = before.into_iter().chain([watcher.observer()]).collect();
         event_loop.observe(Some(Box::new(observers)));
-        link.attach(event_loop.remote());
+        link.attach(event_loop.handle().remote());
         let plan = Plan { token, is_read_only: options.is_read_only, guide };
         let running = Some(Running::start(server, &link, plan)?);
         Ok(Lab { url, link, watcher, running })
