@@ -211,7 +211,7 @@ impl Half {
                 let remedy = "a half of a stream is for one task at a time";
                 match self.waits.wait(source.handle(), cx, self.direction, remedy)? {
                     Wait::For(task, _) => {
-                        source.want_in(self.direction, Some(task), self.direction)
+                        source.want_in(self.direction, Some(task), self.direction);
                     }
                     Wait::Again => {}
                 }

@@ -1,4 +1,11 @@
 //! How tasks ask the loop for things.
+//!
+//! A task is given a handle when it is resumed, and may keep a clone. So what it can do does not depend on where it
+//! is called from, and there is no "current loop" to be found in a thread: two loops may share one, and do not
+//! meet.
+//!
+//! Nothing here calls a task, and nothing waits. What is asked for either happens at once, to the loop's own data,
+//! or becomes a cause for which a task is resumed.
 
 use std::any::Any;
 use std::cell::RefMut;
@@ -31,7 +38,8 @@ pub struct Handle {
 
 /// For all code on the loop's thread.
 impl Handle {
-    /// The moment at which the present turn's wait ended.
+    /// The moment at which the present turn's wait ended. By this, and not by the clock, tasks decide: what is due is
+    /// then due for all of them.
     pub fn now(&self) -> Time {
         self.shared.state.borrow().now
     }
@@ -52,7 +60,8 @@ impl Handle {
         &self.shared.clock
     }
 
-    /// Turns begun so far.
+    /// Turns begun so far. A task is resumed at most once a turn, so what counts by turns counts by resumes, and needs
+    /// nobody to tell it when a resume begins.
     pub fn turns(&self) -> u64 {
         self.shared.state.borrow().turn
     }
@@ -77,7 +86,8 @@ impl Handle {
         make: impl FnOnce(TaskId) -> Result<Box<dyn Task>, E>,
     ) -> Result<TaskId, E> {
         // The slot comes first and the task second, because a task is made with the sources and timers that it
-        // begins with, and those need its id. They also need the loop, so nothing is borrowed meanwhile.
+        // begins with, and those need its id. They also need the loop, so nothing is borrowed meanwhile. If the maker
+        // fails, or panics, the slot is given back: it would count as a task for ever, and `run` would not end.
         let task = self.shared.state.borrow_mut().tasks.insert(TaskSlot::default());
         let made = catch_unwind(AssertUnwindSafe(|| make(task)));
         if !matches!(made, Ok(Ok(_))) {
@@ -97,7 +107,8 @@ impl Handle {
         Ok(task)
     }
 
-    /// Takes a task from the loop and drops it. Does nothing if it is gone, or is being resumed.
+    /// Takes a task from the loop and drops it. Does nothing if it is gone, or is being resumed: a task ends itself by
+    /// what it returns, because what is on the stack cannot be dropped.
     pub fn discard(&self, task: TaskId) {
         let boxed = {
             let state = &mut *self.shared.state.borrow_mut();
@@ -109,7 +120,8 @@ impl Handle {
         }
     }
 
-    /// Resumes a task in the next turn, with `Cause::WOKEN`. Does nothing if it is gone.
+    /// Resumes a task in the next turn, with `Cause::WOKEN`. Does nothing if it is gone. The same turn would be
+    /// possible, and would let two tasks that wake each other keep the loop for themselves.
     pub fn wake(&self, task: TaskId) {
         self.resume_for(task, Cause::WOKEN);
     }
@@ -119,7 +131,7 @@ impl Handle {
         self.shared.queue(task, cause);
     }
 
-    /// How other threads reach the loop.
+    /// How other threads reach the loop. A handle itself cannot leave its thread: what it borrows has no lock.
     pub fn remote(&self) -> Arc<Remote> {
         Arc::clone(&self.shared.wakes)
     }
@@ -138,7 +150,8 @@ impl Handle {
         id
     }
 
-    /// Takes a timer back. Does nothing if it has fired.
+    /// Takes a timer back. Does nothing if it has fired: its task may be queued for it already, so one that takes
+    /// timers back looks at what it waits for, and not at the cause alone.
     pub fn cancel(&self, timer: TimerId) {
         let cancelled = self.shared.state.borrow_mut().timers.cancel(timer);
         if let Some(task) = cancelled {
@@ -146,8 +159,8 @@ impl Handle {
         }
     }
 
-    /// Opens a listener in the loop's world. See
-    /// [`World::listen`](crate::world::World::listen).
+    /// Opens a listener in the loop's world: a program that asks here for its sockets, and not the system, runs in a
+    /// simulated world as well. See [`World::listen`](crate::world::World::listen).
     ///
     /// # Errors
     /// What bind(2) and listen(2) say.
@@ -169,17 +182,20 @@ impl Handle {
         self.shared.world.borrow_mut()
     }
 
-    /// Makes [`EventLoop::run`](super::EventLoop::run) return when the present turn is over.
+    /// Makes [`EventLoop::run`](super::EventLoop::run) return when the present turn is over. What is in the batch
+    /// already still runs: it may be in the middle of something, and was promised a resume.
     pub fn shutdown(&self) {
         self.shared.wakes.shutdown();
     }
 
-    /// Tasks on the loop, the one that is being resumed included.
+    /// Tasks on the loop, the one that is being resumed included. At zero, [`run`](super::EventLoop::run) returns:
+    /// nothing is left that could ask for anything.
     pub fn task_count(&self) -> usize {
         self.shared.state.borrow().tasks.len()
     }
 
-    /// Tells the loop's observer something. `event` is evaluated only if there is one.
+    /// Tells the loop's observer something. `event` is evaluated only if there is one, so what nobody watches costs one
+    /// branch, however much there is to say.
     #[inline]
     pub fn tell(&self, event: impl FnOnce() -> Event) {
         self.shared.watch.tell(event);
@@ -202,7 +218,8 @@ impl Handle {
         })
     }
 
-    /// The task that is being resumed; `None` outside phase 4.
+    /// The task that is being resumed; `None` outside phase 4. For what is called by a task and not told by which:
+    /// a coroutine knows of its task no more than this.
     pub fn current_task(&self) -> Option<TaskId> {
         self.shared.state.borrow().current
     }
@@ -221,7 +238,8 @@ impl Handle {
     }
 
     /// Shows `look` a task; `None` if it is gone, or is being resumed. The task is out of its slot meanwhile,
-    /// so `look` may use the handle. One that panics is logged.
+    /// so `look` may use the handle. One that panics is logged, and the task stays: it did nothing but describe
+    /// itself, and nothing in it has changed.
     pub fn look_at<R>(&self, task: TaskId, look: impl FnOnce(&dyn Task) -> R) -> Option<R> {
         let boxed = self.shared.state.borrow_mut().tasks.get_mut(task)?.boxed.take()?;
         let looked = caught(|| look(&*boxed));
@@ -235,7 +253,8 @@ impl Handle {
             .ok()
     }
 
-    /// All registered sockets; of one that two tasks share, the one that writes as well.
+    /// All registered sockets. The loop keeps no list of them by task: a task has its own, and closes them by being
+    /// dropped. Of one that two tasks share, the one that writes is named as well.
     pub fn sources(&self) -> Vec<(SourceId, SourceSlot, Option<TaskId>)> {
         let state = self.shared.state.borrow();
         let sources = state.sources.iter();
@@ -247,7 +266,7 @@ impl Handle {
         self.shared.state.borrow().wanted_sources
     }
 
-    /// The ready queue, first come first.
+    /// The ready queue, first come first. Tasks that were discarded are still in it, and not shown.
     pub fn ready(&self) -> Vec<TaskId> {
         let state = self.shared.state.borrow();
         state.ready.iter().copied().filter(|task| state.tasks.contains_key(*task)).collect()

@@ -187,7 +187,7 @@ impl Drop for EventLoop {
 
 impl fmt::Debug for EventLoop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventLoop").field("handle", &self.handle).finish_non_exhaustive()
+        write!(f, "EventLoop({:?}, descriptor: {:?})", self.handle, self.descriptor)
     }
 }
 

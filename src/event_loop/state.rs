@@ -1,5 +1,8 @@
 //! What a loop knows: its tasks, sources, timers, and the queue. Each is borrowed for moments only, and never
 //! while a task, an observer or a destructor runs.
+//!
+//! Nothing here is behind an `Arc` or a lock but the one part that other threads reach: a loop and all that is on it
+//! belong to one thread. That is what makes a task free of locks; only a second loop can use a second core.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -27,9 +30,11 @@ pub(super) struct Shared {
     /// The one thing here that asks the system for something. A box, and not a type parameter: every task,
     /// handle and source would have to carry that, and one call through a table beside a system call is free.
     pub(super) world: RefCell<Box<dyn World>>,
+    /// Who is told of what happens. Beside the state, not in it: the observer asks the loop for things, too.
     pub(super) watch: Watch,
+    /// Shared with `watch`: an event says when it happened, by the clock that stands while the loop is held.
     pub(super) clock: Rc<LoopClock>,
-    /// The part that other threads reach.
+    /// The part that other threads reach. It may outlive all else here.
     pub(super) wakes: Arc<Remote>,
     /// Tasks that a loop which is gone has refused since code outside of a destructor gave it one.
     refused: Cell<usize>,
@@ -42,7 +47,9 @@ pub(super) struct State {
     /// With the bare slot, that one would be resumed for a byte that is not its own: rarely, and under load only.
     /// A stale id is no error anywhere; it finds nothing.
     pub(super) tasks: SlotMap<TaskId, TaskSlot>,
-    /// Every registered socket. Its id travels through the poller as one 64-bit token, for the same reason.
+    /// Every registered socket. Its id travels through the poller as one 64-bit token, for the same reason. The sockets
+    /// themselves are with their tasks (see [`Source`](super::Source)): what is here is only what a report of the
+    /// world is held against.
     pub(super) sources: SlotMap<SourceId, SourceSlot>,
     /// The tasks to be resumed, first in, first out. A task is in it at most once: exactly while its slot has a
     /// cause. One that was discarded meanwhile is passed over when its turn comes.
@@ -56,7 +63,8 @@ pub(super) struct State {
     /// The task that is being resumed; none between resumes. One at a time, always: a resume inside of
     /// a resume does not exist.
     pub(super) current: Option<TaskId>,
-    /// One value of each type, for what is built on the loop; see [`Handle::local`](super::Handle::local).
+    /// One value of each type, for what is built on the loop; see [`Handle::local`](super::Handle::local). They are a
+    /// handful, and looked for one after another: hashing a type would take longer.
     pub(super) locals: Vec<Rc<dyn Any>>,
     /// For each source that two tasks share, the one that writes; the other one is the owner. Hardly any source is
     /// shared, and a server has a slot for each idle connection, so there is no room for a second owner in it.
@@ -64,7 +72,8 @@ pub(super) struct State {
     /// Sources of which something is wanted: without one, the world can resume no task. Counted, because whoever
     /// looks for [deadlocks](super::EventLoop::is_deadlocked) asks before every turn.
     pub(super) wanted_sources: usize,
-    /// The loop is being dropped, or is gone: it fires nothing and keeps nothing.
+    /// The loop is being dropped, or is gone: it fires nothing and keeps nothing. Handles may outlive it, and what they
+    /// keep alive would never be dropped: a handle holds this state, and a task in it may hold that handle.
     pub(super) is_closed: bool,
 }
 
@@ -117,6 +126,9 @@ impl State {
     /// Puts a task into the ready queue, or adds a cause if it is there already. True if it was put there;
     /// false as well if there is no such task. A caller has no need to ask first whether the task still
     /// exists: a stale id is no error.
+    ///
+    /// A task that is queued keeps its place when a second cause comes. Moved to the end each time, one that is woken
+    /// often enough would never run.
     pub(super) fn queue(&mut self, task: TaskId, cause: Cause) -> bool {
         let Some(slot) = self.tasks.get_mut(task) else { return false };
         let is_new = slot.cause.is_empty();
@@ -169,6 +181,7 @@ impl Shared {
         }
     }
 
+    // Apart, so that what is done after every resume stays one look.
     #[cold]
     fn queue_woken(&self) {
         // The list is taken out before any task is queued. Queueing emits an event; an observer may wake a task;
@@ -186,8 +199,9 @@ impl Shared {
     }
 
     /// Drops a task that is on the loop no more. Its destructor may ask the loop for anything, and if it
-    /// panics, that must not harm the code that drops it.
+    /// panics, that must not harm the code that drops it: another task, or the loop itself.
     pub(super) fn drop_task(&self, task: TaskId, boxed: Box<dyn Task>) {
+        // Afterwards there is nothing left to ask.
         let kind = boxed.kind();
         if let Err(words) = caught(|| drop(boxed)) {
             log::error!("task {task} ({kind}) panicked while it was dropped: {words}");
@@ -196,7 +210,8 @@ impl Shared {
     }
 
     /// Drops a task that was given to a loop that is gone. Its destructor may give the loop another one, and so
-    /// on without end: after some, they are leaked, which ends it.
+    /// on without end, each within the drop of the one before: that would end with the stack. After some, they
+    /// are leaked instead. They are counted and not how deep they are, because one may leave two, and those four.
     pub(super) fn refuse(&self, task: TaskId, boxed: Box<dyn Task>) {
         self.state.borrow_mut().tasks.remove(task);
         let before = self.refused.replace(self.refused.get() + 1);

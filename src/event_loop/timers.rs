@@ -8,6 +8,10 @@
 //!
 //! **"Exactly now" is due.** Otherwise a turn that woke at a deadline to the nanosecond would do nothing, and
 //! wait again, for zero.
+//!
+//! **Never early, and as late as the loop is busy.** A timer says when a task is to be queued, and not when it runs:
+//! the resumes before it in the queue take as long as they take. A deadline is a moment, and stays one however late
+//! it is: what repeats can count from it, and does not drift.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +58,8 @@ impl Timers {
         id
     }
 
-    /// Takes a timer back; `None` if it has fired or was cancelled before.
+    /// Takes a timer back; `None` if it has fired or was cancelled before. To cancel twice is no error: a deadline and
+    /// what it was set for come at the same time now and then, and each side may be the one that tidies up.
     pub(super) fn cancel(&mut self, id: TimerId) -> Option<TaskId> {
         self.timers.remove(&id)
     }

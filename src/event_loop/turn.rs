@@ -8,6 +8,10 @@
 //! the queue, and phase 4 takes tasks out of it. So a task always runs on an empty stack, in a turn that can be
 //! named, for causes that can be listed; no task runs inside of another one's call; and the order in which
 //! tasks run is the order in which things happened, which a reader of a trace can check.
+//!
+//! **Why steps, and no hook that a turn calls.** A hook runs in the middle of the turn, and everything that it must
+//! not do there would have to be forbidden. A host that calls the steps has the turn in its own hands: it may wait
+//! between two of them for an hour, or never go on, and the loop is whole after each.
 
 use std::io;
 use std::time::Duration;
@@ -46,6 +50,7 @@ impl EventLoop {
     /// See [`turn`](EventLoop::turn).
     pub fn begin_turn(&mut self, limit: Option<Duration>) -> io::Result<usize> {
         let shared = &*self.handle.shared;
+        // Both are so already, unless a host left the turn before in the middle, or panicked there.
         self.left = 0;
         shared.wakes.set_resuming(false);
 
@@ -58,13 +63,17 @@ impl EventLoop {
             (state.turn, state.ready.len(), state.timers.len(), state.now)
         };
         shared.watch.tell(|| Event::TurnBegan { turn, ready, timers });
+        // The limit counts from now, not from the last wait: a host may have been elsewhere for an hour since then.
+        // Without one, nothing here reads the clock: whether a deadline has come is for the world to find out, which
+        // has to read it anyway.
         let limit = limit.map(|limit| shared.clock.now() + limit);
         let until = self.next_deadline().into_iter().chain(limit).min();
         shared.watch.tell(|| Event::Waiting { timeout: Timeout::as_of(shared.clock.now(), until) });
 
         // Phase 2: ask the world, which reads the clock when it comes back: once a turn. All tasks of a turn are
         // given that time: no two of them disagree about what is due, and a test can move time between turns
-        // and nowhere else.
+        // and nowhere else. The loop's clock is the world's without the time for which the loop was held, so a moment
+        // is translated on its way out, and on its way back.
         let until = until.map(|until| shared.clock.in_world(until));
         let ended = shared.world.borrow_mut().wait(until, &mut self.arrived)?;
         let now = shared.clock.of_world(ended);
@@ -74,19 +83,26 @@ impl EventLoop {
 
         // Phase 3: queue what happened. The three kinds come in a fixed order, so that one seed, or one trace,
         // always leads to one order of resumes; a task for which two of them have happened is queued once, with
-        // both causes. First readiness, to the owners of the sources.
+        // both causes. What is queued here joins the end of the queue, after what the last turn left in it: a socket
+        // that is always ready does not overtake a task that asked to go on. Only `queue_one` is called, which does
+        // not look for wakes: those have their place at the end.
+        //
+        // First readiness, to the owners of the sources.
         for (source, readiness) in self.arrived.drain(..) {
             let (owner, writer, mut cause) = {
                 let state = &mut *shared.state.borrow_mut();
                 // A source may have been closed since the world reported it: then its id finds nothing.
                 let Some(slot) = state.sources.get_mut(source) else { continue };
+                // Added, not set: an edge says what is new, and nothing of what was ready before. It is added even
+                // if no task wants it at present, because the world is not going to say it again.
                 slot.readiness |= readiness;
                 slot.is_reported = true;
                 let cause = slot.cause(Readiness::all());
                 (slot.owner, state.writers.get(&source).copied(), cause)
             };
             shared.watch.tell(|| Event::Ready { source, readiness });
-            // Hardly ever: the one task reads, the other one writes.
+            // Hardly ever are there two, one that reads and one that writes. Each hears of its own direction alone: a
+            // task that is resumed for nothing would have to try in vain before it knows.
             if let Some(writer) = writer {
                 shared.queue_one(writer, cause & Cause::WRITABLE);
                 cause.remove(Cause::WRITABLE);
@@ -94,7 +110,8 @@ impl EventLoop {
             shared.queue_one(owner, cause);
         }
         // Then timers that are due; exactly now is due. A timer that is set from now on, even for a moment in
-        // the past, fires in the next turn at the earliest: phase 4 sets timers, and this loop has to end.
+        // the past, fires in the next turn at the earliest: phase 4 sets timers, and this loop has to end. One is
+        // taken at a time, so that the state is free while the observer hears of it.
         loop {
             let due = shared.state.borrow_mut().timers.pop_due(now);
             let Some((deadline, task)) = due else { break };
@@ -118,6 +135,9 @@ impl EventLoop {
     /// something is ready; else that of the first timer; `None` if only the world can wake it.
     /// Host programs wait for this or for the loop's descriptor, whichever comes first, and then
     /// call `turn(Some(Duration::ZERO))`.
+    ///
+    /// A moment, and not a duration: a duration would begin to be wrong as soon as it is returned, and would need
+    /// the clock to be made.
     pub fn next_deadline(&self) -> Option<Time> {
         let shared = &*self.handle.shared;
         let state = shared.state.borrow();
@@ -141,6 +161,8 @@ impl EventLoop {
         let flow = caught(|| boxed.resume(&mut cx));
         // What a task left in the output buffer, because it panicked, is not the next task's to send.
         self.scratch.output.clear();
+        // Before anything is done about its end, and even if it panicked: the host wants to know what took so long,
+        // or what it has just stepped over. The look is foreign code as well, and is caught like the task.
         if let Err(words) = caught(|| look(task, &*boxed)) {
             log::error!("the look at task {task} after its resume panicked: {words}");
         }
@@ -157,7 +179,7 @@ impl EventLoop {
     }
 
     /// The task that [`resume_next`](EventLoop::resume_next) would resume, and why; `None` if the batch is
-    /// over.
+    /// over. A host that holds the loop shows it beforehand: it may be the one that never comes back.
     pub fn peek(&self) -> Option<(TaskId, Cause)> {
         let state = self.handle.shared.state.borrow();
         let batch = state.ready.iter().take(self.left);
@@ -165,12 +187,13 @@ impl EventLoop {
         batch.filter_map(|task| Some((*task, state.tasks.get(*task)?.cause))).next()
     }
 
-    /// Ends a turn: between turns, a wake from the loop's own thread rings the alarm as well.
+    /// Ends a turn: from now on a wake rings the alarm, because nobody can know whether the loop is going to turn
+    /// again by itself. The host may be waiting for its descriptor.
     pub fn end_turn(&mut self) {
         self.left = 0;
         let shared = &*self.handle.shared;
         shared.wakes.set_resuming(false);
-        // Those of the last resume rang no alarm.
+        // Those that came before this rang no alarm, so they are looked for, and after it, not before.
         shared.queue_wakes();
         // What a burst took is given back, when the queue is as short as it gets. Not as soon as it is below its
         // capacity: a loop whose load goes up and down around a limit would allocate in every turn.
@@ -188,7 +211,8 @@ impl EventLoop {
         while self.left > 0 {
             self.left -= 1;
             let task = state.ready.pop_front()?;
-            // It may have been discarded since it was queued.
+            // It may have been discarded since it was queued. Searching the queue for it then would have cost as much
+            // as the queue is long; passing over it here costs nothing, and it counts as one of the batch.
             let Some(slot) = state.tasks.get_mut(task) else { continue };
             let cause = std::mem::take(&mut slot.cause);
             debug_assert!(!cause.is_empty(), "a queued task has a cause");
@@ -207,6 +231,7 @@ impl EventLoop {
         let ended = {
             let state = &mut *shared.state.borrow_mut();
             state.current = None;
+            // Its slot is there, because a task that is out of it cannot be discarded.
             match state.tasks.get_mut(task) {
                 Some(slot) if flow != Flow::Done => {
                     slot.boxed = Some(boxed);
@@ -222,7 +247,8 @@ impl EventLoop {
             Some(boxed) => shared.drop_task(task, boxed),
             None => shared.watch.tell(|| Event::Suspended { task, flow }),
         }
-        // What this resume woke came before its wish to go on.
+        // What this resume woke came before its wish to go on. Looked for after each resume, not once a turn: else
+        // what the next task queues by itself would overtake what this one has woken.
         shared.queue_wakes();
         if flow == Flow::Again {
             shared.queue_one(task, Cause::AGAIN);

@@ -65,9 +65,12 @@ impl Remote {
                 return;
             }
             list.tasks.push(task);
+            // Before the lock is free: the loop, which has seen the list empty, must not miss what is in it now.
             self.pending.store(true, Ordering::SeqCst);
             list.tasks.len() == 1
         };
+        // The first one has rung for all that come before the loop has looked. Not under the lock, for which the
+        // loop would have to wait as soon as it wakes.
         if first {
             self.ring();
         }
@@ -84,17 +87,18 @@ impl Remote {
         self.pending.load(Ordering::SeqCst) || self.stop.load(Ordering::SeqCst)
     }
 
-    /// Takes the woken tasks out, in the order of waking. The mutex is free again when the caller queues them.
+    /// Takes the woken tasks out, in the order of waking. The mutex is free again when the caller queues them. No
+    /// memory is kept: wakes from elsewhere are rare, and a burst of them must not cost its memory for ever.
     pub(super) fn take(&self) -> Vec<TaskId> {
         let mut list = self.list();
         self.pending.store(false, Ordering::SeqCst);
-        std::mem::take(&mut *list).tasks
+        list.members = HashSet::new();
+        std::mem::take(&mut list.tasks)
     }
 
     /// The loop ends: from now on, a wake stores nothing.
     pub(super) fn close(&self) {
-        let mut list = self.list();
-        *list = List { closed: true, ..List::default() };
+        *self.list() = List { closed: true, ..List::default() };
         self.pending.store(false, Ordering::SeqCst);
     }
 
@@ -239,11 +243,14 @@ mod tests {
         let [one, other] = tasks();
         wakes.wake(one);
         wakes.close();
+        wakes.shutdown();
+        assert_eq!(wakes.take(), [], "it looks once more, and stays closed");
+        assert!(wakes.take_shutdown());
         for _ in 0..1_000 {
             wakes.wake(one);
             wakes.wake(other);
         }
-        assert_eq!((wakes.pending(), rings.load(Ordering::Relaxed)), (false, 1));
+        assert_eq!((wakes.pending(), rings.load(Ordering::Relaxed)), (false, 2));
         let list = wakes.list();
         assert_eq!((list.tasks.capacity(), list.members.capacity()), (0, 0));
     }

@@ -13,8 +13,16 @@ const TURN_FUNCTIONS_MAX: usize = 20;
 const TURN_FILES_MAX: usize = 4;
 
 /// For the files in which the loop explains itself: comments in 100 lines of text, blank ones not counted.
-const COMMENT_PERCENT_MIN: [(&str, usize); 5] =
-    [("mod.rs", 39), ("state.rs", 30), ("turn.rs", 30), ("task.rs", 32), ("timers.rs", 36)];
+const COMMENT_PERCENT_MIN: [(&str, usize); 8] = [
+    ("mod.rs", 40),
+    ("state.rs", 39),
+    ("turn.rs", 40),
+    ("timers.rs", 40),
+    ("task.rs", 35),
+    ("source.rs", 33),
+    ("handle.rs", 30),
+    ("wake.rs", 30),
+];
 
 /// What calls tasks, observers and destructors, and what has the name of a function of `std`: not followed.
 const NOT_FOLLOWED: [&str; 9] =
