@@ -44,3 +44,34 @@ impl LazyTimer {
         }
     }
 }
+
+/// A lazy timer of a future, which may go from one task to another while it waits.
+#[cfg(feature = "client")]
+#[derive(Debug)]
+pub(crate) struct LazyAlarm {
+    timer: LazyTimer,
+    /// The task that it resumes.
+    task: TaskId,
+}
+
+#[cfg(feature = "client")]
+impl LazyAlarm {
+    /// See [`LazyTimer::UNSET`].
+    pub(crate) fn unset() -> LazyAlarm {
+        LazyAlarm { timer: LazyTimer::UNSET, task: TaskId::default() }
+    }
+
+    /// As [`LazyTimer::arm`], but `task` may be another one each time: the one that waits now.
+    pub(crate) fn arm(&mut self, time: Time, handle: &Handle, task: TaskId) {
+        if self.task != task {
+            self.timer.cancel(handle);
+            self.task = task;
+        }
+        self.timer.arm(time, handle.now(), handle, task);
+    }
+
+    /// See [`LazyTimer::cancel`].
+    pub(crate) fn cancel(&mut self, handle: &Handle) {
+        self.timer.cancel(handle);
+    }
+}

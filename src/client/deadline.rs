@@ -7,8 +7,7 @@ use std::time::Duration;
 use super::error::Phase;
 use crate::coroutine::Relay;
 use crate::event_loop::Handle;
-use crate::id::TaskId;
-use crate::lazy_timer::LazyTimer;
+use crate::lazy_timer::LazyAlarm;
 use crate::limits::{
     FETCH_BODY_PROGRESS_TIMEOUT, FETCH_CONNECT_TIMEOUT, FETCH_HEAD_TIMEOUT, FETCH_RESOLVE_TIMEOUT,
     FETCH_TLS_TIMEOUT, FETCH_WHOLE_TIMEOUT,
@@ -130,7 +129,7 @@ pub(super) struct TimedOut {
 
 /// The clock of one fetch: which phase it is in, until when, and what the phases took.
 ///
-/// To begin a phase or to make progress writes two fields; see [`LazyTimer`].
+/// To begin a phase or to make progress writes two fields; see [`LazyAlarm`].
 #[derive(Debug)]
 pub(super) struct Watch {
     handle: Handle,
@@ -141,9 +140,7 @@ pub(super) struct Watch {
     phase_end: Time,
     /// When everything is over.
     whole_end: Time,
-    /// It resumes `waiter`, never later than it should.
-    timer: LazyTimer,
-    waiter: TaskId,
+    alarm: LazyAlarm,
     spent: Spent,
     /// The end of the body was read.
     is_finished: bool,
@@ -160,8 +157,7 @@ impl Watch {
             began,
             phase_end: Time::NEVER,
             whole_end: timeouts.whole.map_or(Time::NEVER, |whole| began + whole),
-            timer: LazyTimer::UNSET,
-            waiter: TaskId::default(),
+            alarm: LazyAlarm::unset(),
             spent: Spent::default(),
             is_finished: false,
         }
@@ -201,7 +197,7 @@ impl Watch {
         debug_assert_eq!(self.phase, Phase::Body);
         self.spend(self.handle.now());
         self.is_finished = true;
-        self.timer.cancel(&self.handle);
+        self.alarm.cancel(&self.handle);
     }
 
     /// Call before waiting: fails if the limit has passed, otherwise arms a timer for it.
@@ -214,13 +210,8 @@ impl Watch {
             return Ok(());
         }
         let task = relay.task(&self.handle, cx);
-        if self.waiter != task {
-            // A fetch may go from one task to another.
-            self.waiter = task;
-            self.timer.cancel(&self.handle);
-        }
-        let alarm = end.min(self.no_later_than_the_next_phase(now));
-        self.timer.arm(alarm, now, &self.handle, task);
+        let time = end.min(self.no_later_than_the_next_phase(now));
+        self.alarm.arm(time, &self.handle, task);
         Ok(())
     }
 
@@ -264,6 +255,6 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.timer.cancel(&self.handle);
+        self.alarm.cancel(&self.handle);
     }
 }

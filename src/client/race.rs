@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use crate::coroutine::{Relay, Stream};
-use crate::event_loop::{Handle, TimerId};
+use crate::event_loop::Handle;
+use crate::lazy_timer::LazyAlarm;
 use crate::limits::CONNECT_FALLBACK_DELAY;
 use crate::world::Time;
 
@@ -25,7 +26,7 @@ pub(super) struct Race {
     failures: Vec<(SocketAddr, io::Error)>,
     /// When the next starts, even if none has failed.
     next_start: Time,
-    timer: Option<TimerId>,
+    alarm: LazyAlarm,
 }
 
 impl Race {
@@ -37,7 +38,7 @@ impl Race {
             running: Vec::new(),
             failures: Vec::new(),
             next_start: Time::ZERO,
-            timer: None,
+            alarm: LazyAlarm::unset(),
         }
     }
 
@@ -52,7 +53,8 @@ impl Race {
                 Some(next) if is_due => self.start(next),
                 Some(next) => {
                     self.waiting.push_front(next);
-                    self.set_timer(cx);
+                    let task = self.relay.task(&self.handle, cx);
+                    self.alarm.arm(self.next_start, &self.handle, task);
                     return Poll::Pending;
                 }
                 None if self.running.is_empty() => return Poll::Ready(None),
@@ -97,26 +99,11 @@ impl Race {
             }
         }
     }
-
-    fn set_timer(&mut self, cx: &Context<'_>) {
-        let is_set = |timer: TimerId| timer.deadline() == self.next_start;
-        if !self.timer.is_some_and(is_set) {
-            self.take_timer_back();
-            let task = self.relay.task(&self.handle, cx);
-            self.timer = Some(self.handle.at(self.next_start, task));
-        }
-    }
-
-    fn take_timer_back(&mut self) {
-        if let Some(timer) = self.timer.take() {
-            self.handle.cancel(timer);
-        }
-    }
 }
 
 impl Drop for Race {
     fn drop(&mut self) {
-        self.take_timer_back();
+        self.alarm.cancel(&self.handle);
     }
 }
 
@@ -196,6 +183,26 @@ mod tests {
             assert!(took >= CONNECT_FALLBACK_DELAY && took < Duration::from_secs(5), "{took:?}");
             assert_eq!(failures, format!("{dead}: no answer"));
         }
+    }
+
+    /// What waits for the next start is the task that polls, and not the one that polled before.
+    #[test]
+    fn a_race_that_goes_to_another_task_goes_on_there() {
+        let good = TcpListener::bind("127.0.0.1:0").unwrap();
+        let Some((dead, _full)) = black_hole("127.0.0.2") else { return };
+        let addresses = vec![dead, good.local_addr().unwrap()];
+        let winner = run(|handle| async move {
+            let mut race = Race::new(&handle, &addresses);
+            poll_fn(|cx| {
+                assert!(race.poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            let elsewhere = handle.spawn(async move { poll_fn(|cx| race.poll(cx)).await });
+            // Longer than any machine needs, and shorter than a kernel tries.
+            handle.timeout(Duration::from_secs(60), elsewhere).await.expect("it goes on").unwrap()
+        });
+        assert_eq!(winner.unwrap().map(|(address, _)| address), good.local_addr().ok());
     }
 
     #[test]
