@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -12,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use helloop::event_loop::EventLoop;
 use helloop::http::{Request, Response, Status};
 use helloop::limits::Limits;
-use helloop::server::{BindError, Server, Service};
+use helloop::server::{BindError, Handover, Server, ServerHandle, Service};
 
 use super::content::say_whether_ready;
 use super::metrics::{CONTENT_TYPE, Figures, Page};
@@ -21,11 +22,15 @@ use super::version;
 /// Connections of the second server. Probes and scrapes are few; the descriptors are for the first.
 const CONNECTIONS_MAX: usize = 16;
 
-/// Descriptors that it may need: for connections, two listeners, and what each has in its hand.
-pub(crate) const DESCRIPTORS: usize = CONNECTIONS_MAX + 4;
+/// Descriptors that it may need: for connections, two listeners (twice, for a successor), and what each has in
+/// its hand.
+pub(crate) const DESCRIPTORS: usize = CONNECTIONS_MAX + 6;
 
 /// Time without a request after which a connection is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Time for answers that are on their way when another process takes over.
+const HANDOVER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What is found at `/`.
 const INDEX: &str = "\
@@ -44,19 +49,22 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// Listens at `address`, for a program of so many loops.
+    /// Listens at `address`, for a program of so many loops; or on sockets that were taken over, if there are any.
     ///
     /// # Errors
     /// See [`BindError`].
     pub(crate) fn bind(
         address: &str,
+        taken: Vec<OwnedFd>,
         loops: NonZeroUsize,
         is_ending: &Arc<AtomicBool>,
     ) -> Result<Admin, BindError> {
         let mut limits = Limits::default();
         limits.connections_max = Some(CONNECTIONS_MAX);
         limits.idle_timeout = IDLE_TIMEOUT;
-        let server = Server::builder().limits(limits).bind(address)?;
+        let builder = Server::builder().limits(limits);
+        let server =
+            if taken.is_empty() { builder.bind(address) } else { builder.listeners(taken) }?;
         let figures = (0..loops.get()).map(|_| Arc::default()).collect();
         Ok(Admin { server, figures, is_ending: Arc::clone(is_ending) })
     }
@@ -70,7 +78,7 @@ impl Admin {
     ///
     /// # Errors
     /// When the loop cannot watch the listeners.
-    pub(crate) fn attach(self, event_loop: &EventLoop, stderr: &mut dyn Write) -> io::Result<()> {
+    pub(crate) fn attach(self, event_loop: &EventLoop, stderr: &mut dyn Write) -> io::Result<Open> {
         let Admin { server, figures, is_ending } = self;
         let addresses = server.local_addrs().into_iter().map(|a| format!("http://{a}/"));
         let paths = server.local_paths();
@@ -78,12 +86,35 @@ impl Admin {
         let places: Vec<String> = addresses.chain(paths).collect();
         let first = figures.first().map(Arc::clone).unwrap_or_default();
         let page = Page { loops: figures, is_ending, started: since_1970() };
+        let (held, handle) = (server.handover()?, server.handle());
         first.apart(|| server.attach(event_loop.handle(), Answers(page)))?;
         for place in places {
             // Whole lines, because others may write there as well.
             let _ = stderr.write_all(format!("Admin at {place}\n").as_bytes());
         }
-        Ok(())
+        Ok(Open { held, handle })
+    }
+}
+
+/// The second server while it serves.
+pub(crate) struct Open {
+    held: Handover,
+    handle: ServerHandle,
+}
+
+impl Open {
+    /// Its sockets, once more.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    pub(crate) fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
+        self.held.descriptors().map(|fd| fd.try_clone_to_owned()).collect()
+    }
+
+    /// Another process answers from now on: this one would say that it is not ready.
+    pub(crate) fn hand_over(self) {
+        self.held.done();
+        self.handle.drain(HANDOVER_TIMEOUT);
     }
 }
 

@@ -37,9 +37,9 @@ pub(crate) fn divide(
     if loops == 1 && beside == 0 {
         return vec![limits.clone()];
     }
-    // A poller and its alarm, and for each address a listener for IPv4, one for IPv6, and what a
-    // listener has in its hand.
-    let needed = 2 + 4 * addresses as u64;
+    // A poller and its alarm, and for each address a listener for IPv4, one for IPv6, what a listener has in its hand,
+    // and the listener once more, for a process that may take it over.
+    let needed = 2 + 6 * addresses as u64;
     let kept = DESCRIPTORS_OF_COMMAND + (DESCRIPTORS_RESERVED + beside) as u64;
     let shared = descriptors.saturating_sub(kept);
     let room = (shared / loops as u64).saturating_sub(needed).max(1);

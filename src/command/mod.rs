@@ -37,6 +37,8 @@ mod explain;
 #[cfg(feature = "cli")]
 mod ps;
 #[cfg(feature = "cli")]
+mod upgrade;
+#[cfg(feature = "cli")]
 mod check;
 #[cfg(feature = "manuals")]
 mod manuals;
@@ -66,6 +68,8 @@ mod logging;
 mod metrics;
 #[cfg(feature = "cli")]
 mod supervisor;
+#[cfg(feature = "cli")]
+mod takeover;
 #[cfg(feature = "cli")]
 mod tracing;
 #[cfg(feature = "cli")]

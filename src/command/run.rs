@@ -1,6 +1,8 @@
 //! Running the server as a program: what the command line and its bare version have in common.
 
 use std::cell::Cell;
+#[cfg(feature = "cli")]
+use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Write};
 use std::mem;
@@ -17,6 +19,8 @@ use helloop::PrintableLines;
 use helloop::event_loop::{EventLoop, Handle};
 use helloop::events::Observer;
 use helloop::limits::Limits;
+#[cfg(feature = "cli")]
+use helloop::server::Handover;
 use helloop::server::{Attached, BindError, Builder, Report, Server, Service};
 use helloop::signals::{SIGHUP, SIGINT, on_signal, on_signals};
 use helloop::watch::SlowCallbacks;
@@ -59,6 +63,9 @@ pub(crate) struct Plan<'a> {
     pub(crate) on_hangup: Option<Box<dyn FnMut()>>,
     /// Called when a drain begins because of a signal, or of the time.
     pub(crate) on_end: Option<Box<dyn FnOnce()>>,
+    /// Another process may take the sockets over: they are held once more until a drain begins.
+    #[cfg(feature = "cli")]
+    pub(crate) can_hand_over: bool,
     /// Called once the server is on the loop, before the first turn.
     pub(crate) companion: Option<Companion<'a>>,
     /// Ways to standard error.
@@ -67,7 +74,15 @@ pub(crate) struct Plan<'a> {
 
 /// What works beside a server, and may take the turns of its loop.
 pub(crate) type Companion<'a> =
-    Box<dyn FnOnce(&mut EventLoop, &Attached, &mut dyn Write) -> io::Result<Option<Turns>> + 'a>;
+    Box<dyn FnOnce(&mut EventLoop, &Served<'_>, &mut dyn Write) -> io::Result<Option<Turns>> + 'a>;
+
+/// The server beside which it works.
+pub(crate) struct Served<'a> {
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "there is no companion"))]
+    pub(crate) attached: &'a Attached,
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "there is no companion"))]
+    pub(crate) ending: &'a Rc<Ending>,
+}
 
 /// Takes one turn at each call.
 pub(crate) type Turns = Box<dyn FnMut(&mut EventLoop, &mut SlowCallbacks) -> io::Result<()>>;
@@ -200,6 +215,8 @@ fn serve<S: Service + Send + 'static>(
     // Ctrl-C does what it always does.
     let mut servers = bind(&plan, &addresses, taken, descriptors).map_err(Outcome::CannotBind)?;
     let paths = servers[0].local_paths();
+    #[cfg(feature = "cli")]
+    let held = held_for_another(plan.can_hand_over, &servers).map_err(Outcome::Failed)?;
     let everybody = Everybody::new(&servers, Arc::clone(&plan.is_ending));
     let mut event_loop = EventLoop::new().map_err(Outcome::Failed)?;
     event_loop.observe(plan.fold);
@@ -207,6 +224,8 @@ fn serve<S: Service + Send + 'static>(
     let handle = event_loop.handle().clone();
     let attached = servers.remove(0).attach(&handle, service).map_err(Outcome::Failed)?;
     let ending = Ending::new(everybody.clone(), plan.pace, plan.on_end);
+    #[cfg(feature = "cli")]
+    ending.held.replace(held);
     ending.arrange(&handle, plan.run_for, plan.on_hangup).map_err(Outcome::Failed)?;
     inquiry.arrange().map_err(Outcome::Failed)?;
     let others = Others::start(servers, &everybody, plan.pace, own).map_err(Outcome::Failed)?;
@@ -214,7 +233,8 @@ fn serve<S: Service + Send + 'static>(
     announce(&addresses, &attached, &paths, &mut stderr);
     let mut turns: Turns = Box::new(|event_loop, slow| slow.turn(event_loop, None).map(drop));
     if let Some(companion) = plan.companion {
-        let theirs = companion(&mut event_loop, &attached, &mut stderr).map_err(Outcome::Failed)?;
+        let served = Served { attached: &attached, ending: &ending };
+        let theirs = companion(&mut event_loop, &served, &mut stderr).map_err(Outcome::Failed)?;
         turns = theirs.unwrap_or(turns);
     }
     let mut slow = SlowCallbacks::new(&event_loop);
@@ -237,6 +257,12 @@ fn serve<S: Service + Send + 'static>(
         }
         ending.outcome([attached.report(), of_others].into_iter().sum())
     })
+}
+
+#[cfg(feature = "cli")]
+fn held_for_another(can_hand_over: bool, servers: &[Server]) -> io::Result<Vec<Handover>> {
+    let servers = if can_hand_over { servers } else { &[] };
+    servers.iter().map(Server::handover).collect()
 }
 
 /// A server for each loop, all of them at the same addresses.
@@ -277,7 +303,10 @@ fn announce(listen: &[&str], attached: &Attached, paths: &[PathBuf], stderr: &mu
 }
 
 /// How the servers come to their end.
-struct Ending {
+pub(crate) struct Ending {
+    /// The sockets of each loop.
+    #[cfg(feature = "cli")]
+    held: RefCell<Vec<Handover>>,
     everybody: Everybody,
     pace: Pace,
     on_end: Cell<Option<Box<dyn FnOnce()>>>,
@@ -290,7 +319,15 @@ impl Ending {
     fn new(everybody: Everybody, pace: Pace, on_end: Option<Box<dyn FnOnce()>>) -> Rc<Ending> {
         let (is_draining, is_forced) = Default::default();
         let on_end = Cell::new(on_end);
-        Rc::new(Ending { everybody, pace, on_end, is_draining, is_forced })
+        Rc::new(Ending {
+            #[cfg(feature = "cli")]
+            held: RefCell::default(),
+            everybody,
+            pace,
+            on_end,
+            is_draining,
+            is_forced,
+        })
     }
 
     /// From now on signals, and the time, end the servers.
@@ -341,8 +378,39 @@ impl Ending {
         } else {
             log::info!("{why}: not ready any more; draining in {delay}, for at most {timeout}");
         }
+        #[cfg(feature = "cli")]
+        self.held.take();
         self.on_end.take().into_iter().for_each(|on_end| on_end());
         self.everybody.drain(self.pace);
+    }
+
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.get()
+    }
+
+    /// The sockets of each loop, once more.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    #[cfg(feature = "cli")]
+    pub(crate) fn sockets(&self) -> io::Result<Vec<Vec<OwnedFd>>> {
+        let held = self.held.borrow();
+        held.iter()
+            .map(|held| held.descriptors().map(|fd| fd.try_clone_to_owned()).collect())
+            .collect()
+    }
+
+    /// Another process serves the sockets by now. So nothing has to be announced, and nobody is turned away.
+    #[cfg(feature = "cli")]
+    pub(crate) fn hand_over(&self, pid: u32) {
+        if self.is_draining.replace(true) {
+            return;
+        }
+        let timeout = self.pace.timeout;
+        log::info!("process {pid} has taken over: draining for at most {}", Shown(timeout));
+        self.held.take().into_iter().for_each(Handover::done);
+        self.everybody.drain(Pace { delay: Duration::ZERO, timeout });
     }
 
     fn outcome(&self, report: Report) -> Outcome {

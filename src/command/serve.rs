@@ -1,6 +1,8 @@
 //! `helloop serve`.
 
+use std::cell::{Cell, RefCell};
 use std::num::{NonZeroU16, NonZeroUsize};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -23,6 +25,7 @@ use super::limits::LimitArguments;
 use super::listening::Listening;
 use super::logging::{self, LogFormat};
 use super::supervisor::{Pulse, Supervisor, beat};
+use super::takeover::{Incumbent, Predecessor, Sockets, Successor};
 use super::tracing::Tracing;
 use super::units::{Size, Span};
 use super::{explain, usage};
@@ -60,6 +63,9 @@ Exit codes:
 ///
 /// SIGTERM, SIGINT, SIGQUIT and SIGHUP drain: after --drain-delay nothing new is accepted, requests
 /// that have come are answered, then the server ends. During a drain, SIGINT ends it at once; the others change nothing.
+///
+/// SIGUSR1 prints the tasks, SIGUSR2 starts a successor (see `helloop upgrade`), and with
+/// --access-log-file SIGHUP opens that anew.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -203,12 +209,47 @@ struct Typed {
     is_ending: Arc<AtomicBool>,
 }
 
+/// Where it really listens.
+struct Place {
+    addresses: Vec<String>,
+    taken: Vec<Vec<OwnedFd>>,
+    admin: Vec<OwnedFd>,
+}
+
+impl Place {
+    /// What was handed over is all, if there is something: the addresses led to it before.
+    ///
+    /// # Errors
+    /// When a descriptor is no listening socket.
+    fn find(
+        listening: Listening,
+        inherited: Option<Sockets>,
+        loops: NonZeroUsize,
+    ) -> Result<Place, Outcome> {
+        if let Some(Sockets { loops: taken, admin }) = inherited {
+            let taken = Sockets::for_loops(taken, loops.get());
+            return Ok(Place { addresses: Vec::new(), taken, admin });
+        }
+        let taken = Some(listening.take()?).filter(|taken| !taken.is_empty());
+        let taken = taken.into_iter().collect();
+        Ok(Place { addresses: listening.addresses, taken, admin: Vec::new() })
+    }
+}
+
 impl Arguments {
     fn run(&self, typed: Typed, lab: Option<&Lab>, stderr: &StandardError) -> Outcome {
         let Typed { listening, loops, limits, content, is_ending } = typed;
-        let taken = match listening.take() {
+        let (predecessor, inherited) = match Predecessor::from_environment() {
+            Err(error) => return Outcome::Failed(error),
+            Ok(found) => found.unzip(),
+        };
+        let Place { addresses, taken, admin } = match Place::find(listening, inherited, loops) {
             Err(outcome) => return outcome,
-            Ok(taken) => taken,
+            Ok(place) => place,
+        };
+        let successor = match Successor::of_this_process() {
+            Err(error) => return Outcome::Failed(error),
+            Ok(successor) => successor,
         };
         let started = self.access.start(self.content.health_path()).and_then(|log| {
             Tracing::start(self.trace.as_deref(), self.trace_size).map(|tracing| (log, tracing))
@@ -217,7 +258,8 @@ impl Arguments {
             Err(error) => return Outcome::Failed(error),
             Ok(started) => started,
         };
-        let admin = self.admin.as_ref().map(|address| Admin::bind(address, loops, &is_ending));
+        let bind = |address: &String| Admin::bind(address, admin, loops, &is_ending);
+        let admin = self.admin.as_ref().map(bind);
         let admin = match admin.transpose() {
             Err(error) => return Outcome::CannotBind(error),
             Ok(admin) => admin,
@@ -230,8 +272,8 @@ impl Arguments {
         let supervisor = Rc::new(Supervisor::from_environment());
         let pulses: Vec<Pulse> = (1..loops.get()).map(|_| Pulse::default()).collect();
         let plan = Plan {
-            addresses: listening.addresses,
-            taken: if taken.is_empty() { Vec::new() } else { vec![taken] },
+            addresses,
+            taken,
             loops,
             limits,
             builder: &|| log.attach(self.builder()),
@@ -246,12 +288,22 @@ impl Arguments {
                 let supervisor = Rc::clone(&supervisor);
                 Box::new(move || supervisor.stopping("Draining"))
             }),
-            companion: Some(Box::new(|event_loop, attached, stderr| {
-                admin.map_or(Ok(()), |admin| admin.attach(event_loop, stderr))?;
+            can_hand_over: true,
+            companion: Some(Box::new(|event_loop, served, stderr| {
+                let admin = admin.map(|admin| admin.attach(event_loop, stderr)).transpose()?;
                 let lab = lab.map(Lab::companion);
-                let turns = lab.map_or(Ok(None), |begin| begin(event_loop, attached, stderr));
+                let turns = lab.map_or(Ok(None), |begin| begin(event_loop, served, stderr));
                 supervisor.feed_watchdog(event_loop.handle(), pulses.clone());
+                let incumbent = Rc::new(Incumbent {
+                    successor,
+                    ending: Rc::clone(served.ending),
+                    supervisor: Rc::clone(&supervisor),
+                    admin: RefCell::new(admin),
+                    is_busy: Cell::new(false),
+                });
+                incumbent.arrange(event_loop.handle())?;
                 supervisor.ready("Serving");
+                predecessor.iter().for_each(Predecessor::tell);
                 turns
             })),
             stderr: &|| logging::beside(self.log_format, stderr.out()),

@@ -55,6 +55,11 @@ impl Supervisor {
         self.say(&format!("READY=1\nSTATUS={status}"));
     }
 
+    /// Another process is the server from now on.
+    pub(crate) fn main_process(&self, pid: u32) {
+        self.say(&format!("MAINPID={pid}"));
+    }
+
     pub(crate) fn stopping(&self, status: &str) {
         self.say(&format!("STOPPING=1\nSTATUS={status}"));
     }

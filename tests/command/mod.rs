@@ -31,6 +31,8 @@ mod pages;
 mod sockets;
 #[cfg(feature = "cli")]
 mod supervised;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod upgrade;
 #[cfg(feature = "cli")]
 mod usage;
 #[cfg(feature = "cli")]

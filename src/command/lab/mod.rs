@@ -116,6 +116,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
         descriptors_beside: 0,
         on_hangup: None,
         on_end: None,
+        can_hand_over: false,
         companion: Some(lab.companion()),
         stderr: &|| stderr.out(),
     };
@@ -187,7 +188,7 @@ impl Lab {
 
     /// What makes it begin.
     pub(crate) fn companion(&self) -> Companion<'_> {
-        Box::new(|event_loop, attached, stderr| self.begin(event_loop, attached, stderr))
+        Box::new(|event_loop, served, stderr| self.begin(event_loop, served.attached, stderr))
     }
 
     /// Puts the lab beside the loop. Returns what takes the loop's turns, with a gate.
