@@ -39,7 +39,7 @@ fn a_file_on_the_disk_is_a_loop_that_goes_back() {
     page.press("[data-scenario='gather']");
     page.until("location.hash === '#seed=7&act=0:hundred,30:gather&at=30'");
     page.press("#resume");
-    page.until("document.querySelector('#conversations').innerText.includes('was cancelled')");
+    page.until("document.querySelector('#conversations').textContent.includes('was cancelled')");
     page.value("location.hash = 'seed=7&act=0:nobody'");
     page.until("document.querySelector('#banner').textContent.includes('`0:nobody`')");
     page.assert_content();

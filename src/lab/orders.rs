@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::message::Refused;
 use crate::TaskId;
 use crate::events::Event;
+use crate::server::MACHINES;
 
 /// Slow motion is at most so slow.
 const DWELL_MAX: Duration = Duration::from_secs(10);
@@ -37,6 +38,11 @@ pub(super) enum Until {
     Accept,
     WouldBlock,
     Stall,
+    /// An event with this number; if it is a change of state, and that is asked, one to this state.
+    Event {
+        number: u8,
+        to: Option<&'static str>,
+    },
     /// This task is about to be resumed.
     Resume(TaskId),
 }
@@ -48,6 +54,10 @@ impl Until {
             Until::Accept => matches!(event, Event::Accepted { .. }),
             Until::WouldBlock => matches!(event, Event::WouldBlock { .. }),
             Until::Stall => matches!(event, Event::Stall { .. }),
+            Until::Event { number, to } => {
+                let leads = |wanted| matches!(event, Event::State { to, .. } if *to == wanted);
+                event.number() == number && to.is_none_or(leads)
+            }
             Until::Resume(_) => false,
         }
     }
@@ -89,8 +99,24 @@ fn until(query: &str) -> Result<Until, Refused> {
             task.map(Until::Resume)
                 .ok_or_else(|| Refused::Query("task= is no task, such as 5.2".into()))
         }
-        _ => Err(Refused::Query("what= is accept, would-block, stall or connection".into())),
+        Some("event") => event(query),
+        _ => Err(Refused::Query("what= is accept, would-block, stall, event or connection".into())),
     }
+}
+
+/// `name=state&to=receiving-head`
+fn event(query: &str) -> Result<Until, Refused> {
+    let number = parameter(query, "name").and_then(Event::number_of);
+    let number =
+        number.ok_or_else(|| Refused::Query("name= is no event, such as accepted".into()))?;
+    let Some(name) = parameter(query, "to") else {
+        return Ok(Until::Event { number, to: None });
+    };
+    let mut states = MACHINES.iter().flat_map(|machine| machine.states);
+    let state = states.find(|state| state.name.replace(' ', "-") == name);
+    let state =
+        state.ok_or_else(|| Refused::Query("to= is no state, such as receiving-head".into()))?;
+    Ok(Until::Event { number, to: Some(state.name) })
 }
 
 fn dwell(query: &str) -> Result<Duration, Refused> {
@@ -107,6 +133,22 @@ pub(super) fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_is_waited_for_by_its_name() {
+        let going = |query| match Order::of("until", query) {
+            Some(Ok(Order::Go(Going::Until(until), _))) => until,
+            other => panic!("{other:?}"),
+        };
+        let flushes = going("what=event&name=state&to=flushing");
+        let state = |to| Event::State { task: TaskId::default(), from: "idle", to };
+        assert!(flushes.is(&state("flushing")) && !flushes.is(&state("closed")));
+        assert!(!flushes.is(&Event::Waited { sources: 1 }));
+        assert!(going("what=event&name=waited").is(&Event::Waited { sources: 1 }));
+        for query in ["what=event", "what=event&name=x", "what=event&name=state&to=x"] {
+            assert!(matches!(Order::of("until", query), Some(Err(Refused::Query(_)))), "{query}");
+        }
+    }
 
     #[test]
     fn a_query_has_parameters() {

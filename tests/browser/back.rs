@@ -22,7 +22,7 @@ fn a_loop_goes_forwards_and_backwards() {
     let mut page = lab.page();
     page.until_moment("0 of 0");
     page.press("[data-scenario='dribble']");
-    page.until("document.querySelector('#conversations').innerText.includes('Dribble')");
+    page.until("document.querySelector('#conversations').textContent.includes('Dribble')");
     let mut told = Vec::new();
     for moment in 1..=12 {
         page.press_and_stop("#step-resume");

@@ -1,12 +1,12 @@
 //! The guided tours: each works from a fresh lab, and ends.
 
-use crate::browser::chromium::is_installed;
+use crate::browser::chromium::{Page, is_installed};
 use crate::browser::lab::Lab;
 
 const LESSONS: u32 = 8;
 
-/// Goes through a lesson as a learner does who lets it press the buttons: `Next` where it may be
-/// pressed, else what the step offers. Gives how many steps there were.
+/// Goes through a lesson as a learner does who lets it press the buttons: an answer where something is asked, `Next`
+/// where what the step is for has happened, else what it offers.
 const GO_THROUGH: &str = r#"
 (async () => {
   const find = (id) => document.getElementById(id);
@@ -19,9 +19,12 @@ const GO_THROUGH: &str = r#"
         + find('lesson-wait').textContent + find('lesson-act').title + find('banner').textContent;
     }
     const next = find('lesson-next'), act = find('lesson-act');
+    const answer = find('lesson-answers').querySelector('button:not(:disabled)');
     // What a button does takes a moment to come back as an event.
     const isWaiting = performance.now() - pressed < 400;
-    if (shown(next)) {
+    if (!find('lesson-ask').hidden && answer) {
+      answer.click();
+    } else if (find('lesson').dataset.met === 'true') {
       next.click();
       pressed = 0;
     } else if (shown(act) && !isWaiting) {
@@ -94,14 +97,74 @@ fn a_step_points_and_waits_and_can_be_left() {
     assert_eq!(page.value("document.querySelector('.lesson-target').id"), "loop");
     page.press("#lesson-next");
     page.until("document.querySelector('.lesson-target').id === 'pause'");
-    page.until("document.querySelector('#lesson-next').disabled");
+    page.until("document.querySelector('#lesson-next').textContent === 'Skip'");
     // The learner may press the real button, too.
     page.press("#pause");
-    page.until("!document.querySelector('#lesson-next').disabled");
+    page.until("document.querySelector('#lesson-next').textContent === 'Next'");
     page.press("#lesson-back");
     page.until("document.querySelector('#lesson-count').textContent.startsWith('1 of')");
     page.press("#lesson-leave");
     page.until("document.querySelector('.lesson-target') === null");
     page.until_status("running");
+    page.assert_content();
+}
+
+#[test]
+fn nobody_is_too_slow_for_a_lesson() {
+    if !is_installed() {
+        return;
+    }
+    let lab = Lab::start(&[]);
+    let mut page = lab.page();
+    // Where does a slow client wait?
+    page.press("[data-lesson='1']");
+    page.press("#lesson-act");
+    page.until_status("held");
+    page.until("document.querySelector('#lesson-wait').textContent.includes('Next lets it go')");
+    page.press("#lesson-next");
+    page.until_status("held");
+    let state = "document.querySelector('#cards .state').textContent";
+    page.until(&format!("{state}.startsWith('receiving head')"));
+    // What is asked is worked out from what is.
+    let answers = "[...document.querySelectorAll('#lesson-answers button')]";
+    page.value(&format!("{answers}.find((one) => one.textContent === 'receiving head').click()"));
+    page.until("document.querySelector('#lesson-verdict').textContent.startsWith('✓')");
+    page.press("#lesson-next");
+    page.press("#lesson-act");
+    page.until("document.querySelector('#lesson').dataset.met === 'true'");
+    page.press("#lesson-next");
+    page.value(&format!("{answers}.at(-1).click()"));
+    page.until("document.querySelector('#lesson-verdict').textContent.startsWith('✗')");
+    page.press("#lesson-next");
+    page.until_status("running");
+    page.assert_content();
+}
+
+/// In a world that goes back, a step is done again from where it began.
+#[test]
+fn every_lesson_runs_in_a_simulated_world_and_a_step_is_done_again() {
+    if !is_installed() {
+        return;
+    }
+    let lab = Lab::simulated("7");
+    let mut page = lab.page();
+    for lesson in 0..LESSONS {
+        page.press(&format!("[data-lesson='{lesson}']"));
+        assert_eq!(page.value(GO_THROUGH), true, "lesson {}", lesson + 1);
+    }
+    page.press("[data-lesson='4']");
+    page.press("#lesson-act");
+    page.until("document.querySelector('#lesson').dataset.met === 'true'");
+    let found = |page: &mut Page| {
+        let told = page.text("#narrator");
+        told.split_once("Found: ").expect("what it ran until").1.to_owned()
+    };
+    let told = found(&mut page);
+    page.press("#lesson-again");
+    page.until("document.querySelector('#lesson').dataset.met === 'false'");
+    page.press("#lesson-act");
+    page.until("document.querySelector('#lesson').dataset.met === 'true'");
+    assert_eq!(found(&mut page), told, "the same, once more");
+    page.press("#lesson-leave");
     page.assert_content();
 }

@@ -102,9 +102,9 @@ fn both_ways_to_write_a_connection_have_one_cursor() {
     let mut client = lab.program.connect();
     let here = "[...document.querySelectorAll('#listings .here')].map((l) => l.textContent.trim())";
     let at = |page: &mut Page, machine: &str, coroutine: &str| {
-        page.until(&format!("{here}[0]?.startsWith('{machine}')"));
-        page.until(&format!("{here}[1]?.includes('{coroutine}')"));
-        page.until(&format!("{here}.length === 2"));
+        // All at once: the state may be over before a second look.
+        let both = format!("here[0].startsWith('{machine}') && here[1].includes('{coroutine}')");
+        page.until(&format!("((here) => here.length === 2 && {both})({here})"));
     };
     client.write_all(b"GET /").unwrap();
     at(&mut page, "State::Receiving", ".read(");

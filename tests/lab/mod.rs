@@ -13,6 +13,8 @@ mod page;
 mod stepped;
 /// A simulated world, which goes backwards.
 mod simulated;
+/// The links for teachers lead to what they say.
+mod moments;
 /// What a page is shown is what is.
 mod shown;
 /// Many pages, many connections, and the end.

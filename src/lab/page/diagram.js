@@ -47,7 +47,7 @@ function sidePath(from, to) {
   const half = DIAGRAM.node_width / 2;
   const way = Math.sign(to.x - from.x);
   const y = from.y + way * 5;
-  return `M ${from.x + way * half} ${y} L ${to.x - way * (half + 3)} ${y}`;
+  return `M ${from.x + way * half} ${y} L ${to.x - way * (half + 2)} ${y}`;
 }
 
 /** Over others in the row. */
@@ -80,6 +80,18 @@ function bowPath(from, to) {
   return `M ${edge} ${top} C ${out} ${top} ${out} ${bottom} ${edge + outside * 3} ${bottom}`;
 }
 
+/** Draws the head of an arrow at the end of a path. */
+function withHead(path) {
+  const length = path.getTotalLength();
+  const [end, before] = [path.getPointAtLength(length), path.getPointAtLength(length - 4)];
+  const angle = Math.atan2(end.y - before.y, end.x - before.x);
+  const at = (turn) =>
+    `${(end.x - 6 * Math.cos(angle + turn)).toFixed(1)} ${(end.y - 6 * Math.sin(angle + turn)).toFixed(1)}`;
+  const head = `M ${at(0.5)} L ${end.x.toFixed(1)} ${end.y.toFixed(1)} L ${at(-0.5)}`;
+  path.setAttribute('d', `${path.getAttribute('d')} ${head}`);
+  return path;
+}
+
 /** A machine as a picture. `update(task, counts)` lights what is so now. */
 function makeDiagram(machine) {
   const { places, width, height } = layoutOf(machine);
@@ -88,7 +100,7 @@ function makeDiagram(machine) {
   const edges = new Map(
     machine.edges.map(([from, to]) => [
       `${from}>${to}`,
-      s('path', { d: edgePath(places.get(from), places.get(to)), class: 'edge' }),
+      withHead(s('path', { d: edgePath(places.get(from), places.get(to)), class: 'edge' })),
     ]),
   );
   const nodes = new Map(machine.states.map((state) => [state.name, makeNode(state, places)]));

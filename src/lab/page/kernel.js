@@ -2,10 +2,10 @@
 
 const SOURCES_SHOWN_MAX = 24;
 const BITS = [
-  ['readable', 'R'],
-  ['writable', 'W'],
-  ['read_closed', 'rc'],
-  ['write_closed', 'wc'],
+  ['readable', 'readable'],
+  ['writable', 'writable'],
+  ['read_closed', 'read end'],
+  ['write_closed', 'write end'],
 ];
 
 panels.push(function drawSources() {

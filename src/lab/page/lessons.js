@@ -1,5 +1,7 @@
-// -- Lessons. A step: what it says, where to look, what it offers to press, what it waits for. In
-// `say`, an empty line parts paragraphs, and braces enclose what is code.
+// -- Lessons. A step: what it says, where to look, what it offers to press, what it waits for. With
+// `hold`, the loop is held when that event has happened, and stays so in steps that are `held`.
+// `ask` is a question, to be answered before. In `say`, an empty line parts paragraphs, and braces
+// enclose what is code.
 
 const LESSONS = [
   {
@@ -39,6 +41,7 @@ const LESSONS = [
           connection from the kernel. That makes a new task. It is queued, and its turn
           is the next one.`,
         look: '#ready',
+        ask: 'next_task',
         press: PRESS_TURN,
         until: once(is('accepted')),
         for: 'an accept',
@@ -47,15 +50,16 @@ const LESSONS = [
         say: `
           Step again until the new task reads the request and answers it.`,
         look: '#tasks',
+        ask: 'timeout',
         press: PRESS_TURN,
         until: once(is('response')),
         for: 'an answer',
       },
       {
         say: `
-          Each column is a turn. Select the last one, and read below what happened in
+          Each column of the timeline is a turn. Select the last one, and read here what happened in
           each phase.`,
-        look: '#timeline',
+        look: '#told',
         press: button('Select the last turn', '#turns [data-turn]:last-of-type'),
         until: () => () => timeline.selected !== null,
         for: 'a turn to be selected',
@@ -71,21 +75,38 @@ const LESSONS = [
         say: `
           Here is a client that sends its request byte by byte, as a bad network does.
           Where will the server wait for it?`,
-        look: '#traffic',
+        look: '#talk',
         press: traffic('dribble', 'Start the dribble'),
+        hold: 'state&to=receiving-head',
         until: once(is('state', (event) => event.to === 'receiving head')),
         for: 'a connection that is receiving a head',
+      },
+      {
+        say: `
+          The first byte is here, and the loop is held at that moment. There is time to look.`,
+        look: '#tasks',
+        held: true,
+        ask: 'state',
       },
       {
         say: `
           The connection is in the state {receiving head}: that, and the bytes so far,
           is all that waiting costs. No thread waits anywhere.
 
-          While it dribbles, another client asks. Watch: it is answered at once.`,
+          While it dribbles, another client asks. It is answered at once.`,
         look: '#tasks',
+        held: true,
         press: traffic('one', 'Make one request'),
+        hold: 'response',
         until: once(is('response')),
         for: 'an answer',
+      },
+      {
+        say: `
+          Both are on the loop now: one that was answered, and one that dribbles.`,
+        look: '#timers',
+        held: true,
+        ask: 'timeout',
       },
       {
         say: `
@@ -116,14 +137,24 @@ const LESSONS = [
           gives control back. Its connection is {serving}.`,
         look: '#tasks',
         press: traffic('sleep', 'Ask the handler that sleeps'),
+        hold: 'state&to=serving',
         until: once(is('state', (event) => event.to === 'serving')),
         for: 'a connection that is serving',
       },
       {
         say: `
+          The handler has begun, and has given control back. Its connection waits for it.`,
+        look: '#tasks',
+        held: true,
+        ask: 'state',
+      },
+      {
+        say: `
           Meanwhile other clients are answered as usual. Try it.`,
-        look: '#traffic',
+        look: '#talk',
+        held: true,
         press: traffic('one', 'Make one request'),
+        hold: 'response',
         until: once(is('response')),
         for: 'an answer to somebody else',
       },
@@ -132,9 +163,19 @@ const LESSONS = [
           And this handler blocks the thread for 300 ms. There is one thread, so all
           connections stand still. The detective reports it: a stall.`,
         look: '#timeline',
+        held: true,
         press: traffic('block', 'Ask the handler that blocks'),
+        hold: 'stall',
         until: once(is('stall')),
         for: 'a report of a stall',
+      },
+      {
+        say: `
+          The loop is held right after it. Nobody could be looked after for 300 ms; who asked
+          meanwhile waits in the kernel.`,
+        look: '#ready',
+        held: true,
+        ask: 'timeout',
       },
       {
         say: `
@@ -162,11 +203,23 @@ const LESSONS = [
           A request that comes byte by byte.`,
         look: '#kernel',
         press: traffic('dribble', 'Start the dribble'),
-        until: times(
-          3,
-          is('read', (event) => event.bytes < 20),
-        ),
-        for: 'three small reads',
+        hold: 'read',
+        until: once(is('read', (event) => event.bytes < 20)),
+        for: 'a small read',
+      },
+      {
+        say: `
+          One byte was read, and the loop is held there. The request is far from complete.`,
+        look: '#tasks',
+        held: true,
+        ask: 'state',
+      },
+      {
+        say: `
+          There is nothing to do before the next byte comes.`,
+        look: '#timers',
+        held: true,
+        ask: 'timeout',
       },
       {
         say: `
@@ -195,17 +248,27 @@ const LESSONS = [
         say: `
           This client asks for a great deal and does not read the answers. Where do they
           go?`,
-        look: '#traffic',
+        look: '#talk',
         press: traffic('slow-reader', 'Start the slow reader'),
+        hold: 'state&to=flushing',
         until: once(is('state', (event) => event.to === 'flushing')),
         for: 'a connection that is flushing',
       },
       {
         say: `
-          The kernel took what its buffers hold; the write was short. The connection is
-          {flushing}: it keeps the rest, waits until the socket is writable, and reads
-          nothing more.`,
+          The kernel took what its buffers hold; the write was short. Where is the rest of the
+          answer now?`,
         look: '#tasks',
+        held: true,
+        ask: 'state',
+      },
+      {
+        say: `
+          The connection is {flushing}: it keeps the rest, waits until the socket is writable, and
+          reads nothing more.`,
+        look: '#kernel',
+        held: true,
+        ask: 'timeout',
       },
       {
         say: `
@@ -228,28 +291,42 @@ const LESSONS = [
           how long the loop may wait.`,
         look: '#timers',
         press: traffic('sleep', 'Ask the handler that sleeps'),
+        hold: 'timer_set',
         until: once(is('timer_set')),
         for: 'a timer to be set',
       },
       {
         say: `
-          Now there are several: the sleep, and the idle limit of each connection. They
-          stand in the order of their deadlines, whichever was set first.
-
-          Hold the loop and see: its clock stands still, and no timer comes nearer.`,
+          The loop is held there, and its clock stands still: no timer comes nearer while you look.
+          Timers stand in the order of their deadlines, whichever was set first.`,
         look: '#timers',
-        press: PRESS_PAUSE,
-        until: whenHeld,
-        for: 'the loop to be held',
+        held: true,
+        ask: 'first_timer',
       },
       {
         say: `
-          Let it go on, and wait for a timer to fire. It is queued in phase 3, after the
-          sockets, and its task is resumed in phase 4.`,
+          Run until a timer fires. It is queued in phase 3, after the sockets, and its task is resumed
+          in phase 4.`,
         look: '#timers',
-        press: PRESS_RESUME,
-        until: each(is('timer_fired'), is('response')),
-        for: 'a timer that fires, and the answer',
+        held: true,
+        press: { label: 'Run until a timer fires' },
+        hold: 'timer_fired',
+        until: once(is('timer_fired')),
+        for: 'a timer that fires',
+      },
+      {
+        say: `
+          It has fired, and was not early.`,
+        look: '#ready',
+        held: true,
+        ask: 'next_task',
+      },
+      {
+        say: `
+          Let it go on: the handler wakes, and answers.`,
+        look: '#talk',
+        until: whenEnded('sleep'),
+        for: 'the answer',
       },
     ],
   },
@@ -269,25 +346,26 @@ const LESSONS = [
       {
         say: `
           This client asks once and keeps its connection open. The connection is {idle} now: it
-          owns no buffer, only a timer, which closes it if nothing comes for half a minute.`,
+          owns no buffer, only a timer, which closes it if nothing comes for 75 seconds.`,
         look: '#tasks',
         press: traffic('one', 'Make one request'),
-        until: times(1, is('response')),
+        hold: 'response',
+        until: once(is('response')),
         for: 'an answer',
       },
       {
         say: `
-          A hundred at once. Hold the loop first: the kernel makes the connections without it, and
-          keeps them in the accept queue.`,
-        look: '#pause',
-        press: PRESS_PAUSE,
-        until: whenHeld,
-        for: 'the loop to be held',
+          It was answered, and stays. What does the loop wait for now?`,
+        look: '#timers',
+        held: true,
+        ask: 'first_timer',
       },
       {
         say: `
-          Now let a hundred clients connect and ask.`,
-        look: '#traffic',
+          A hundred at once, while the loop is held: the kernel makes the connections without it, and
+          keeps them in the accept queue.`,
+        look: '#talk',
+        held: true,
         press: traffic('hundred', 'Make 100 at once'),
         until: once(is('traffic note', (note) => note.scenario === 'hundred')),
         for: 'a hundred clients',
@@ -298,6 +376,8 @@ const LESSONS = [
           acceptor, may keep the others waiting. Cards become one diagram with numbers; press a
           small button to see the card of one.`,
         look: '#tasks',
+        held: true,
+        ask: 'timeout',
         press: PRESS_TURN,
         until: times(100, is('accepted')),
         for: 'a hundred accepts',
@@ -333,8 +413,24 @@ const LESSONS = [
           for it, and what it waits for is beside it.`,
         look: '#tasks',
         press: traffic('gather', 'Start the gather'),
-        until: times(3, is('request')),
-        for: 'its request, and two from within',
+        hold: 'state&to=serving',
+        until: once(is('state', (event) => event.to === 'serving')),
+        for: 'a connection whose handler waits',
+      },
+      {
+        say: `
+          The handler has begun, and the loop is held. Two more coroutines were made; they have not
+          run yet.`,
+        look: '#ready',
+        held: true,
+        ask: 'next_task',
+      },
+      {
+        say: `
+          A coroutine that waits is no thread that waits.`,
+        look: '#tasks',
+        held: true,
+        ask: 'timeout',
       },
       {
         say: `

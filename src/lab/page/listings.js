@@ -47,8 +47,16 @@ function makeListing(listing) {
 function drawListing(element, listing, state) {
   const here = listing.cursor[state];
   [...element.lastChild.children].forEach((row, at) => {
+    const isNew = at === here && !row.classList.contains('here');
     row.classList.toggle('here', at === here);
+    if (isNew) showRow(element.lastChild, row);
     if (at === here) row.setAttribute('aria-current', 'true');
     else row.removeAttribute('aria-current');
   });
+}
+
+/** Brings a row into sight, and moves nothing but its list. */
+function showRow(list, row) {
+  const above = row.offsetTop - list.offsetTop;
+  list.scrollTop = Math.max(0, above - list.clientHeight / 2);
 }

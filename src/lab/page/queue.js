@@ -26,7 +26,7 @@ function drawPlace(element, { id, at }) {
   setText(element.lastChild, at < 0 ? 'is at work' : isLater ? `${kind} · next turn` : kind);
 }
 
-const TIMERS = { height: 100, lanes: 3, left: 44, right: 26, shown_max: 24 };
+const TIMERS = { height: 92, lanes: 3, left: 44, right: 26, shown_max: 24 };
 const TICKS = [
   [0, 'now'],
   [10e6, '10 ms'],

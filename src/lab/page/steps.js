@@ -41,12 +41,12 @@ function times(number, fits) {
 /** Waits for a state of the model. */
 const whenHeld = () => () => model.paused;
 const whenRunning = () => () => !model.paused;
-/** Waits until the latest conversation of a scenario has ended. */
+/** Waits until all conversations of a scenario have ended. */
 const whenEnded = (scenario) => () => () => hasEnded(scenario);
 
 function hasEnded(scenario) {
-  const talks = [...model.talks.values()];
-  return talks.findLast((talk) => talk.scenario === scenario)?.ended ?? false;
+  const talks = [...model.talks.values()].filter((talk) => talk.scenario === scenario);
+  return talks.length > 0 && talks.every((talk) => talk.ended);
 }
 
 /** Tells whether an event has this name, and what else is asked of it. */
@@ -55,7 +55,11 @@ function is(name, fits = () => true) {
 }
 
 const button = (label, selector) => ({ label, button: selector });
-const traffic = (scenario, label) => ({ label, button: `[data-scenario=${scenario}]` });
+const traffic = (scenario, label) => ({
+  label,
+  scenario,
+  button: `[data-scenario=${scenario}]`,
+});
 
 const PRESS_PAUSE = button('Press Pause', '#pause');
 const PRESS_RESUME = button('Press Resume', '#resume');
@@ -67,4 +71,73 @@ const GO_ON = {
   press: PRESS_RESUME,
   until: whenRunning,
   for: 'the loop to run',
+};
+
+// -- Questions of lessons: what a learner predicts. The answers are worked out from what is.
+
+const TIMEOUTS = ['not at all', 'until the next timer', 'for ever'];
+
+const QUESTIONS = {
+  /** Which task is next? */
+  next_task() {
+    const [next, ...later] = model.ready;
+    if (next === undefined) {
+      const tasks = [...model.tasks.keys()].slice(0, 3).map((id) => `task ${id}`);
+      return {
+        text: 'Which task is resumed next?',
+        options: [...tasks, 'none is ready'],
+        right: 'none is ready',
+        why: 'The ready queue is empty: phases 2 and 3 have to fill it first.',
+      };
+    }
+    const others = [...later, ...model.tasks.keys()].filter((id) => id !== next);
+    const options = [next, ...new Set(others)].slice(0, 4).sort(byId);
+    return {
+      text: 'Which task is resumed next?',
+      options: options.map((id) => `task ${id}`),
+      right: `task ${next}`,
+      why: 'It is at the front of the ready queue: first come, first served.',
+    };
+  },
+  /** What will phase 1 decide? */
+  timeout() {
+    const [ready, timers] = [model.ready.length, model.timers.size];
+    const right = ready > 0 ? 0 : timers > 0 ? 1 : 2;
+    return {
+      text: 'If a turn began now, how long would it be willing to wait in phase 2?',
+      options: TIMEOUTS,
+      right: TIMEOUTS[right],
+      why: `Phase 1: ${count(ready, 'task')} ready, ${count(timers, 'timer')} set.`,
+    };
+  },
+  /** In which state is the connection that moved last? */
+  state() {
+    const task = followedTask();
+    const states = model.machines.get(SHOWN_KIND)?.states.map((state) => state.name) ?? [];
+    const right = task && model.tasks.has(task.id) ? task.state : 'closed';
+    const others = states.filter((state) => state !== right);
+    return {
+      text: `In which state does connection ${task?.id ?? ''} wait? Find it on the page.`,
+      options: [right, ...others.slice(0, 3)].sort(),
+      right,
+      why: `It is ${right}.`,
+    };
+  },
+  /** Which timer is the nearest? */
+  first_timer() {
+    const timers = [...model.timers.values()].sort((a, b) => a.deadline - b.deadline);
+    const owners = [...new Set(timers.map((timer) => timer.task))];
+    const others = [...model.tasks.keys()].filter((id) => !owners.includes(id));
+    const right = owners.length > 0 ? `task ${owners[0]}` : 'no timer is set';
+    const tasks = [...owners, ...others].slice(0, 3).sort(byId);
+    return {
+      text: 'Whose timer fires first?',
+      options: [...tasks.map((id) => `task ${id}`), 'no timer is set'],
+      right,
+      why:
+        owners.length > 0
+          ? `Its deadline is the nearest of ${count(timers.length, 'timer')}.`
+          : 'There is none.',
+    };
+  },
 };

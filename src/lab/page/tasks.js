@@ -89,6 +89,7 @@ function drawCard(card, task) {
       task.request && `asked: ${task.request}`,
       task.answer && `answered: ${task.answer}`,
       task.ending && `ends: ${task.ending}`,
+      totalsOf(task),
     ]
       .filter(Boolean)
       .join(' · '),
@@ -96,6 +97,13 @@ function drawCard(card, task) {
   setText(path, wayOf(task));
   card.classList.toggle('current', model.current === task.id);
   card.classList.toggle('queued', model.ready.includes(task.id));
+}
+
+/** How often it was resumed, and for how long, when the loop was last looked at. */
+function totalsOf({ resumes, busy_ns: busy, longest_ns: longest }) {
+  if (!resumes) return '';
+  const time = busy > 0 ? `, busy ${span(busy)}, at most ${span(longest)} at once` : '';
+  return `${count(resumes, 'resume')}${time}`;
 }
 
 /** The last states of a task: `idle → receiving head → idle`. */
