@@ -156,6 +156,7 @@ impl<S: Service> Connection<S> {
 
 /// The machine: each step takes a state and leaves the next in its place.
 impl<S: Service> Connection<S> {
+    #[inline(always)]
     fn run(&mut self, cx: &mut Context<'_>) -> Flow {
         let limits = &self.shared.limits;
         let budget = &mut Budget {
