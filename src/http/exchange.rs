@@ -141,14 +141,23 @@ impl Exchange {
         if coming.is_longer_than(policy.bytes_max(limits)) {
             return self.wrong_request(Error::BodyTooLong, request, room);
         }
+        let is_wanted = policy.collects() || policy == BodyPolicy::Stream;
         if let Some(content) = coming.whole(input) {
-            let body = if policy.collects() { content } else { b"" };
+            let body = if is_wanted { content } else { b"" };
             let request = Request { body, ..request };
             return self.whole(Asked { request, head, persistence, unread: None }, room);
         }
         let is_waiting = expectation == Expectation::Continue;
-        if is_waiting && policy.collects() && input.is_empty() && !eof {
+        if is_waiting && is_wanted && input.is_empty() && !eof {
             output.extend_from_slice(CONTINUE);
+        }
+        if policy == BodyPolicy::Stream {
+            // Until the request is deferred. One that is answered at once has not read its body.
+            let kept = Kept::default();
+            let body = Body { kept, policy, is_answer_due: false, coming };
+            self.state = State::Body(Box::new(body));
+            let unread = Some(Reason::UnreadBody);
+            return self.whole(Asked { request, head, persistence, unread }, room);
         }
         let is_answer_due = is_waiting && policy == BodyPolicy::Discard;
         let kept = Kept::new(head, persistence);

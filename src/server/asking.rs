@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::connection::states::TABLE;
 use super::room::Rest;
-use super::{Pending, Service, Shared, Start};
+use super::{BodyPart, Pending, Service, Shared, Start};
 use crate::events::{Event, Excerpt};
 use crate::http::{
     Announced, Answer, BodyPolicy, Error, Exchange, Found, Reason, Request, Response, Room, Status,
@@ -87,7 +87,10 @@ impl<S: Service> Shared<S> {
             let mut room = Room::new(Some(&who.peer));
             let mut found = exchange.next(rest, eof, &self.limits, &mut room);
             if let Found::Body(announced) = found {
-                let policy = self.body_policy(&announced);
+                let policy = match self.body_policy(&announced) {
+                    BodyPolicy::Stream if !self.hands_bodies_on() => BodyPolicy::Collect,
+                    policy => policy,
+                };
                 found = exchange.receive(announced, policy, rest, eof, &self.limits, output);
             }
             let (request, answer, took) = match found {
@@ -97,8 +100,11 @@ impl<S: Service> Shared<S> {
                     let (started, took) = self.ask(who, number, request, response);
                     let answer = match started {
                         Ok(Start::Done) => exchange.answer(asked, response, &terms, output),
-                        Ok(Start::Later(pending)) => {
+                        Ok(Start::Later(mut pending)) => {
                             exchange.defer(asked);
+                            if !exchange.is_receiving() {
+                                pending.take_body(BodyPart::End);
+                            }
                             return Pause::Later(pending);
                         }
                         Err(Panicked) => exchange.fail(asked, response, &terms, output),
@@ -143,6 +149,15 @@ impl<S: Service> Shared<S> {
             Panicked
         });
         (started, took)
+    }
+
+    /// Whether connections read a body while the service is at work. As coroutines they collect it: they would need a
+    /// second place to wait at, beside that for the answer.
+    fn hands_bodies_on(&self) -> bool {
+        #[cfg(feature = "twin")]
+        return self.connections == super::Connections::StateMachine;
+        #[cfg(not(feature = "twin"))]
+        true
     }
 
     /// What the service wants of the body that follows.

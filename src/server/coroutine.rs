@@ -17,10 +17,10 @@ use std::task::{Context, Poll, Waker};
 use super::{Service, Start};
 use crate::coroutine::JoinHandle;
 use crate::event_loop::Handle;
-use crate::http::{Headers, Request, RequestBuf, Response, Version};
+use crate::http::{Error, Headers, Request, RequestBuf, Response, Version};
 
 /// Parts of a body that may wait in memory for the peer to read; then [`BodySender::send`] waits.
-const PARTS_WAITING_MAX: usize = 4;
+pub(super) const PARTS_WAITING_MAX: usize = 4;
 
 /// A request that a coroutine owns, and the loop on which it runs. It says the same, by the same methods, as a
 /// [`Request`]; what takes a `Request` takes its [`view`](OwnedRequest::view).
@@ -48,6 +48,10 @@ pub struct OwnedRequest {
 }
 
 impl OwnedRequest {
+    pub(super) fn new(handle: &Handle, request: impl Into<RequestBuf>) -> OwnedRequest {
+        OwnedRequest { handle: handle.clone(), request: request.into() }
+    }
+
     /// The loop, for sleeping, spawning, and whatever else takes time.
     pub fn handle(&self) -> &Handle {
         &self.handle
@@ -255,8 +259,7 @@ where
     }
 
     fn start(&self, request: &Request<'_>, _: &mut Response, handle: &Handle) -> Start {
-        let answer =
-            (self.handler)(OwnedRequest { handle: handle.clone(), request: request.into() });
+        let answer = (self.handler)(OwnedRequest::new(handle, request));
         let task = handle.spawn_for(self.site, None, async { answer.await.into() });
         Start::Later(Box::new(Answering::Task(task)))
     }
@@ -267,7 +270,7 @@ where
 /// ```
 /// use helloop::event_loop::Handle;
 /// use helloop::http::{Request, Response};
-/// use helloop::server::{Part, Pending, Service, Start};
+/// use helloop::server::{BodyPart, Part, Pending, Service, Start};
 /// use std::task::{Context, Poll};
 ///
 /// /// Answers later, and needs no coroutine for it.
@@ -296,6 +299,11 @@ where
 ///         cx.waker().wake_by_ref();
 ///         Poll::Pending
 ///     }
+///
+///     fn take_body(&mut self, part: BodyPart) {
+///         // The body was collected, and is in the request.
+///         assert!(matches!(part, BodyPart::End));
+///     }
 /// }
 /// let mut response = Response::new();
 /// # let event_loop = helloop::event_loop::EventLoop::new()?;
@@ -308,6 +316,30 @@ where
 pub trait Pending {
     /// The next part, or `Poll::Pending`; the waker is woken when there is more.
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Part>;
+
+    /// Where the policy was [`BodyPolicy::Stream`](crate::http::BodyPolicy::Stream): whether there is room for more of the
+    /// request's body. `Poll::Pending` if not: then nothing more is read of the peer; the waker is woken when there is
+    /// room. By default there never is.
+    fn poll_wants_body(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Pending
+    }
+
+    /// Takes a part of the request's body. Called with [`BodyPart::End`] even if there is none.
+    fn take_body(&mut self, part: BodyPart) {
+        drop(part);
+    }
+}
+
+/// Part of the body of a request.
+#[derive(Debug)]
+pub enum BodyPart {
+    /// The next bytes.
+    Bytes(Vec<u8>),
+    /// It is complete.
+    End,
+    /// It will not be: this is wrong with it, or with waiting for it.
+    Failed(Error),
 }
 
 /// Part of an answer that comes later.
@@ -325,7 +357,7 @@ pub enum Part {
     Failed,
 }
 
-enum Answering {
+pub(super) enum Answering {
     /// The handler is at work.
     Task(JoinHandle<Reply>),
     /// It has answered with a streamed body.
@@ -485,7 +517,7 @@ impl Drop for BodyReceiver {
     }
 }
 
-fn wake(waker: &mut Option<Waker>) {
+pub(super) fn wake(waker: &mut Option<Waker>) {
     if let Some(waker) = waker.take() {
         waker.wake();
     }

@@ -21,12 +21,13 @@ impl Server {
     ///
     /// ```
     /// use helloop::greeting::Greeting;
-    /// use helloop::server::Server;
+    /// use helloop::server::{Handover, Server};
     /// use std::os::fd::AsFd;
     /// use std::time::Duration;
     ///
     /// let old = Server::builder().bind("127.0.0.1:0")?;
-    /// let (handover, old) = (old.handover()?, old.spawn(Greeting)?);
+    /// let handover: Handover = old.handover()?;
+    /// let old = old.spawn(Greeting)?;
     /// let sockets = handover.descriptors().map(|fd| fd.try_clone_to_owned());
     /// // Usually on the other side of a Unix socket:
     /// let new = Server::builder().listeners(sockets.collect::<Result<Vec<_>, _>>()?)?;

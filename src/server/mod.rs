@@ -48,6 +48,7 @@ mod room;
 #[cfg(feature = "router")]
 mod router;
 mod status;
+mod streaming;
 #[cfg(unix)]
 mod handover;
 #[cfg(unix)]
@@ -58,8 +59,8 @@ mod twin;
 pub use asking::Access;
 pub use bind::BindError;
 pub use coroutine::{
-    BodyReceiver, BodySender, Coroutines, Gone, OwnedRequest, Part, Pending, Reply, coroutines,
-    streamed_body,
+    BodyPart, BodyReceiver, BodySender, Coroutines, Gone, OwnedRequest, Part, Pending, Reply,
+    coroutines, streamed_body,
 };
 pub use drain::ServerHandle;
 #[cfg(unix)]
@@ -72,6 +73,7 @@ pub use progress::Milestone;
 #[cfg(feature = "router")]
 pub use router::Router;
 pub use status::Report;
+pub use streaming::{RequestBody, Streaming, streaming};
 
 use acceptor::Acceptor;
 use drain::{Control, Drainer};

@@ -27,6 +27,8 @@ pub(crate) mod hostile;
 pub(crate) mod twins;
 /// Handlers that are coroutines, and answers in pieces.
 mod coroutine_services;
+/// Handlers that read a body while it comes.
+mod streaming;
 /// What becomes of an embedder's mistakes.
 mod misuse;
 /// The architecture as absences: which module must not use which.

@@ -40,6 +40,27 @@ impl BodyPolicy {
 }
 
 impl Coming {
+    /// Takes what `input` has of the body, and passes it to `sink`.
+    pub(super) fn receive(
+        &mut self,
+        input: &mut &[u8],
+        limits: &Limits,
+        mut sink: impl FnMut(&[u8]),
+    ) -> Result<Progress, Error> {
+        match self {
+            Coming::Chunks(decoder) => decoder.decode(input, limits, sink),
+            Coming::Bytes(bytes) => {
+                debug_assert!(*bytes > 0, "an empty body is never under way");
+                let here = usize::try_from(*bytes).map_or(input.len(), |n| n.min(input.len()));
+                let (data, rest) = input.split_at(here);
+                sink(data);
+                *input = rest;
+                *bytes -= data.len() as u64;
+                Ok(if *bytes == 0 { Progress::Done } else { Progress::More })
+            }
+        }
+    }
+
     /// True if that is known beforehand.
     pub(super) fn is_longer_than(&self, bytes_max: u64) -> bool {
         matches!(self, Coming::Bytes(bytes) if *bytes > bytes_max)
@@ -62,26 +83,15 @@ impl Body {
         limits: &Limits,
     ) -> Result<Progress, Error> {
         let Body { kept, policy, coming, .. } = self;
-        let mut keep = |data: &[u8]| {
+        let keep = |data: &[u8]| {
             if policy.collects() {
                 kept.content.extend_from_slice(data);
             }
         };
-        match coming {
-            Coming::Chunks(decoder) if policy.bytes_max(limits) < limits.body_bytes_max => {
-                let limits = Limits { body_bytes_max: policy.bytes_max(limits), ..limits.clone() };
-                decoder.decode(input, &limits, keep)
-            }
-            Coming::Chunks(decoder) => decoder.decode(input, limits, keep),
-            Coming::Bytes(bytes) => {
-                debug_assert!(*bytes > 0, "an empty body is never under way");
-                let here = usize::try_from(*bytes).map_or(input.len(), |n| n.min(input.len()));
-                let (data, rest) = input.split_at(here);
-                keep(data);
-                *input = rest;
-                *bytes -= data.len() as u64;
-                Ok(if *bytes == 0 { Progress::Done } else { Progress::More })
-            }
+        if policy.bytes_max(limits) < limits.body_bytes_max {
+            let limits = Limits { body_bytes_max: policy.bytes_max(limits), ..limits.clone() };
+            return coming.receive(input, &limits, keep);
         }
+        coming.receive(input, limits, keep)
     }
 }

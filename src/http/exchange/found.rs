@@ -51,6 +51,9 @@ pub enum BodyPolicy {
     /// Do not read it: the service sees an empty body and answers at once, for example with 401, and the connection
     /// closes after that answer.
     Refuse,
+    /// Hand it on in pieces while it comes. The service is asked at once, and sees an empty body, unless all of it is
+    /// here already. An answer that is complete before the body is closes the connection.
+    Stream,
     /// Read and drop it; the service sees an empty body. If the peer waits for `100 Continue`, it
     /// is answered finally instead and the connection closes.
     Discard,

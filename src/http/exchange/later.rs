@@ -1,17 +1,63 @@
 //! A request whose answer comes later, whole or as a streamed body.
 
+use super::super::chunked::Progress;
 use super::super::encode::encode_streamed_head;
 use super::super::head::Head;
-use super::super::{Reason, Response, Status, Version};
+use super::super::{Error, Reason, Response, Status, Version};
+use super::body::Coming;
 use super::room::{Asked, Kept, Room};
 use super::{Answer, CloseDelimited, Exchange, State, Terms, connection_field};
+use crate::limits::Limits;
 
 /// What the driver calls where a service takes its time.
 impl Exchange {
-    /// The service will answer this request later. Until then nothing of the connection is consumed.
+    /// The service will answer this request later. Until then nothing of the connection is consumed, but for a body
+    /// that is [received](Exchange::receive_more) meanwhile.
     pub fn defer(&mut self, asked: &Asked<'_>) {
         let kept = Kept { unread: asked.unread, ..Kept::new(asked.head, asked.persistence) };
-        self.state = State::Service(Box::new(Later { kept, streamed: None }));
+        let incoming = match std::mem::take(&mut self.state) {
+            // See `BodyPolicy::Stream`.
+            State::Body(body) => Some(body.coming),
+            _ => None,
+        };
+        self.state = State::Service(Box::new(Later { kept, streamed: None, incoming }));
+    }
+
+    /// True while the body of the request that was deferred is still to come.
+    pub fn is_receiving(&self) -> bool {
+        matches!(&self.state, State::Service(later) if later.incoming.is_some())
+    }
+
+    /// Takes what `input` has of that body, passes it to `sink`, and advances `input` past it. True if the body is
+    /// complete.
+    ///
+    /// # Errors
+    /// What is wrong with the body. Nothing more is received then, and the answer closes the connection.
+    pub fn receive_more(
+        &mut self,
+        input: &mut &[u8],
+        limits: &Limits,
+        sink: impl FnMut(&[u8]),
+    ) -> Result<bool, Error> {
+        let State::Service(later) = &mut self.state else { return Ok(true) };
+        let Some(incoming) = &mut later.incoming else { return Ok(true) };
+        match incoming.receive(input, limits, sink) {
+            Ok(Progress::More) => return Ok(false),
+            Ok(Progress::Done) => later.kept.unread = None,
+            Err(error) => {
+                later.incoming = None;
+                return Err(error);
+            }
+        }
+        later.incoming = None;
+        Ok(true)
+    }
+
+    /// Receives nothing more of that body: the answer closes the connection.
+    pub fn stop_receiving(&mut self) {
+        if let State::Service(later) = &mut self.state {
+            later.incoming = None;
+        }
     }
 
     /// The request that was deferred, without its body: now it is to be answered. `None` if there is none.
@@ -96,7 +142,7 @@ impl Exchange {
     ) -> Option<(&'r Asked<'r>, Answer)> {
         let later = self.take_later();
         self.state = State::Closed(reason);
-        let Later { kept, streamed } = later?;
+        let Later { kept, streamed, .. } = later?;
         Some((room.keep(kept), streamed?.answer(Some(reason))))
     }
 
@@ -119,6 +165,8 @@ pub(super) struct Later {
     kept: Kept,
     /// Set once the head of a streamed body is out.
     streamed: Option<Streamed>,
+    /// What is still to come of a body that is handed on while it comes.
+    incoming: Option<Coming>,
 }
 
 /// An answer whose head is out and whose body is streamed.

@@ -1,12 +1,13 @@
 //! How a connection ends: orderly where an answer might be lost, else at once; and when its time is up.
 
 use std::io;
+use std::time::Duration;
 
 use super::states::{FLUSHING, IDLE, LINGERING, RECEIVING_BODY, RECEIVING_HEAD, TABLE};
 use super::{Budget, Connection, Next, State, Then, Who};
 use crate::event_loop::{Context, Flow, Source};
 use crate::http::{Error, Reason};
-use crate::server::Service;
+use crate::server::{BodyPart, Service};
 use crate::world::{Readiness, Stream};
 
 impl<S: Service> Connection<S> {
@@ -72,11 +73,22 @@ impl<S: Service> Connection<S> {
 
 /// What becomes of a connection in time, and in the end.
 impl<S: Service> Connection<S> {
+    /// How long it may be as it is without progress.
+    pub(super) fn time_limit(&self) -> Duration {
+        match &self.state {
+            State::Serving(serving) if serving.waits_for_body => {
+                self.shared.limits.body_progress_timeout
+            }
+            state => self.shared.time_limit(state.row()),
+        }
+    }
+
     /// True, once a window, if a body or an answer has moved by enough to deserve another window. A head has one
     /// limit from its first byte to its last, however it dribbles.
     pub(super) fn take_progress(&mut self) -> bool {
         let progress = match &mut self.state {
             State::ReceivingBody { progress } => progress,
+            State::Serving(serving) if serving.waits_for_body => &mut serving.progress,
             State::Flushing(unsent) => &mut unsent.progress,
             _ => return false,
         };
@@ -103,7 +115,17 @@ impl<S: Service> Connection<S> {
                 self.state = State::Closed;
                 Next::Yield(Flow::Done)
             }
-            _ => Next::Yield(Flow::Wait),
+            _ => {
+                if let State::Serving(serving) = &mut self.state
+                    && serving.waits_for_body
+                {
+                    // The service is told, and says what is to be answered.
+                    serving.waits_for_body = false;
+                    self.exchange.stop_receiving();
+                    serving.work.pending.take_body(BodyPart::Failed(Error::BodyTimeout));
+                }
+                Next::Yield(Flow::Wait)
+            }
         };
         self.tell_step(from, cx);
         match next {

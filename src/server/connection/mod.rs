@@ -69,7 +69,7 @@ enum State {
         /// Requests that have not been looked at.
         held: Held,
     },
-    /// Nothing is read meanwhile.
+    /// Nothing is read meanwhile, but for a body that the service takes while it comes.
     Serving(Box<Serving>),
     /// Nothing is read meanwhile: backpressure.
     Flushing(Box<Unsent>),
@@ -235,7 +235,8 @@ impl<S: Service> Connection<S> {
         };
         let (mut rest, left) = (all, &mut budget.requests_left);
         let exchange = &mut self.exchange;
-        let pause = self.shared.answer_requests(exchange, who, &mut rest, self.eof, left, output);
+        let eof = self.eof;
+        let pause = self.shared.answer_requests(exchange, who, &mut rest, eof, left, output);
 
         // What is left over is kept; then everything that was said is written.
         let consumed = all.len() - rest.len();
@@ -245,7 +246,7 @@ impl<S: Service> Connection<S> {
             Pause::OthersFirst => Then::To(State::Answering { held }),
             Pause::Later(pending) => {
                 let work = Work::new(pending, &self.source);
-                Then::To(State::Serving(Box::new(Serving { work, held })))
+                Then::To(State::Serving(Box::new(Serving::new(work, held))))
             }
             Pause::Want(Want::Request) => Then::To(State::Idle),
             Pause::Want(Want::Head) => Then::To(State::ReceivingHead { held }),
@@ -302,12 +303,12 @@ impl<S: Service> Task for Connection<S> {
             return Flow::Done;
         }
         if self.take_progress() || before != after {
-            self.due = now + self.shared.time_limit(after.0);
+            self.due = now + self.time_limit();
         } else if is_due && (flow == Flow::Wait || after.0 == LINGERING) {
             // A flood of input never lets a lingering connection wait; its time is up all the same.
             flow = self.time_is_up(cx);
             after.0 = self.state.row();
-            self.due = now + self.shared.time_limit(after.0);
+            self.due = now + self.time_limit();
         }
         if flow == Flow::Done {
             return flow;

@@ -1,5 +1,6 @@
 //! Requests whose service takes its time.
 
+use std::io;
 use std::task::{self, Poll};
 use std::time::Duration;
 
@@ -8,14 +9,24 @@ use super::{Budget, Connection, Next, State, Then, Who};
 use crate::event_loop::{Context, Flow, Source};
 use crate::http::{Exchange, Reason, Room, Want};
 use crate::limits::{PARTS_PER_RESUME_MAX, WRITE_BYTES_PER_RESUME_MAX};
-use crate::server::{Part, Pending, Service, Shared};
+use crate::server::{BodyPart, Part, Pending, Service, Shared};
 use crate::world::{Readiness, Stream};
 
 /// A request that a service is at work on.
 pub(super) struct Serving {
     pub(super) work: Work,
-    /// Input after the request.
+    /// Input after the request, or after what the service has taken of its body.
     pub(super) held: Held,
+    /// The service has room for more of the body, and the peer has not sent it.
+    pub(super) waits_for_body: bool,
+    /// Bytes of the body that came in the present window.
+    pub(super) progress: u32,
+}
+
+impl Serving {
+    pub(super) fn new(work: Work, held: Held) -> Serving {
+        Serving { work, held, waits_for_body: false, progress: 0 }
+    }
 }
 
 /// A service's answer on its way.
@@ -70,7 +81,18 @@ impl<S: Service> Connection<S> {
         cx: &mut Context<'_>,
     ) -> Next {
         let who = Who { task: cx.task(), peer: self.peer.address() };
-        if serving.work.is_for_nobody(self.source.readiness()) {
+        if let Err(next) = self.feed(&mut serving, budget, cx) {
+            if matches!(next, Next::Yield(Flow::Again)) {
+                self.state = State::Serving(serving);
+            }
+            return next;
+        }
+        let readiness = match self.exchange.is_receiving() {
+            // The end of what it sends is read in its place.
+            true => self.source.readiness() - Readiness::READ_CLOSED,
+            false => self.source.readiness(),
+        };
+        if serving.work.is_for_nobody(readiness) {
             abandon(&mut self.exchange, Reason::PeerGone, &self.shared, who);
             return self.end(Reason::PeerGone, cx);
         }
@@ -94,6 +116,82 @@ impl<S: Service> Connection<S> {
             _ => Then::To(State::Answering { held: serving.held }),
         };
         self.deliver(then, false, cx)
+    }
+}
+
+/// Bodies that are handed on while they come.
+impl<S: Service> Connection<S> {
+    /// Reads a body for as long as the service has room for it: backpressure. What it returns as an error is to be done
+    /// instead of going on with the answer.
+    fn feed(
+        &mut self,
+        serving: &mut Serving,
+        budget: &mut Budget,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Next> {
+        let waker = cx.waker();
+        let mut poll_context = task::Context::from_waker(&waker);
+        while self.exchange.is_receiving() {
+            if serving.work.pending.poll_wants_body(&mut poll_context).is_pending() {
+                self.wait_for_body(serving, false, cx);
+                return Ok(());
+            }
+            let held = serving.held.take();
+            let input = match &held {
+                Some(held) => &held[..],
+                None if budget.read_bytes_left == 0 => return Err(Next::Yield(Flow::Again)),
+                None => match self.source.read(&mut cx.scratch.input) {
+                    Ok(0) => {
+                        // Within the request: nobody will read the answer either, as a rule.
+                        self.eof = true;
+                        let who = Who { task: cx.task(), peer: self.peer.address() };
+                        abandon(&mut self.exchange, Reason::PeerGone, &self.shared, who);
+                        return Err(self.end(Reason::PeerGone, cx));
+                    }
+                    Ok(bytes) => {
+                        budget.read_bytes_left = budget.read_bytes_left.saturating_sub(bytes);
+                        &cx.scratch.input[..bytes]
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.wait_for_body(serving, true, cx);
+                        return Ok(());
+                    }
+                    Err(error) => return Err(self.fail(&error, cx)),
+                },
+            };
+            let bytes = u32::try_from(input.len()).unwrap_or(u32::MAX);
+            serving.progress = serving.progress.saturating_add(bytes);
+            let (mut rest, mut content) = (input, Vec::new());
+            let keep = |data: &[u8]| content.extend_from_slice(data);
+            let outcome = self.exchange.receive_more(&mut rest, &self.shared.limits, keep);
+            serving.held = Some(rest.to_vec()).filter(|rest| !rest.is_empty()).map(Box::new);
+            let pending = &mut serving.work.pending;
+            if !content.is_empty() {
+                pending.take_body(BodyPart::Bytes(content));
+            }
+            match outcome {
+                Ok(false) => {}
+                Ok(true) => {
+                    pending.take_body(BodyPart::End);
+                    // From now on its end would be news.
+                    let readiness = self.source.readiness();
+                    serving.work.had_finished = readiness.contains(Readiness::READ_CLOSED);
+                }
+                Err(error) => pending.take_body(BodyPart::Failed(error)),
+            }
+        }
+        self.wait_for_body(serving, false, cx);
+        Ok(())
+    }
+
+    /// Whose turn it is: if the peer's, it has only so much time.
+    fn wait_for_body(&mut self, serving: &mut Serving, waits: bool, cx: &Context<'_>) {
+        if serving.waits_for_body != waits {
+            (serving.waits_for_body, serving.progress) = (waits, 0);
+            let limit =
+                if waits { self.shared.limits.body_progress_timeout } else { Duration::MAX };
+            self.due = cx.now() + limit;
+        }
     }
 }
 
