@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::access_log::{Entry, Format};
 use super::line_writer::{LineWriter, Losses, standard_output};
 use super::log_file::{self, Reopener};
+use super::trust::TrustArguments;
 
 /// The access log as typed.
 #[derive(Args, Clone, Debug)]
@@ -40,6 +41,7 @@ pub(crate) struct AccessLog {
     /// `None` if the lines go to no file.
     reopener: Option<Reopener>,
     excluded: Vec<Paths>,
+    trust: TrustArguments,
 }
 
 /// Paths of which there are no lines.
@@ -81,7 +83,11 @@ impl AccessArguments {
     ///
     /// # Errors
     /// When the file cannot be opened, or the system refuses a thread.
-    pub(crate) fn start(&self, health_path: Option<&str>) -> io::Result<AccessLog> {
+    pub(crate) fn start(
+        &self,
+        health_path: Option<&str>,
+        trust: &TrustArguments,
+    ) -> io::Result<AccessLog> {
         let is_to_file = self.access_log_file.is_some();
         let format = if is_to_file { Format::Combined } else { Format::Off };
         let format = self.access_log.unwrap_or(format);
@@ -95,7 +101,7 @@ impl AccessArguments {
                 (Some(spawn(file)?), Some(reopener))
             }
         };
-        Ok(AccessLog { format, writer, reopener, excluded })
+        Ok(AccessLog { format, writer, reopener, excluded, trust: trust.clone() })
     }
 }
 
@@ -107,14 +113,14 @@ impl AccessLog {
     pub(crate) fn attach(&self, builder: Builder) -> Builder {
         let Some(writer) = self.writer.clone() else { return builder };
         let (format, mut line) = (self.format, String::new());
-        let excluded = self.excluded.clone();
+        let (excluded, trust) = (self.excluded.clone(), self.trust.clone());
         builder.access_log(move |access: &Access<'_>| {
             let is_excluded = |path: &str| excluded.iter().any(|paths| paths.include(path));
             if !excluded.is_empty() && access.request.is_some_and(|r| is_excluded(r.path())) {
                 return;
             }
             line.clear();
-            Entry::new(Timestamp::now(), access).write(format, &mut line);
+            Entry::new(Timestamp::now(), access, trust.client(access)).write(format, &mut line);
             writer.put(line.as_bytes());
         })
     }

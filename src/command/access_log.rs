@@ -4,7 +4,7 @@
 //! byte that is not printable ASCII, and `"` and `\`, becomes `\xHH`; JSON has escapes of its own.
 
 use std::fmt::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -35,6 +35,8 @@ pub(crate) enum Format {
 pub(crate) struct Entry<'a> {
     time: Timestamp,
     peer: SocketAddr,
+    /// Where the peer is a trusted proxy: the client for whom it asked.
+    client: Option<IpAddr>,
     /// `None` if the head could not be read.
     asked: Option<Asked<'a>>,
     status: u16,
@@ -52,8 +54,8 @@ struct Asked<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// What the server reports of an answer that was made at `time`.
-    pub(crate) fn new(time: Timestamp, access: &Access<'a>) -> Entry<'a> {
+    /// What the server reports of an answer that was made at `time`, to a trusted proxy that asked for `client`.
+    pub(crate) fn new(time: Timestamp, access: &Access<'a>, client: Option<IpAddr>) -> Entry<'a> {
         let asked = access.request.map(|request| Asked {
             method: request.method(),
             target: request.target(),
@@ -64,6 +66,7 @@ impl<'a> Entry<'a> {
         Entry {
             time,
             peer: plain(access.peer),
+            client,
             asked,
             status: access.status.code(),
             body_bytes: access.body_bytes,
@@ -126,6 +129,7 @@ impl<'a> Entry<'a> {
             NO_ADDRESS => object.text("peer", Some(UNIX_PEER)),
             peer => object.text("peer", Some(&peer.to_string())),
         }
+        object.text("client", self.client.map(|client| client.to_string()).as_deref());
         object.text("method", asked.map(|a| a.method));
         object.text("target", asked.map(|a| a.target));
         object.text("version", asked.map(|a| a.version));
@@ -173,6 +177,7 @@ mod tests {
     fn line(format: Format, asked: Option<Asked<'_>>) -> String {
         let entry = Entry {
             time: "2026-11-21T07:05:41.123456Z".parse().unwrap(),
+            client: None,
             peer: plain("[::ffff:192.0.2.7]:54321".parse().unwrap()),
             asked,
             status: if asked.is_some() { 200 } else { 400 },
@@ -197,6 +202,7 @@ mod tests {
     fn a_peer_on_a_unix_socket_has_no_address() {
         let entry = Entry {
             time: "2026-11-21T07:05:41.123456Z".parse().unwrap(),
+            client: None,
             peer: plain(NO_ADDRESS),
             asked: None,
             status: 400,
@@ -221,7 +227,7 @@ mod tests {
         assert_eq!(
             line(Format::Json, Some(asked())),
             "{\"time\":\"2026-11-21T07:05:41.123Z\",\"peer\":\"192.0.2.7:54321\",\
-             \"method\":\"GET\",\"target\":\"/World\",\"version\":\"HTTP/1.1\",\
+             \"client\":null,\"method\":\"GET\",\"target\":\"/World\",\"version\":\"HTTP/1.1\",\
              \"status\":200,\"bytes\":14,\"service_us\":3,\
              \"referer\":null,\"user_agent\":\"curl/8.5.0\"}\n"
         );

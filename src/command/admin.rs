@@ -4,7 +4,6 @@
 //! must not be told no because it ends in good order.
 
 use std::io::{self, Write};
-use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,14 +48,14 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// Listens at `address`, for a program of so many loops; or on sockets that were taken over, if there are any.
+    /// Listens at `address`, to show these figures; or on sockets that were taken over, if there are any.
     ///
     /// # Errors
     /// See [`BindError`].
     pub(crate) fn bind(
         address: &str,
         taken: Vec<OwnedFd>,
-        loops: NonZeroUsize,
+        figures: Vec<Arc<Figures>>,
         is_ending: &Arc<AtomicBool>,
     ) -> Result<Admin, BindError> {
         let mut limits = Limits::default();
@@ -65,13 +64,7 @@ impl Admin {
         let builder = Server::builder().limits(limits);
         let server =
             if taken.is_empty() { builder.bind(address) } else { builder.listeners(taken) }?;
-        let figures = (0..loops.get()).map(|_| Arc::default()).collect();
         Ok(Admin { server, figures, is_ending: Arc::clone(is_ending) })
-    }
-
-    /// The figures of each loop, in order.
-    pub(crate) fn figures(&self) -> Vec<Arc<Figures>> {
-        self.figures.clone()
     }
 
     /// Serves on the first loop.

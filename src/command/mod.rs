@@ -51,6 +51,8 @@ mod access_log;
 #[cfg(feature = "cli")]
 mod admin;
 #[cfg(feature = "cli")]
+mod agent;
+#[cfg(feature = "cli")]
 mod compare;
 #[cfg(feature = "cli")]
 mod content;
@@ -72,6 +74,8 @@ mod supervisor;
 mod takeover;
 #[cfg(feature = "cli")]
 mod tracing;
+#[cfg(feature = "cli")]
+mod trust;
 #[cfg(feature = "cli")]
 mod version;
 

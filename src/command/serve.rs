@@ -19,14 +19,17 @@ use helloop::server::{Builder, Connections, Server};
 
 use super::access::AccessArguments;
 use super::admin::{self, Admin};
+use super::agent::Agent;
 use super::content::{Content, ContentArguments};
 use super::lab::{CannotBegin, Lab, Options};
 use super::limits::LimitArguments;
 use super::listening::Listening;
 use super::logging::{self, LogFormat};
+use super::metrics::Figures;
 use super::supervisor::{Pulse, Supervisor, beat};
 use super::takeover::{Incumbent, Predecessor, Sockets, Successor};
 use super::tracing::Tracing;
+use super::trust::TrustArguments;
 use super::units::{Size, Span};
 use super::{explain, usage};
 use crate::command::addresses;
@@ -125,6 +128,13 @@ pub(crate) struct Arguments {
     #[arg(long, env = "HELLOOP_ADMIN", value_name = "ADDRESS")]
     admin: Option<String>,
 
+    /// Answer haproxy's agent-check here: the weight that the loop's lag leaves, or `drain`
+    #[arg(long, env = "HELLOOP_AGENT", value_name = "HOST:PORT")]
+    agent: Option<String>,
+
+    #[command(flatten)]
+    trust: TrustArguments,
+
     /// Say on standard error what the event loop does, turn by turn
     #[arg(long, env = "HELLOOP_EXPLAIN", value_parser = FalseyValueParser::new())]
     explain: bool,
@@ -214,6 +224,7 @@ struct Place {
     addresses: Vec<String>,
     taken: Vec<Vec<OwnedFd>>,
     admin: Vec<OwnedFd>,
+    agent: Vec<OwnedFd>,
 }
 
 impl Place {
@@ -226,13 +237,14 @@ impl Place {
         inherited: Option<Sockets>,
         loops: NonZeroUsize,
     ) -> Result<Place, Outcome> {
-        if let Some(Sockets { loops: taken, admin }) = inherited {
+        if let Some(Sockets { loops: taken, admin, agent }) = inherited {
             let taken = Sockets::for_loops(taken, loops.get());
-            return Ok(Place { addresses: Vec::new(), taken, admin });
+            return Ok(Place { addresses: Vec::new(), taken, admin, agent });
         }
         let taken = Some(listening.take()?).filter(|taken| !taken.is_empty());
         let taken = taken.into_iter().collect();
-        Ok(Place { addresses: listening.addresses, taken, admin: Vec::new() })
+        let (admin, agent) = Default::default();
+        Ok(Place { addresses: listening.addresses, taken, admin, agent })
     }
 }
 
@@ -243,29 +255,35 @@ impl Arguments {
             Err(error) => return Outcome::Failed(error),
             Ok(found) => found.unzip(),
         };
-        let Place { addresses, taken, admin } = match Place::find(listening, inherited, loops) {
-            Err(outcome) => return outcome,
-            Ok(place) => place,
-        };
+        let Place { addresses, taken, admin, agent } =
+            match Place::find(listening, inherited, loops) {
+                Err(outcome) => return outcome,
+                Ok(place) => place,
+            };
         let successor = match Successor::of_this_process() {
             Err(error) => return Outcome::Failed(error),
             Ok(successor) => successor,
         };
-        let started = self.access.start(self.content.health_path()).and_then(|log| {
+        let started = self.access.start(self.content.health_path(), &self.trust).and_then(|log| {
             Tracing::start(self.trace.as_deref(), self.trace_size).map(|tracing| (log, tracing))
         });
         let (log, tracing) = match started {
             Err(error) => return Outcome::Failed(error),
             Ok(started) => started,
         };
-        let bind = |address: &String| Admin::bind(address, admin, loops, &is_ending);
-        let admin = self.admin.as_ref().map(bind);
-        let admin = match admin.transpose() {
+        // Without anybody who looks at them, there are none.
+        let is_looked_at = self.admin.is_some() || self.agent.is_some();
+        let numbers = if is_looked_at { loops.get() } else { 0 };
+        let figures: Vec<Arc<Figures>> = (0..numbers).map(|_| Arc::default()).collect();
+        let bind = |address: &String| Admin::bind(address, admin, figures.clone(), &is_ending);
+        let admin = self.admin.as_ref().map(bind).transpose();
+        let bind = |address: &String| Agent::bind(address, agent, figures.clone(), &is_ending);
+        let agent = self.agent.as_ref().map(bind).transpose();
+        let (admin, agent) = match admin.and_then(|admin| Ok((admin, agent?))) {
             Err(error) => return Outcome::CannotBind(error),
-            Ok(admin) => admin,
+            Ok(both) => both,
         };
-        let figures = admin.as_ref().map(Admin::figures);
-        let fold = |number: usize| figures.as_ref().map(|figures| figures[number - 1].fold());
+        let fold = |number: usize| figures.get(number - 1).map(Figures::fold);
         let mut observers: Vec<Box<dyn Observer>> = Vec::new();
         observers.extend(self.explain.then(|| explain::narrator(stderr.out())));
         observers.extend(tracing.observer());
@@ -282,7 +300,7 @@ impl Arguments {
             run_for: self.run_for.map(|span| span.0),
             observers,
             fold: fold(1).map(|fold| Box::new(fold) as Box<dyn Observer>),
-            descriptors_beside: admin.as_ref().map_or(0, |_| admin::DESCRIPTORS),
+            descriptors_beside: if is_looked_at { admin::DESCRIPTORS } else { 0 },
             on_hangup: log.on_hangup(),
             on_end: Some({
                 let supervisor = Rc::clone(&supervisor);
@@ -291,6 +309,8 @@ impl Arguments {
             can_hand_over: true,
             companion: Some(Box::new(|event_loop, served, stderr| {
                 let admin = admin.map(|admin| admin.attach(event_loop, stderr)).transpose()?;
+                let handle = event_loop.handle();
+                let agent = agent.map(|agent| agent.attach(handle, stderr)).transpose()?;
                 let lab = lab.map(Lab::companion);
                 let turns = lab.map_or(Ok(None), |begin| begin(event_loop, served, stderr));
                 supervisor.feed_watchdog(event_loop.handle(), pulses.clone());
@@ -299,6 +319,7 @@ impl Arguments {
                     ending: Rc::clone(served.ending),
                     supervisor: Rc::clone(&supervisor),
                     admin: RefCell::new(admin),
+                    agent: RefCell::new(agent),
                     is_busy: Cell::new(false),
                 });
                 incumbent.arrange(event_loop.handle())?;

@@ -25,8 +25,8 @@ use rustix::net::{
     socketpair,
 };
 
-use super::admin;
 use super::supervisor::Supervisor;
+use super::{admin, agent};
 use crate::command::run::Ending;
 
 /// Set for a process that is to take over what comes on its standard input.
@@ -44,6 +44,7 @@ const DESCRIPTORS_MAX: usize = 64;
 /// What a message of descriptors is about.
 const LOOP: &[u8] = b"loop";
 const ADMIN: &[u8] = b"admin";
+const AGENT: &[u8] = b"agent";
 const END: &[u8] = b"end";
 
 /// What the new process says once it serves.
@@ -56,6 +57,8 @@ pub(crate) struct Sockets {
     pub(crate) loops: Vec<Vec<OwnedFd>>,
     /// Those of the second server.
     pub(crate) admin: Vec<OwnedFd>,
+    /// Those on which a balancer's questions are answered.
+    pub(crate) agent: Vec<OwnedFd>,
 }
 
 impl Sockets {
@@ -108,6 +111,7 @@ fn receive(socket: BorrowedFd<'_>) -> io::Result<Sockets> {
         match &*what {
             LOOP => sockets.loops.push(descriptors),
             ADMIN => sockets.admin = descriptors,
+            AGENT => sockets.agent = descriptors,
             END => return Ok(sockets),
             _ => return Err(io::Error::other("standard input is no process to take over from")),
         }
@@ -178,6 +182,8 @@ pub(crate) struct Incumbent {
     pub(crate) supervisor: Rc<Supervisor>,
     /// Until a successor has it.
     pub(crate) admin: RefCell<Option<admin::Open>>,
+    /// Until a successor has it.
+    pub(crate) agent: RefCell<Option<agent::Open>>,
     /// One is being started.
     pub(crate) is_busy: Cell<bool>,
 }
@@ -209,25 +215,27 @@ impl Incumbent {
         }
         let loops = self.ending.sockets()?;
         let admin = self.admin.borrow().as_ref().map_or(Ok(Vec::new()), admin::Open::sockets)?;
-        let (sockets, successor) = (Sockets { loops, admin }, self.successor.clone());
+        let agent = self.agent.borrow().as_ref().map_or(Ok(Vec::new()), agent::Open::sockets)?;
+        let (sockets, successor) = (Sockets { loops, admin, agent }, self.successor.clone());
         log::info!("SIGUSR2: starting {} as a successor", successor.program.display());
         self.is_busy.set(true);
         // Starting a program blocks, and so does waiting for it.
         let started = handle.run_blocking(move || successor.start(&sockets));
-        let _ = handle.spawn(async move {
+        drop(handle.spawn(async move {
             match started.await {
                 Ok(Ok(pid)) => self.give_way(pid),
                 Ok(Err(text)) => log::error!("the successor: {text}; this one goes on"),
                 Err(error) => log::error!("the successor: {error}; this one goes on"),
             }
             self.is_busy.set(false);
-        });
+        }));
         Ok(())
     }
 
     fn give_way(&self, pid: u32) {
         self.supervisor.main_process(pid);
         self.admin.take().into_iter().for_each(admin::Open::hand_over);
+        self.agent.take().into_iter().for_each(agent::Open::hand_over);
         self.ending.hand_over(pid);
     }
 }
@@ -249,6 +257,7 @@ fn send_all(socket: BorrowedFd<'_>, sockets: &Sockets) -> io::Result<()> {
         send_message(socket, LOOP, descriptors)?;
     }
     send_message(socket, ADMIN, &sockets.admin)?;
+    send_message(socket, AGENT, &sockets.agent)?;
     send_message(socket, END, &[])
 }
 

@@ -27,6 +27,8 @@ mod logs;
 mod loops;
 #[cfg(feature = "cli")]
 mod pages;
+#[cfg(feature = "cli")]
+mod proxies;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod sockets;
 #[cfg(feature = "cli")]

@@ -30,6 +30,8 @@ fn mistakes_are_explained() {
     refused(&["serve", "--log-format", "xml"], &["text", "json"]);
     let both = ["serve", "--admin", "localhost:0", "--connections", "coroutine"];
     refused(&both, &["--admin counts state machines"]);
+    refused(&["serve", "--trusted-proxy", "10.0.0.0/33"], &["--trusted-proxy", "10.0.0.0/8"]);
+    refused(&["serve", "--agent", "9091"], &["`9091` is not an address"]);
     refused(&["serve", "--listen", "8080"], &["`8080` is not an address", "localhost:8080"]);
     for loops in ["0", "257", "two"] {
         refused(&["serve", "--loops", loops], &["--loops <NUMBER>", loops]);

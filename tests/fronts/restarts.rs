@@ -112,14 +112,49 @@ fn wait_until(mut is_so: impl FnMut() -> bool, otherwise: &str) {
     }
 }
 
-/// What haproxy says of its servers: lines of values with commas.
-fn is_up(stats: &Path, server: &str) -> bool {
+/// What haproxy says of a server: lines of values with commas.
+fn status_of(stats: &Path, server: &str) -> String {
     let mut stream = UnixStream::connect(stats).unwrap();
     stream.write_all(b"show stat\n").unwrap();
     let mut table = String::new();
     stream.read_to_string(&mut table).unwrap();
     let line = table.lines().find(|line| line.starts_with(&format!("helloop,{server},")));
-    line.unwrap().split(',').nth(17) == Some("UP")
+    line.unwrap().split(',').nth(17).unwrap().to_owned()
+}
+
+fn is_up(stats: &Path, server: &str) -> bool {
+    status_of(stats, server) == "UP"
+}
+
+#[test]
+fn haproxy_is_told_by_the_agent_that_a_server_drains() {
+    if !is_installed(Kind::Haproxy) {
+        return;
+    }
+    let directory = Directory::named("agent");
+    let (front, stats) = (directory.path("front"), directory.path("stats"));
+    let socket = directory.path("a");
+    let listen = format!("unix:{}", socket.display());
+    let flags = ["serve", "--listen", &listen, "--agent=127.0.0.1:0", "--drain-delay=1h"];
+    let mut server = Program::start(&mut command(&flags));
+    let agent = server.wait_for("Agent at 127.0.0.1:");
+    let agent = agent.rsplit_once(':').unwrap().1;
+    let text = format!(
+        "global\n nbthread 1\n stats socket unix@{}\n\
+         defaults\n mode http\n timeout connect 2s\n timeout server 9s\n timeout client 9s\n\
+         frontend front\n bind unix@{}\n default_backend helloop\n\
+         backend helloop\n server a unix@{} weight 100 agent-check agent-inter 50ms \
+         agent-addr 127.0.0.1 agent-port {agent}\n",
+        stats.display(),
+        front.display(),
+        socket.display()
+    );
+    let _gateway = Gateway::start_configured(Kind::Haproxy, directory, &text);
+    let is = |status: &str| status_of(&stats, "a").starts_with(status);
+    wait_until(|| is("UP") || is("no check"), "haproxy never sent anything there");
+    server.signal("TERM");
+    server.wait_for("not ready any more");
+    wait_until(|| is("DRAIN"), "haproxy never heard of the drain");
 }
 
 #[test]
