@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::connection::states::TABLE;
 use super::room::Rest;
+use super::status::Phase;
 use super::{BodyPart, Pending, Service, Shared, Start};
 use crate::events::{Event, Excerpt};
 use crate::http::{
@@ -246,7 +247,7 @@ impl<S> Shared<S> {
 
     pub(super) fn terms<'a>(&self, date: &'a [u8; 29]) -> Terms<'a> {
         let requests_max = self.limits.requests_per_connection_max;
-        Terms { date, is_draining: self.status.is_ending(), requests_max }
+        Terms { date, is_draining: self.status.phase.get() > Phase::Serving, requests_max }
     }
 }
 #[cfg(test)]

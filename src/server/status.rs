@@ -93,11 +93,6 @@ impl Status {
         self.phase.get() >= Phase::Draining
     }
 
-    /// True once every answer is the last of its connection.
-    pub(super) fn is_ending(&self) -> bool {
-        self.phase.get() > Phase::Serving
-    }
-
     /// For a line of the log.
     pub(super) fn how_many_are_open(&self) -> String {
         match self.open() {
