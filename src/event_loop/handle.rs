@@ -123,7 +123,7 @@ impl Handle {
     /// Resumes a task in the next turn, with `Cause::WOKEN`. Does nothing if it is gone. The same turn would be
     /// possible, and would let two tasks that wake each other keep the loop for themselves.
     pub fn wake(&self, task: TaskId) {
-        self.resume_for(task, Cause::WOKEN);
+        self.shared.queue(task, Cause::WOKEN);
     }
 
     /// Resumes a task in the next turn, for a cause of which the caller knows. Does nothing if it is gone.

@@ -83,12 +83,12 @@ impl<S> Source<S> {
     /// Says for which of `READABLE` and `WRITABLE` the owner wants to be resumed, from now on.
     /// If that is the case already, it is queued at once.
     pub fn want(&self, interest: Readiness) {
-        self.want_in(Readiness::all(), None, interest);
+        self.want_in(Readiness::BOTH, None, interest);
     }
 
     /// Gives the source to another task, and says what that one wants; see [`want`](Source::want).
     pub fn want_for(&self, owner: TaskId, interest: Readiness) {
-        self.want_in(Readiness::all(), Some(owner), interest);
+        self.want_in(Readiness::BOTH, Some(owner), interest);
     }
 
     /// As [`want`](Source::want) and [`want_for`](Source::want_for), for the one direction that is named: from now
@@ -140,7 +140,7 @@ impl<S> Source<S> {
     /// deadline is enforced, when readiness may wait behind many other events.
     pub fn assume_ready(&self) {
         self.with_slot(|slot| {
-            slot.readiness |= Readiness::READABLE | Readiness::WRITABLE;
+            slot.readiness |= Readiness::BOTH;
             slot.is_reported = false;
         });
     }

@@ -97,7 +97,7 @@ impl EventLoop {
                 // if no task wants it at present, because the world is not going to say it again.
                 slot.readiness |= readiness;
                 slot.is_reported = true;
-                let cause = slot.cause(Readiness::all());
+                let cause = slot.cause(Readiness::BOTH);
                 (slot.owner, state.writers.get(&source).copied(), cause)
             };
             shared.watch.tell(|| Event::Ready { source, readiness });

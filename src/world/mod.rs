@@ -93,6 +93,9 @@ bitflags! {
 }
 
 impl Readiness {
+    /// Both directions.
+    pub const BOTH: Readiness = Readiness::READABLE.union(Readiness::WRITABLE);
+
     /// True if a read would return at once, even if only with the end or an error.
     pub fn is_readable(self) -> bool {
         self.intersects(Readiness::READABLE | Readiness::READ_CLOSED)
@@ -185,7 +188,7 @@ impl Pollable<'_> {
     /// What it can become ready for.
     pub fn directions(&self) -> Readiness {
         match self {
-            Pollable::Stream(_) => Readiness::READABLE | Readiness::WRITABLE,
+            Pollable::Stream(_) => Readiness::BOTH,
             Pollable::Listener(_) => Readiness::READABLE,
             #[cfg(unix)]
             Pollable::Fd(_, directions) => *directions,

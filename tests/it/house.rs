@@ -31,7 +31,7 @@ const NOT_FOLLOWED: [&str; 9] =
 /// Functions from accepting a connection to the written answer of a request that comes whole, and the files in which
 /// they stand. The turns that resume the two tasks are not counted again. The aim is 100 in at most 18.
 /// (Three more than there were: what is counted stands where other threads can read it.)
-const REQUEST_FUNCTIONS_MAX: usize = 130;
+const REQUEST_FUNCTIONS_MAX: usize = 128;
 const REQUEST_FILES_MAX: usize = 30;
 
 /// Where those functions may stand: files, and directories.
@@ -72,7 +72,7 @@ const NOT_ON_THE_WAY: &str = "
     resume kind describe count_if_cut back_off cannot_open wait_for_room cut pause warn call_for_a_pause ask_another
     refuse fail time_is_up end abandon serve_part flush linger close wait_to_write reason_of must_linger
     receive next_of_body wrong wrong_request wrong_in_body keep keep_request defer body_policy
-    absolute is_ip_literal is_authority_with_port split_query scan_fields version check_fields line_end_behind
+    spawn_with absolute is_ip_literal is_authority_with_port split_query scan_fields version check_fields line_end_behind
     begin date_line status_line header allow expect message_field codings framing expectation
     drop_payload panic_text serve local_addrs spawn_task connection link_first task reply_framing leads_to stop_waiting
     unlink spawn_with serve_with hands_bodies_on report is_finished";
@@ -107,6 +107,7 @@ fn files_in(place: &str) -> Vec<File> {
     let sources = paths.into_iter().filter(|path| is_code(path) && !path.ends_with("tests.rs"));
     let file = |path: PathBuf| {
         let text = fs::read_to_string(&path).expect("a source file can be read");
+        let text = text.replace("#[cfg(test)]\nmod tests;", "");
         let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         let (comments, code): (Vec<&str>, Vec<&str>) =
