@@ -232,7 +232,7 @@ impl Listener {
     /// Waits for a connection: its stream, and the peer's address.
     ///
     /// It does not fail. A connection that was gone before is skipped. When there is no descriptor or no
-    /// memory, this is logged, and the next attempt is made after [`ACCEPT_BACKOFF`]. After
+    /// memory, this is logged, and the next attempt is made after [`ACCEPT_BACKOFF`](crate::limits::ACCEPT_BACKOFF). After
     /// [`ACCEPTS_PER_RESUME_MAX`] attempts in one turn, it gives up control for a turn, so that a
     /// queue which is never empty does not stop the loop.
     pub async fn accept(&mut self) -> (Stream, SocketAddr) {

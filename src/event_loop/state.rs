@@ -95,7 +95,7 @@ pub(super) struct TaskSlot {
 #[non_exhaustive]
 pub struct SourceSlot {
     /// Sticky: set by the world, cleared only by an operation that would have blocked, or that came back
-    /// short ([`source`](super::source) says why).
+    /// short (`source.rs` says why).
     pub readiness: Readiness,
     /// What the owner waits for: `READABLE`, `WRITABLE`, both, or nothing. A field, and no system call: both
     /// directions are registered with the poller once and for all. A connection changes between reading and

@@ -310,7 +310,7 @@ impl Listener {
     /// The address that it listens on, with the real port.
     ///
     /// # Errors
-    /// When the socket cannot be asked. `Unsupported`: a Unix socket has a [path](Listener::path) instead.
+    /// When the socket cannot be asked. `Unsupported`: a Unix socket has a [path](os::Listener::path) instead.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         match self {
             Listener::Os(listener) => listener.local_addr(),
