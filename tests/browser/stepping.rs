@@ -109,7 +109,7 @@ fn both_ways_to_write_a_connection_have_one_cursor() {
     client.write_all(b"GET /").unwrap();
     at(&mut page, "State::Receiving", ".read(");
     client.write_all(b"sleep/2 HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
-    at(&mut page, "State::Serving", ".next_part(");
+    at(&mut page, "State::Serving", ".serve(");
     at(&mut page, "State::Idle", ".read(");
     drop(client);
     at(&mut page, "State::Closed", ".close(");
