@@ -3,7 +3,7 @@
 use crate::browser::chromium::{Page, is_installed};
 use crate::browser::lab::Lab;
 
-const LESSONS: u32 = 8;
+const LESSONS: u32 = 12;
 
 /// Goes through a lesson as a learner does who lets it press the buttons: an answer where something is asked, `Next`
 /// where what the step is for has happened, else what it offers.
