@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use helloop::PrintableLines;
 
-use super::{check, explain, fetch, lab, ps, serve, trace, upgrade, version};
+use super::{check, explain, fetch, lab, ps, serve, trace, version};
 
 /// An event loop that can be watched, and on it a greeting HTTP server and a fetcher of URLs.
 #[derive(Parser, Debug)]
@@ -30,7 +30,8 @@ enum Command {
     Lab(lab::Arguments),
     Ps(ps::Arguments),
     Check(check::Arguments),
-    Upgrade(upgrade::Arguments),
+    #[cfg(target_os = "linux")]
+    Upgrade(super::upgrade::Arguments),
     #[cfg(feature = "manuals")]
     Manuals(super::manuals::Arguments),
 }
@@ -45,7 +46,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Lab(arguments) => lab::main(&arguments),
         Command::Ps(arguments) => ps::main(&arguments),
         Command::Check(arguments) => Ok(check::main(&arguments)),
-        Command::Upgrade(arguments) => Ok(upgrade::main(&arguments)),
+        #[cfg(target_os = "linux")]
+        Command::Upgrade(arguments) => Ok(super::upgrade::main(&arguments)),
         #[cfg(feature = "manuals")]
         Command::Manuals(arguments) => Ok(super::manuals::main(&arguments, Cli::command())),
     });

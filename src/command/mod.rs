@@ -36,7 +36,7 @@ mod trace;
 mod explain;
 #[cfg(feature = "cli")]
 mod ps;
-#[cfg(feature = "cli")]
+#[cfg(all(feature = "cli", target_os = "linux"))]
 mod upgrade;
 #[cfg(feature = "cli")]
 mod check;
@@ -71,6 +71,7 @@ mod metrics;
 #[cfg(feature = "cli")]
 mod supervisor;
 #[cfg(feature = "cli")]
+#[cfg_attr(not(target_os = "linux"), path = "takeover/no_takeover.rs")]
 mod takeover;
 #[cfg(feature = "cli")]
 mod tracing;
