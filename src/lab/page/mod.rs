@@ -31,6 +31,7 @@ pub const PAGE: &str = concat!(
     include_str!("time.js"),
     include_str!("steps.js"),
     include_str!("lessons.js"),
+    include_str!("lessons_further.js"),
     include_str!("tour.js"),
     include_str!("main.js"),
     "</script>\n</body>\n</html>\n",
