@@ -22,6 +22,7 @@ pub(super) struct Counts {
 pub(super) struct Totals {
     /// When it was spawned; `None` if that was before anybody looked.
     pub(super) born: Option<Time>,
+    /// Those that are over.
     pub(super) resumes: u64,
     /// Time in its resumes, all together.
     pub(super) busy: Duration,
@@ -65,15 +66,11 @@ impl Tally {
                 self.counts.connections = self.counts.connections.saturating_sub(left);
                 self.tasks.remove(task);
             }
-            Event::Resumed { task, .. } => {
-                self.resumed = at;
-                if let Some(totals) = self.tasks.get_mut(task) {
-                    totals.resumes += 1;
-                }
-            }
+            Event::Resumed { .. } => self.resumed = at,
             Event::Suspended { task, .. } => {
                 let took = at.since(self.resumed);
                 if let Some(totals) = self.tasks.get_mut(task) {
+                    totals.resumes += 1;
                     totals.busy += took;
                     totals.longest = totals.longest.max(took);
                 }
