@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn so_are_descriptors() {
         assert_eq!(shares(None, 1, 1024), [None]);
-        assert_eq!(shares(None, 2, 1024), [Some(492), Some(492)]);
+        assert_eq!(shares(None, 2, 1024), [Some(490), Some(490)]);
         assert_eq!(shares(None, 256, 1024), [Some(1); 256], "nobody is left without any");
     }
 
@@ -293,8 +293,8 @@ mod tests {
         let limits = Limits::default();
         let of =
             |loops, beside| divide(&limits, NonZeroUsize::new(loops).unwrap(), 1024, 1, beside);
-        assert_eq!(of(1, 20)[0].connections_max, Some(970));
-        assert_eq!(of(2, 20)[0].connections_max, Some(482));
+        assert_eq!(of(1, 20)[0].connections_max, Some(968));
+        assert_eq!(of(2, 20)[0].connections_max, Some(480));
     }
 
     /// The others' servers, none of which this test ends.
