@@ -10,16 +10,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
-use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use helloop::Printable;
-use helloop::coroutine::{self, Queue, Semaphore, Stream, yield_now};
+use helloop::coroutine::{self, Either, Queue, Semaphore, Stream, race, yield_now};
 use helloop::event_loop::Handle;
 
 /// Connections at a time, unless fewer are asked for; a client that comes later is sent away. With it, the
@@ -276,9 +273,9 @@ async fn talk(
 ) -> Result<std::convert::Infallible, Leaving> {
     connection.write(&room.who()).await?;
     loop {
-        match first_of(member.outbox.get(), connection.line()).await {
-            First::Left(line) => connection.write_outbox(&line, member).await?,
-            First::Right(line) => match line?.trim() {
+        match race(member.outbox.get(), connection.line()).await {
+            Either::Left(line) => connection.write_outbox(&line, member).await?,
+            Either::Right(line) => match line?.trim() {
                 "" => {}
                 "/quit" => return Err(Leaving::Quit),
                 "/who" => connection.write(&room.who()).await?,
@@ -291,24 +288,6 @@ async fn talk(
         // One line per turn: clients that read can keep up with clients that write.
         yield_now().await;
     }
-}
-
-enum First<A, B> {
-    Left(A),
-    Right(B),
-}
-
-/// Waits for two things at once; the other is dropped.
-async fn first_of<A, B>(
-    left: impl Future<Output = A>,
-    right: impl Future<Output = B>,
-) -> First<A, B> {
-    let (mut left, mut right) = (pin!(left), pin!(right));
-    poll_fn(|cx| match left.as_mut().poll(cx) {
-        Poll::Ready(value) => Poll::Ready(First::Left(value)),
-        Poll::Pending => right.as_mut().poll(cx).map(First::Right),
-    })
-    .await
 }
 
 async fn serve(handle: Handle, address: SocketAddr, places: usize) -> Result<(), String> {
