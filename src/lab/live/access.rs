@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use crate::http::Status;
 use crate::server::OwnedRequest;
 
 /// Bytes of the random part of a lab's address.
@@ -18,9 +19,24 @@ pub(super) fn token() -> std::io::Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// The path of the request behind its token, or why it is turned away.
+pub(super) fn admitted<'a>(
+    request: &'a OwnedRequest,
+    token: &str,
+) -> Result<&'a str, (Status, &'static str)> {
+    if !is_for_this_machine(request) {
+        return Err((Status::FORBIDDEN, "the lab is for this machine alone"));
+    }
+    let path = request.path().strip_prefix('/').and_then(|path| path.split_once('/'));
+    match path {
+        Some((given, path)) if given == token => Ok(path),
+        _ => Err((Status::NOT_FOUND, "there is nothing here: the address has a secret part")),
+    }
+}
+
 /// True if the request was sent to this machine by a name of its own. A page from elsewhere, whose
 /// name leads here (DNS rebinding), has another one.
-pub(super) fn is_for_this_machine(request: &OwnedRequest) -> bool {
+fn is_for_this_machine(request: &OwnedRequest) -> bool {
     request.header("Host").is_some_and(is_loopback)
 }
 

@@ -84,13 +84,9 @@ impl Desk {
 }
 
 async fn answer(desk: Rc<Desk>, request: OwnedRequest) -> Reply {
-    if !access::is_for_this_machine(&request) {
-        return turned_away(Status::FORBIDDEN, "the lab is for this machine alone");
-    }
-    let path = request.path().strip_prefix('/').and_then(|path| path.split_once('/'));
-    let Some((_, path)) = path.filter(|(token, _)| *token == desk.token) else {
-        let why = "there is nothing here: the address has a secret part";
-        return turned_away(Status::NOT_FOUND, why);
+    let path = match access::admitted(&request, &desk.token) {
+        Ok(path) => path,
+        Err((status, why)) => return turned_away(status, why),
     };
     match (request.method(), path) {
         ("GET" | "HEAD", "") => the_page(),
