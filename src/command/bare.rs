@@ -4,15 +4,11 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
 use helloop::greeting::Greeting;
-use helloop::limits::{DRAIN_TIMEOUT, Limits};
-use helloop::server::Server;
 
 use crate::command::addresses;
-use crate::command::loops::{LOOPS_MAX, Own, Pace};
+use crate::command::loops::{LOOPS_MAX, Own};
 use crate::command::run::{Plan, complain, run};
 use crate::command::stderr::StandardError;
 
@@ -81,23 +77,8 @@ fn serve() -> ExitCode {
     logger::install(stderr.out());
     match listen().and_then(|addresses| Ok((addresses, loops()?))) {
         Ok((addresses, loops)) => {
-            let plan = Plan {
-                addresses,
-                taken: Vec::new(),
-                loops,
-                limits: Limits::default(),
-                builder: &Server::builder,
-                pace: Pace { delay: Duration::ZERO, timeout: DRAIN_TIMEOUT },
-                is_ending: Arc::default(),
-                run_for: None,
-                observers: Vec::new(),
-                fold: None,
-                descriptors_beside: 0,
-                on_hangup: None,
-                on_end: None,
-                companion: None,
-                stderr: &|| stderr.out(),
-            };
+            let out = || stderr.out();
+            let plan = Plan { loops, ..Plan::new(addresses, &out) };
             let own = |_| Own { service: Greeting, observer: None, begin: None };
             run(plan, Greeting, own).conclude(stderr.out())
         }

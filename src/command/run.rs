@@ -18,7 +18,7 @@ use std::time::Duration;
 use helloop::PrintableLines;
 use helloop::event_loop::{EventLoop, Handle};
 use helloop::events::Observer;
-use helloop::limits::Limits;
+use helloop::limits::{DRAIN_TIMEOUT, Limits};
 #[cfg(feature = "cli")]
 use helloop::server::Handover;
 use helloop::server::{Attached, BindError, Builder, Report, Server, Service};
@@ -70,6 +70,34 @@ pub(crate) struct Plan<'a> {
     pub(crate) companion: Option<Companion<'a>>,
     /// Ways to standard error.
     pub(crate) stderr: &'a dyn Fn() -> Box<dyn Write + Send>,
+}
+
+impl<'a> Plan<'a> {
+    /// One loop that listens there and drains at a signal, with nothing beside it.
+    pub(crate) fn new(
+        addresses: Vec<String>,
+        stderr: &'a dyn Fn() -> Box<dyn Write + Send>,
+    ) -> Plan<'a> {
+        Plan {
+            addresses,
+            taken: Vec::new(),
+            loops: NonZeroUsize::MIN,
+            limits: Limits::default(),
+            builder: &Server::builder,
+            pace: Pace { delay: Duration::ZERO, timeout: DRAIN_TIMEOUT },
+            is_ending: Arc::default(),
+            run_for: None,
+            observers: Vec::new(),
+            fold: None,
+            descriptors_beside: 0,
+            on_hangup: None,
+            on_end: None,
+            #[cfg(feature = "cli")]
+            can_hand_over: false,
+            companion: None,
+            stderr,
+        }
+    }
 }
 
 /// What works beside a server, and may take the turns of its loop.

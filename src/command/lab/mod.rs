@@ -11,25 +11,21 @@ mod simulated;
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use helloop::event_loop::EventLoop;
 use helloop::greeting::Greeting;
 use helloop::lab::lessons::Lessons;
 use helloop::lab::{self, Bound};
-use helloop::limits::{DRAIN_TIMEOUT, Limits};
-use helloop::server::{Attached, Server};
+use helloop::server::Attached;
 
 use super::logging::{self, LogFormat};
 use super::usage;
 use crate::command::addresses;
-use crate::command::loops::{Own, Pace};
+use crate::command::loops::Own;
 use crate::command::run::{Companion, Outcome, Plan, Turns, run};
 use crate::command::stderr::StandardError;
 
@@ -102,24 +98,9 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
         Err(CannotBegin::Usage(text)) => return Err(usage("lab", text)),
         Err(CannotBegin::Outcome(outcome)) => return Ok(outcome.conclude(stderr.out())),
     };
-    let plan = Plan {
-        addresses: arguments.listen.clone(),
-        taken: Vec::new(),
-        loops: NonZeroUsize::MIN,
-        limits: Limits::default(),
-        builder: &Server::builder,
-        pace: Pace { delay: Duration::ZERO, timeout: DRAIN_TIMEOUT },
-        is_ending: Arc::default(),
-        run_for: None,
-        observers: Vec::new(),
-        fold: None,
-        descriptors_beside: 0,
-        on_hangup: None,
-        on_end: None,
-        can_hand_over: false,
-        companion: Some(lab.companion()),
-        stderr: &|| stderr.out(),
-    };
+    let out = || stderr.out();
+    let companion = Some(lab.companion());
+    let plan = Plan { companion, ..Plan::new(arguments.listen.clone(), &out) };
     // There is one loop.
     let own = |_| Own { service: Greeting, observer: None, begin: None };
     let outcome = run(plan, lessons(own_address), own);
