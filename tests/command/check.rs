@@ -1,6 +1,5 @@
 //! `helloop check`, for HEALTHCHECK and scripts.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
@@ -52,8 +51,8 @@ fn one_that_says_nothing_is_given_up() {
 
 #[test]
 fn a_unix_socket_is_asked_for_a_target() {
-    let path = std::env::temp_dir().join(format!("helloop-check-{}", std::process::id()));
-    let _ = fs::remove_file(&path);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
     let listener = UnixListener::bind(&path).unwrap();
     let server = thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
@@ -67,7 +66,6 @@ fn a_unix_socket_is_asked_for_a_target() {
         String::from_utf8(head).unwrap()
     });
     let checked = check(&[&format!("unix:{}:/ready", path.display())]);
-    fs::remove_file(&path).unwrap();
     assert_eq!(checked, (Some(0), String::new()));
     let head = server.join().unwrap();
     assert!(head.starts_with("GET /ready HTTP/1.1\r\nHost: localhost\r\n"), "{head}");

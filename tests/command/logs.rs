@@ -1,27 +1,9 @@
 //! Logs for those who run many servers: an access log in a file, and records as JSON.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::program::{Program, command, get_from, run};
-
-/// A directory of its own, removed when it is dropped.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Directory {
-        let path = std::env::temp_dir().join(format!("helloop-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).unwrap();
-        Directory(path)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn serve(file: &Path, flags: &[&str]) -> Program {
     let file = file.to_str().unwrap();
@@ -35,8 +17,8 @@ fn lines_of(path: &Path) -> usize {
 
 #[test]
 fn a_hangup_opens_the_file_anew_and_ends_nothing() {
-    let directory = Directory::new("anew");
-    let (log, moved) = (directory.0.join("log"), directory.0.join("log.1"));
+    let directory = tempfile::tempdir().unwrap();
+    let (log, moved) = (directory.path().join("log"), directory.path().join("log.1"));
     fs::write(&log, "from before\n").unwrap();
     let mut program = serve(&log, &[]);
     program.greet();
@@ -58,8 +40,8 @@ fn a_hangup_opens_the_file_anew_and_ends_nothing() {
 
 #[test]
 fn what_was_in_the_file_stays() {
-    let directory = Directory::new("stays");
-    let log = directory.0.join("log");
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
     fs::write(&log, "from before\n").unwrap();
     let mut program = serve(&log, &["--access-log=json"]);
     program.greet();
@@ -74,12 +56,12 @@ fn what_was_in_the_file_stays() {
 
 #[test]
 fn a_file_that_cannot_be_opened_anew_changes_nothing() {
-    let directory = Directory::new("gone");
-    let log = directory.0.join("below/log");
-    fs::create_dir(directory.0.join("below")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("below/log");
+    fs::create_dir(directory.path().join("below")).unwrap();
     let mut program = serve(&log, &[]);
-    let moved = directory.0.join("moved");
-    fs::rename(directory.0.join("below"), &moved).unwrap();
+    let moved = directory.path().join("moved");
+    fs::rename(directory.path().join("below"), &moved).unwrap();
     program.signal("HUP");
     program.wait_for("cannot open the access log");
     program.greet();
@@ -114,8 +96,8 @@ fn a_file_that_cannot_be_opened_is_named() {
 
 #[test]
 fn some_paths_are_not_worth_a_line() {
-    let directory = Directory::new("paths");
-    let log = directory.0.join("log");
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
     let mut program = serve(&log, &["--access-log-exclude", "/quiet*,/live"]);
     for target in ["/quiet", "/quieter?x", "/live", "/alive", "/live/no"] {
         get_from(program.port, target);

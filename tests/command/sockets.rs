@@ -7,33 +7,16 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
+
 use crate::program::{Program, command, command_of, run};
 
-/// A directory of its own, removed when it is dropped.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Directory {
-        let path = std::env::temp_dir().join(format!("helloop-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).unwrap();
-        Directory(path)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+fn path_in(directory: &TempDir, name: &str) -> String {
+    directory.path().join(name).to_str().unwrap().to_owned()
 }
 
 fn greeted_at(path: &str) -> String {
@@ -47,8 +30,8 @@ fn greeted_at(path: &str) -> String {
 
 #[test]
 fn a_unix_socket_has_its_mode_and_goes_with_the_server() {
-    let directory = Directory::new("unix");
-    let (path, admin) = (directory.path("socket"), directory.path("admin"));
+    let directory = tempfile::tempdir().unwrap();
+    let (path, admin) = (path_in(&directory, "socket"), path_in(&directory, "admin"));
     // One that was left behind.
     drop(UnixListener::bind(&path).unwrap());
     let [listen, second] = [&path, &admin].map(|path| format!("unix:{path}"));
@@ -155,8 +138,8 @@ impl Drop for Kills {
 
 #[test]
 fn systemd_socket_activate_starts_it_for_the_first_client() {
-    let directory = Directory::new("activate");
-    let path = directory.path("socket");
+    let directory = tempfile::tempdir().unwrap();
+    let path = path_in(&directory, "socket");
     let mut activate = command_of("systemd-socket-activate".as_ref(), &["--listen", &path]);
     activate.args([env!("CARGO_BIN_EXE_helloop"), "serve"]).stderr(Stdio::null());
     let mut activated = match activate.spawn() {

@@ -1,24 +1,27 @@
 //! What a service manager hears.
 
-use std::fs;
 use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use tempfile::TempDir;
 
 use crate::program::{Program, command};
 
 /// A service manager that hears everything.
 struct Manager {
     socket: UnixDatagram,
-    path: String,
+    path: PathBuf,
+    _directory: TempDir,
 }
 
 impl Manager {
-    fn new(name: &str) -> Manager {
-        let path = std::env::temp_dir().join(format!("helloop-{name}-{}", std::process::id()));
-        let _ = fs::remove_file(&path);
+    fn new() -> Manager {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("manager");
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        Manager { socket, path: path.to_str().unwrap().to_owned() }
+        Manager { socket, path, _directory: directory }
     }
 
     /// The next message, which is there already or comes soon.
@@ -30,15 +33,9 @@ impl Manager {
     }
 }
 
-impl Drop for Manager {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
 #[test]
 fn it_hears_of_the_beginning_and_of_the_end() {
-    let manager = Manager::new("ends");
+    let manager = Manager::new();
     let mut typed = command(&["serve", "--listen=localhost:0"]);
     let mut program = Program::start(typed.env("NOTIFY_SOCKET", &manager.path));
     assert_eq!(manager.next(), "READY=1\nSTATUS=Serving");
@@ -50,7 +47,7 @@ fn it_hears_of_the_beginning_and_of_the_end() {
 
 #[test]
 fn the_watchdog_is_fed_by_the_turns_of_all_loops() {
-    let manager = Manager::new("watchdog");
+    let manager = Manager::new();
     let mut typed = command(&["serve", "--listen=localhost:0", "--loops=3"]);
     typed.env("NOTIFY_SOCKET", &manager.path).env("WATCHDOG_USEC", "20000");
     let mut program = Program::start(&mut typed);
@@ -64,7 +61,7 @@ fn the_watchdog_is_fed_by_the_turns_of_all_loops() {
 /// A watchdog that is meant for another process is none, nor is one of a manager that cannot be reached.
 #[test]
 fn what_is_not_meant_for_it_is_ignored() {
-    let manager = Manager::new("other");
+    let manager = Manager::new();
     let mut typed = command(&["serve", "--listen=localhost:0", "--run-for=200ms"]);
     typed.env("NOTIFY_SOCKET", &manager.path).env("WATCHDOG_USEC", "1000").env("WATCHDOG_PID", "1");
     assert_eq!(Program::start(&mut typed).end().0, Some(0));

@@ -185,12 +185,8 @@ fn what_is_no_server_is_left_alone() {
 
 #[test]
 fn the_file_of_a_unix_socket_stays_and_a_service_manager_is_told() {
-    let name = |name: &str| {
-        let path = std::env::temp_dir().join(format!("helloop-up-{name}-{}", std::process::id()));
-        let _ = fs::remove_file(&path);
-        path
-    };
-    let (socket, manager) = (name("socket"), name("manager"));
+    let directory = tempfile::tempdir().unwrap();
+    let [socket, manager] = ["socket", "manager"].map(|name| directory.path().join(name));
     let heard = UnixDatagram::bind(&manager).unwrap();
     heard.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let next = || {
@@ -210,5 +206,4 @@ fn the_file_of_a_unix_socket_stays_and_a_service_manager_is_told() {
     assert_eq!(run(&mut command(&["check", &format!("{listen}:/World")])).0, Some(0));
     kill(&successor.0, "TERM");
     assert!(next().starts_with("STOPPING=1"));
-    let _ = (fs::remove_file(&socket), fs::remove_file(&manager));
 }

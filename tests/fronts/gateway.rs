@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
+
 use crate::fronts::ledger::Meant;
 
 /// At the limit a test fails.
@@ -59,60 +61,35 @@ pub(crate) fn is_installed(kind: Kind) -> bool {
     is_there
 }
 
-/// A directory of its own, removed when it is dropped. Its path is short, as those of sockets must
-/// be.
-pub(crate) struct Directory(PathBuf);
-
-impl Directory {
-    pub(crate) fn new(kind: Kind) -> Directory {
-        Directory::named(&format!("{kind:?}"))
-    }
-
-    pub(crate) fn named(name: &str) -> Directory {
-        let name = format!("helloop-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        // Left by a process that was killed, whose number is ours now.
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).unwrap();
-        Directory(path)
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// A running gateway. Dropping it kills it.
 pub(crate) struct Gateway {
     kind: Kind,
     child: Child,
-    directory: Directory,
+    directory: TempDir,
 }
 
 impl Gateway {
     /// Starts it in front of the server on `port`, and waits until it accepts connections.
-    pub(crate) fn start(kind: Kind, directory: Directory, port: u16) -> Gateway {
+    pub(crate) fn start(kind: Kind, directory: TempDir, port: u16) -> Gateway {
         let text = match kind {
-            Kind::Nginx | Kind::LenientNginx => nginx(kind, &directory.0, port),
-            Kind::Haproxy | Kind::LenientHaproxy => haproxy(kind, &directory.0, port),
+            Kind::Nginx | Kind::LenientNginx => nginx(kind, directory.path(), port),
+            Kind::Haproxy | Kind::LenientHaproxy => haproxy(kind, directory.path(), port),
         };
         Gateway::start_configured(kind, directory, &text)
     }
 
     /// Starts it with this configuration, in which it listens on `front` in the directory.
-    pub(crate) fn start_configured(kind: Kind, directory: Directory, text: &str) -> Gateway {
-        let configuration = directory.path("configuration");
+    pub(crate) fn start_configured(kind: Kind, directory: TempDir, text: &str) -> Gateway {
+        let configuration = directory.path().join("configuration");
         fs::write(&configuration, text).unwrap();
         let mut command = Command::new(find(kind).unwrap());
         match kind {
             Kind::Nginx | Kind::LenientNginx => {
-                command.arg("-e").arg(directory.path("errors")).arg("-p").arg(&directory.0);
+                command
+                    .arg("-e")
+                    .arg(directory.path().join("errors"))
+                    .arg("-p")
+                    .arg(directory.path());
                 command.arg("-c").arg(&configuration);
             }
             Kind::Haproxy | Kind::LenientHaproxy => {
@@ -120,8 +97,8 @@ impl Gateway {
             }
         }
         command.stdin(Stdio::null());
-        command.stdout(File::create(directory.path("stdout")).unwrap());
-        command.stderr(File::create(directory.path("stderr")).unwrap());
+        command.stdout(File::create(directory.path().join("stdout")).unwrap());
+        command.stderr(File::create(directory.path().join("stderr")).unwrap());
         let child = command.spawn().unwrap();
         let mut gateway = Gateway { kind, child, directory };
         gateway.wait_for("it never listened", |gateway| gateway.try_connect().is_some());
@@ -136,7 +113,7 @@ impl Gateway {
     }
 
     fn try_connect(&self) -> Option<UnixStream> {
-        UnixStream::connect(self.directory.path("front")).ok()
+        UnixStream::connect(self.directory.path().join("front")).ok()
     }
 
     /// Ends it in good order and gives what it meant to pass on.
@@ -148,7 +125,7 @@ impl Gateway {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
         self.wait_for("it did not end", |gateway| gateway.child.try_wait().unwrap().is_some());
-        let log = fs::read(self.directory.path(log)).unwrap();
+        let log = fs::read(self.directory.path().join(log)).unwrap();
         match self.kind {
             Kind::Nginx | Kind::LenientNginx => crate::fronts::ledger::of_nginx(&log),
             Kind::Haproxy | Kind::LenientHaproxy => crate::fronts::ledger::of_haproxy(&log),
@@ -166,7 +143,7 @@ impl Gateway {
     /// What it says about itself.
     fn said(&self) -> String {
         ["stderr", "errors"]
-            .map(|name| fs::read_to_string(self.directory.path(name)).unwrap_or_default())
+            .map(|name| fs::read_to_string(self.directory.path().join(name)).unwrap_or_default())
             .concat()
     }
 }
@@ -179,8 +156,8 @@ impl Drop for Gateway {
 }
 
 /// A whole configuration of nginx, made one that needs no privileges and writes only into `directory`.
-pub(crate) fn unprivileged_nginx(directory: &Directory, text: &str) -> String {
-    let here = directory.0.display();
+pub(crate) fn unprivileged_nginx(directory: &TempDir, text: &str) -> String {
+    let here = directory.path().display();
     let paths = ["client_body", "proxy", "fastcgi", "scgi", "uwsgi"]
         .map(|name| format!("    {name}_temp_path {here}/{name};\n"))
         .concat();

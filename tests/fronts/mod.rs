@@ -53,8 +53,8 @@ fn run(kind: Kind) {
     if !gateway::is_installed(kind) {
         return;
     }
-    let directory = gateway::Directory::new(kind);
-    let log = directory.path("server.json");
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("server.json");
     let flags = ["serve", "--listen", "127.0.0.1:0", "--access-log", "json"];
     let mut server = Program::start(command(&flags).stdout(File::create(&log).unwrap()));
     let mut gateway = Gateway::start(kind, directory, server.port);

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::fronts::gateway::{Directory, Gateway, Kind, is_installed, unprivileged_nginx};
+use crate::fronts::gateway::{Gateway, Kind, is_installed, unprivileged_nginx};
 use crate::program::{Program, command};
 
 /// Restarts, of either server by turns.
@@ -131,9 +131,9 @@ fn haproxy_is_told_by_the_agent_that_a_server_drains() {
     if !is_installed(Kind::Haproxy) {
         return;
     }
-    let directory = Directory::named("agent");
-    let (front, stats) = (directory.path("front"), directory.path("stats"));
-    let socket = directory.path("a");
+    let directory = tempfile::tempdir().unwrap();
+    let (front, stats) = (directory.path().join("front"), directory.path().join("stats"));
+    let socket = directory.path().join("a");
     let listen = format!("unix:{}", socket.display());
     let flags = ["serve", "--listen", &listen, "--agent=127.0.0.1:0", "--drain-delay=1h"];
     let mut server = Program::start(&mut command(&flags));
@@ -162,9 +162,9 @@ fn haproxy_without_retries_loses_no_request_to_six_restarts() {
     if !is_installed(Kind::Haproxy) {
         return;
     }
-    let directory = Directory::named("restarts-haproxy");
-    let sockets = ["a", "b"].map(|name| directory.path(name));
-    let (front, stats) = (directory.path("front"), directory.path("stats"));
+    let directory = tempfile::tempdir().unwrap();
+    let sockets = ["a", "b"].map(|name| directory.path().join(name));
+    let (front, stats) = (directory.path().join("front"), directory.path().join("stats"));
     let text = include_str!("../../packaging/haproxy/haproxy.cfg")
         .replace("bind :8080", &format!("bind unix@{}", front.display()))
         .replace("127.0.0.1:8081", &format!("unix@{}", sockets[0].display()))
@@ -192,9 +192,9 @@ fn nginx_loses_no_request_to_six_restarts() {
     if !is_installed(Kind::Nginx) {
         return;
     }
-    let directory = Directory::named("restarts-nginx");
-    let sockets = ["a", "b"].map(|name| directory.path(name));
-    let front = directory.path("front");
+    let directory = tempfile::tempdir().unwrap();
+    let sockets = ["a", "b"].map(|name| directory.path().join(name));
+    let front = directory.path().join("front");
     let text = unprivileged_nginx(
         &directory,
         &include_str!("../../packaging/nginx/nginx.conf")
