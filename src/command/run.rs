@@ -257,14 +257,17 @@ fn serve<S: Service + Send + 'static>(
     ending.arrange(&handle, plan.run_for, plan.on_hangup).map_err(Outcome::Failed)?;
     inquiry.arrange().map_err(Outcome::Failed)?;
     let others = Others::start(servers, &everybody, plan.pace, own).map_err(Outcome::Failed)?;
-    let mut stderr = (plan.stderr)();
-    announce(&addresses, &attached, &paths, &mut stderr);
     let mut turns: Turns = Box::new(|event_loop, slow| slow.turn(event_loop, None).map(drop));
+    let mut theirs = Vec::new();
     if let Some(companion) = plan.companion {
         let served = Served { attached: &attached, ending: &ending };
-        let theirs = companion(&mut event_loop, &served, &mut stderr).map_err(Outcome::Failed)?;
-        turns = theirs.unwrap_or(turns);
+        let taken = companion(&mut event_loop, &served, &mut theirs).map_err(Outcome::Failed)?;
+        turns = taken.unwrap_or(turns);
     }
+    // When all of it is there: what has heard of the server may ask anything of it.
+    let mut stderr = (plan.stderr)();
+    announce(&addresses, &attached, &paths, &mut stderr);
+    let _ = stderr.write_all(&theirs);
     let mut slow = SlowCallbacks::new(&event_loop);
     // This loop turns until all have ended: it is the one that hears signals.
     let is_finished = || attached.is_finished() && others.are_finished();
