@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use helloop::TaskId;
-use helloop::event_loop::{Context, Flow, Handle, Source, Task};
+use helloop::event_loop::{Cause, Context, Flow, Handle, Source, Task};
 use helloop::world::os::TcpStream;
 use helloop::world::{Readiness, Stream, Time};
 use rustix::io::Errno;
@@ -73,7 +73,7 @@ type Step = Result<(), Stop>;
 
 impl Client {
     pub(super) fn spawn(handle: &Handle, run: &Rc<Run>, role: Role) -> io::Result<TaskId> {
-        handle.try_spawn_task(|task| {
+        handle.try_spawn_task(Cause::SPAWNED, |task| {
             let client = Client {
                 run: Rc::clone(run),
                 role,
@@ -241,7 +241,14 @@ impl Client {
 }
 
 fn connect(handle: &Handle, run: &Run, task: TaskId) -> io::Result<Source<Stream>> {
-    Source::connecting(handle, handle.connect(run.address)?, task)
+    connecting(handle, handle.connect(run.address)?, task)
+}
+
+/// Ready for nothing until something is reported: to write to it now would fail, and not block.
+fn connecting(handle: &Handle, stream: Stream, task: TaskId) -> io::Result<Source<Stream>> {
+    let source = Source::stream(handle, stream, task)?;
+    source.forget_readiness();
+    Ok(source)
 }
 
 /// Idle connections that come from one address: there are fewer ports than connections.
@@ -274,7 +281,7 @@ fn connect_from(
     let stream = Stream::Tcp(TcpStream::from_std(socket.into()));
     // Thousands of ports would be in TIME_WAIT when the next run needs them.
     stream.abort_on_close(true);
-    Source::connecting(handle, stream, task)
+    connecting(handle, stream, task)
 }
 
 impl Task for Client {
