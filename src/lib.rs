@@ -20,6 +20,16 @@
 //!     `history`) goes backwards.
 //! 11. [`limits`]: every number that bounds something, with its reason.
 //!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `json`, `form`, `cookies`, `router`, `http-types`; `web` is all of them | what handlers of a service need, and conversions from and to the crate `http` |
+//! | `client`; `tls`, `gzip`, `brotli`, `zstd` | fetching over HTTP; HTTPS; compressed replies |
+//! | `lab`, `history` | a page that shows a loop; a simulated loop that goes backwards |
+//! | `twin` | connections as coroutines, to be compared with the state machines |
+//! | `cli` | the command `helloop`, with all but `web`; the two together are the default |
+//!
 //! # A server in your program
 //!
 //! ```no_run
