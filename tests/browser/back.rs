@@ -76,6 +76,22 @@ fn a_link_leads_to_what_was_seen() {
 }
 
 #[test]
+fn a_link_shows_the_lines_at_which_a_connection_is() {
+    if !is_installed() {
+        return;
+    }
+    let lab = Lab::simulated("seed=1&act=0:slow-reader&at=5");
+    let mut page = lab.page();
+    page.until_moment("5 of 5");
+    page.until(
+        "document.querySelectorAll('.listing .here').length === 2 && \
+         [...document.querySelectorAll('.listing .here')].every((row) => { \
+             const list = row.parentElement, at = row.offsetTop - list.offsetTop; \
+             return at >= list.scrollTop && at < list.scrollTop + list.clientHeight; })",
+    );
+}
+
+#[test]
 fn a_live_loop_has_no_bar_of_time() {
     if !is_installed() {
         return;

@@ -49,7 +49,8 @@ function drawListing(element, listing, state) {
   [...element.lastChild.children].forEach((row, at) => {
     const isNew = at === here && !row.classList.contains('here');
     row.classList.toggle('here', at === here);
-    if (isNew) showRow(element.lastChild, row);
+    // A list that has just been made has no height yet.
+    if (isNew) requestAnimationFrame(() => showRow(element.lastChild, row));
     if (at === here) row.setAttribute('aria-current', 'true');
     else row.removeAttribute('aria-current');
   });
