@@ -65,10 +65,8 @@ fn json_is_one_object_an_answer() {
     assert!(objects[2]["method"].is_null());
 }
 
-#[test]
-fn a_full_disk_costs_lines_and_no_answer() {
-    let Ok(full) = OpenOptions::new().write(true).open("/dev/full") else { return };
-    let mut program = serve("common", Stdio::from(full));
+/// A server whose access log goes to a full disk.
+pub(super) fn costs_lines_and_no_answer(mut program: Program) {
     for _ in 0..3 {
         program.greet();
     }
@@ -77,6 +75,12 @@ fn a_full_disk_costs_lines_and_no_answer() {
     let said = program.said.join("\n");
     assert_eq!(said.matches("cannot write the access log").count(), 1, "{said}");
     assert!(said.contains("lines missing from the access log: 3"), "{said}");
+}
+
+#[test]
+fn a_full_disk_costs_lines_and_no_answer() {
+    let Ok(full) = OpenOptions::new().write(true).open("/dev/full") else { return };
+    costs_lines_and_no_answer(serve("common", Stdio::from(full)));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::access_log::costs_lines_and_no_answer;
 use crate::program::{Program, command, get_from, run};
 
 fn serve(file: &Path, flags: &[&str]) -> Program {
@@ -75,15 +76,7 @@ fn a_full_disk_costs_lines_and_no_answer() {
     if !Path::new("/dev/full").exists() {
         return;
     }
-    let mut program = serve(Path::new("/dev/full"), &["--loops=2"]);
-    for _ in 0..3 {
-        program.greet();
-    }
-    program.signal("TERM");
-    assert_eq!(program.end().0, Some(0));
-    let said = program.said.join("\n");
-    assert_eq!(said.matches("cannot write the access log").count(), 1, "{said}");
-    assert!(said.contains("lines missing from the access log: 3"), "{said}");
+    costs_lines_and_no_answer(serve(Path::new("/dev/full"), &["--loops=2"]));
 }
 
 #[test]
