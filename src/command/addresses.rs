@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Where to listen by default.
 pub(crate) const DEFAULT: &str = "localhost:8080";
@@ -52,6 +53,11 @@ pub(crate) fn urls(listen: &[&str], bound: &[SocketAddr]) -> Vec<String> {
         }
     }
     urls
+}
+
+/// Unix sockets, as they are typed.
+pub(crate) fn unix(paths: &[PathBuf]) -> impl Iterator<Item = String> {
+    paths.iter().map(|path| format!("unix:{}", path.display()))
 }
 
 /// Whether `bound` came of asking for `localhost`.

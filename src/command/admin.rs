@@ -17,6 +17,7 @@ use helloop::server::{BindError, Handover, Server, ServerHandle, Service};
 use super::content::say_whether_ready;
 use super::metrics::{CONTENT_TYPE, Figures, Page};
 use super::version;
+use crate::command::addresses;
 
 /// Connections of the second server. Probes and scrapes are few; the descriptors are for the first.
 const CONNECTIONS_MAX: usize = 16;
@@ -73,10 +74,8 @@ impl Admin {
     /// When the loop cannot watch the listeners.
     pub(crate) fn attach(self, event_loop: &EventLoop, stderr: &mut dyn Write) -> io::Result<Open> {
         let Admin { server, figures, is_ending } = self;
-        let addresses = server.local_addrs().into_iter().map(|a| format!("http://{a}/"));
-        let paths = server.local_paths();
-        let paths = paths.iter().map(|path| format!("unix:{}", path.display()));
-        let places: Vec<String> = addresses.chain(paths).collect();
+        let urls = server.local_addrs().into_iter().map(|address| format!("http://{address}/"));
+        let places: Vec<String> = urls.chain(addresses::unix(&server.local_paths())).collect();
         let first = figures.first().map(Arc::clone).unwrap_or_default();
         let page = Page { loops: figures, is_ending, started: since_1970() };
         let (held, handle) = (server.handover()?, server.handle());

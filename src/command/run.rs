@@ -321,8 +321,8 @@ fn bind(
 
 /// Where to greet: one line for each URL, once the sockets listen.
 fn announce(listen: &[&str], attached: &Attached, paths: &[PathBuf], stderr: &mut dyn Write) {
-    let paths = paths.iter().map(|path| format!("unix:{}", path.display()));
-    for place in addresses::urls(listen, attached.local_addrs()).into_iter().chain(paths) {
+    let urls = addresses::urls(listen, attached.local_addrs());
+    for place in urls.into_iter().chain(addresses::unix(paths)) {
         // Whole lines, because others may write there as well.
         let _ = stderr.write_all(format!("Server started at {place}\n").as_bytes());
     }
