@@ -70,7 +70,8 @@ pub extern "C" fn words_bytes() -> usize {
     WORDS.with_borrow(String::len)
 }
 
-/// Opens the world of the recipe of so many bytes. 1, and what a page is told first; or 0, and what is wrong with it.
+/// Opens a world. The input holds its recipe, `bytes` long. Returns 1, with a page's first messages as the output, or 0,
+/// with the error.
 #[unsafe(no_mangle)]
 pub extern "C" fn open(bytes: usize) -> u32 {
     panic::set_hook(Box::new(|info| {

@@ -92,7 +92,7 @@ async fn answer_all(
     }
 }
 
-/// What a balancer is told.
+/// The line for a balancer.
 fn line(is_ending: bool, lag: Duration) -> String {
     if is_ending {
         return "drain\n".to_owned();

@@ -240,7 +240,7 @@ fn serve<S: Service + 'static>(
     own.begin.into_iter().for_each(|begin| begin(event_loop.handle()));
     place.begin_to_serve();
     if is_observed {
-        // Whoever looks at what happens wants to hear of what takes too long.
+        // An observer wants to hear of what takes too long.
         let mut slow = SlowCallbacks::new(&event_loop);
         slow.run_until(&mut event_loop, || attached.is_finished())?;
     } else {

@@ -1,6 +1,6 @@
 //! Figures of a server that runs, for Prometheus and for balancers: a fold over the events of each loop.
 //!
-//! Whoever asks for no figures has no observer, and pays nothing. Each loop has [`Figures`] of its own, which its own
+//! Without `--admin` and `--agent` there is no observer, and nothing is paid. Each loop has [`Figures`] of its own, which its own
 //! thread alone writes, and any thread reads: nothing is shared between loops, and no connection is looked at when the
 //! figures are asked for.
 

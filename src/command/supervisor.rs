@@ -1,4 +1,4 @@
-//! What a service manager is told, as sd_notify(3) describes it: that the server is ready, that it ends, and that its
+//! Messages for a service manager, as sd_notify(3) describes them: that the server is ready, that it ends, and that its
 //! loops turn.
 //!
 //! The socket is opened once, at the start: a watchdog must be fed when no descriptor is left, too. It is never waited

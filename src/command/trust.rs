@@ -1,4 +1,4 @@
-//! Who a client is, where proxies stand before the server: what they say of it is believed if they are trusted.
+//! The client's address behind proxies: it is taken from a field of the request if the proxy is trusted.
 
 use std::net::{IpAddr, SocketAddr};
 

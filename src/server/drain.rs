@@ -165,7 +165,7 @@ impl fmt::Debug for ServerHandle {
 /// The task that carries out orders. It is the last of a server's tasks to finish.
 pub(super) struct Drainer {
     status: Rc<Status>,
-    /// Whoever waits for the end of the server is told when this is dropped.
+    /// Dropping this wakes all who wait for the end of the server.
     control: Ending,
     /// See [`crate::limits::DRAIN_IDLE_GRACE`].
     idle_grace: Duration,
@@ -208,7 +208,7 @@ impl Drainer {
         cx.handle().tell(|| Event::State { task, from, to });
         log::debug!("server: {from} -> {to}, {}", self.status.how_many_are_open());
         if phase == Phase::Announcing {
-            // Whoever answers looks at the phase; nobody has anything to do because of it.
+            // Answers look at the phase; no task has anything to do because of it.
             return;
         }
         self.control.0.begin_to_drain();

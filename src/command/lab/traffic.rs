@@ -99,7 +99,7 @@ impl Traffic {
         }
     }
 
-    /// Clients of which only the number is told that got what they asked for.
+    /// Runs clients that are only counted: how many of them got what they asked for.
     async fn crowd(&self, scenario: Scenario, scripts: impl Iterator<Item = Script>) {
         let teller = Teller { id: 0, scenario: scenario.name(), notes: self.notes.clone() };
         teller.tell("note", crowd_begins());

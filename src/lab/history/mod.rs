@@ -246,7 +246,7 @@ impl History {
         self.turns[earlier.saturating_sub(1)]
     }
 
-    /// What a page is told that knows nothing: the last events and notes, and everything that is on the loop.
+    /// Everything for a new page: the last events and notes, and what is on the loop.
     pub fn text(&self) -> String {
         self.everything().iter().map(|message| &*message.text).collect()
     }

@@ -41,7 +41,7 @@ pub(super) fn begin(net: &Net, address: SocketAddr, scenario: Scenario, notes: &
     }
 }
 
-/// Clients of which only the number is told that were answered.
+/// Clients that are only counted: how many of them were answered.
 struct Crowd {
     left: Cell<usize>,
     good: Cell<usize>,

@@ -64,7 +64,7 @@ impl Show {
         message::snapshot_and(&Snapshot { dwell: self.dwell, ..snapshot }, more)
     }
 
-    /// What a page is told that knows nothing but `hello`.
+    /// Everything for a page that has only had `hello`.
     pub(super) fn everything(&self) -> Vec<Message> {
         let is_paused = self.going == Going::Paused;
         let mut all = self.history.news(&mut Told::default(), self.history.all());
