@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 #[cfg(feature = "client")]
@@ -13,6 +15,9 @@ use crate::server::{OwnedRequest, Service, Start, coroutines};
 /// How long the handler of `/block/` blocks the loop.
 const BLOCK: Duration = Duration::from_millis(300);
 
+/// How long the work takes that the handler of `/thread/` leaves to another thread.
+const WORK: Duration = Duration::from_secs(1);
+
 /// `/sleep/N` sleeps for at most so many seconds.
 const SLEEP_SECONDS_MAX: u64 = 10;
 
@@ -20,8 +25,11 @@ const SLEEP_SECONDS_MAX: u64 = 10;
 #[cfg(feature = "client")]
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A service, and beside it the lessons below `/sleep/`, `/block/`, `/big/` and `/gather/` (that with feature
-/// `client`).
+/// Has work done elsewhere that takes so long. What it returns ends when that is done.
+pub type Elsewhere = dyn Fn(&Handle, Duration) -> Pin<Box<dyn Future<Output = ()>>>;
+
+/// A service, and beside it the lessons below `/sleep/`, `/block/`, `/big/`, `/thread/` and `/gather/` (that with
+/// feature `client`).
 pub struct Lessons<S> {
     /// What is asked for everything else.
     pub service: S,
@@ -29,6 +37,9 @@ pub struct Lessons<S> {
     pub big_bytes: usize,
     /// Blocks the thread for so long: the sin that `/block/` shows. In a simulated world, the clock has to be told.
     pub block: Box<dyn Fn(Duration)>,
+    /// Has work done by another thread for so long, which wakes the loop then: what `/thread/` shows. In a simulated
+    /// world, something from outside wakes it.
+    pub elsewhere: Rc<Elsewhere>,
     /// Where this server listens, once it does.
     pub own_address: Box<dyn Fn() -> Option<SocketAddr>>,
 }
@@ -65,6 +76,11 @@ impl<S: Service> Service for Lessons<S> {
                 response.text(format_args!("Everybody had to wait for {BLOCK:?}.\n"));
                 Start::Done
             }
+            Some(("thread", "")) => {
+                let elsewhere = Rc::clone(&self.elsewhere);
+                coroutines(move |request| after_work(elsewhere(request.handle(), WORK)))
+                    .start(request, response, handle)
+            }
             Some(("big", "")) => {
                 let line = "This is a long answer, for a client that reads slowly.\n";
                 response.text(line.repeat(self.big_bytes / line.len()));
@@ -83,6 +99,13 @@ async fn nap(request: OwnedRequest, seconds: u64) -> Response {
     request.handle().sleep(Duration::from_secs(seconds)).await;
     let mut response = Response::new();
     response.text(format_args!("Nobody else had to wait for these {seconds} s.\n"));
+    response
+}
+
+async fn after_work(work: impl Future<Output = ()>) -> Response {
+    work.await;
+    let mut response = Response::new();
+    response.text(format_args!("Another thread worked for {WORK:?}.\n"));
     response
 }
 

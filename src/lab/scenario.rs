@@ -22,6 +22,9 @@ const IDLE: Duration = Duration::from_secs(3);
 /// A head start.
 const MOMENT: Duration = Duration::from_millis(100);
 
+/// How long a process is without descriptors: the acceptor tries again some times meanwhile.
+const SHORTAGE: Duration = Duration::from_secs(2);
+
 /// Clients of the crowd.
 const CROWD: usize = 100;
 
@@ -51,6 +54,10 @@ pub enum Scenario {
     Block,
     /// A handler that fetches from its own server.
     Gather,
+    /// A client that comes when the process has no descriptor left.
+    Descriptors,
+    /// A handler that has its work done by another thread, and others.
+    Thread,
 }
 
 /// A step of a client.
@@ -97,7 +104,7 @@ impl Script {
 
 impl Scenario {
     /// All of them, in the order in which a page offers them.
-    pub const ALL: [Scenario; 10] = [
+    pub const ALL: [Scenario; 12] = [
         Scenario::One,
         Scenario::Pair,
         Scenario::Dribble,
@@ -108,6 +115,8 @@ impl Scenario {
         Scenario::Sleep,
         Scenario::Block,
         Scenario::Gather,
+        Scenario::Descriptors,
+        Scenario::Thread,
     ];
 
     /// As pages and recipes write it.
@@ -123,18 +132,25 @@ impl Scenario {
             Scenario::Sleep => "sleep",
             Scenario::Block => "block",
             Scenario::Gather => "gather",
+            Scenario::Descriptors => "descriptors",
+            Scenario::Thread => "thread",
         }
     }
 
-    /// True if it asks for a path that only a lab's own server knows.
+    /// True if it asks for a path that only a lab's own server knows, or for what no other server should have to bear.
     pub fn needs_lessons(self) -> bool {
-        use Scenario::{Block, Gather, Sleep, SlowReader};
-        matches!(self, SlowReader | Sleep | Block | Gather)
+        use Scenario::{Block, Descriptors, Gather, Sleep, SlowReader, Thread};
+        matches!(self, SlowReader | Sleep | Block | Gather | Descriptors | Thread)
     }
 
     /// True if its clients are too many for the notes of each: only how many were answered is of interest.
     pub fn is_crowd(self) -> bool {
         self == Scenario::Hundred
+    }
+
+    /// How long the process of the server has no descriptor left, from when the clients begin.
+    pub fn shortage(self) -> Option<Duration> {
+        (self == Scenario::Descriptors).then_some(SHORTAGE)
     }
 
     /// What each of its clients does.
@@ -189,6 +205,8 @@ impl Scenario {
             Scenario::Sleep => beside("/sleep/2"),
             Scenario::Block => beside("/block/"),
             Scenario::Gather => vec![Script::asks(Duration::ZERO, "/gather/")],
+            Scenario::Descriptors => vec![Script::asks(Duration::ZERO, "/World")],
+            Scenario::Thread => beside("/thread/"),
         }
     }
 }

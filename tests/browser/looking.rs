@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::browser::chromium::{View, is_installed};
 use crate::browser::lab::Lab;
 
-const SCENARIOS: [&str; 10] = [
+const SCENARIOS: [&str; 12] = [
     "one",
     "pair",
     "dribble",
@@ -19,6 +19,8 @@ const SCENARIOS: [&str; 10] = [
     "sleep",
     "block",
     "gather",
+    "descriptors",
+    "thread",
 ];
 
 #[test]

@@ -42,6 +42,7 @@ fn every_scenario_ends_with_what_it_is_for() {
         "sleep",
         "block",
         "gather",
+        "thread",
     ];
     for scenario in scenarios {
         lab.press(&format!("traffic?scenario={scenario}"));
@@ -68,6 +69,7 @@ fn every_scenario_ends_with_what_it_is_for() {
         ("sleep", "Nobody else had to wait for these 2 s."),
         ("block", "Everybody had to wait for 300ms."),
         ("gather", "The third was cancelled: no result after 2s."),
+        ("thread", "Another thread worked for 1s."),
     ] {
         assert!(received(scenario).contains(text), "{scenario}: {}", received(scenario));
     }
@@ -76,6 +78,24 @@ fn every_scenario_ends_with_what_it_is_for() {
     // The blocker was noticed, and who slept was not.
     page.wait_for_event("stall", |event| event["took_ns"].as_u64() >= Some(300_000_000));
     page.wait_for_event("state", |event| event["to"] == "flushing");
+}
+
+/// The descriptors are really gone: the kernel says so to the acceptor.
+#[test]
+fn a_server_without_descriptors_backs_off_and_answers_later() {
+    let lab = Lab::start(&[]);
+    let mut page = lab.open();
+    lab.press("traffic?scenario=descriptors");
+    page.wait_for_event("state", |event| event["to"] == "backing off");
+    page.wait_for_event("state", |event| event["to"] == "backing off");
+    let ended = page.wait_for("traffic", |note| is(note, "descriptors", "ended"));
+    assert_eq!(ended["bytes"], "closed");
+    let answered = |(name, note): &(String, Value)| {
+        name == "traffic"
+            && is(note, "descriptors", "received")
+            && note["bytes"].as_str().is_some_and(|bytes| bytes.contains("Hello, World!"))
+    };
+    assert!(page.told.iter().any(answered));
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! `helloop lab`: a greeting server that can be paused, stepped and looked at from a page.
 //!
 //! The lab is the library's ([`helloop::lab`]). Here is what this one has besides: `guide` tells pages of the server, and
-//! `traffic` are clients to look at, each a `client`. `simulated` is `--sim`.
+//! `traffic` are clients to look at, each a `client`; `shortage` is what one of them brings about. `simulated` is `--sim`.
 
 mod guide;
 mod traffic;
 mod client;
+mod shortage;
 mod simulated;
 
 use std::cell::{Cell, RefCell};
@@ -50,7 +51,7 @@ Exit codes: as those of `helloop serve`.";
 /// Pause, step and watch a live event loop from a page in the browser
 ///
 /// Greets like `helloop serve`, and has some more paths for the lessons of the page: /sleep/2,
-/// /block/, /big/ and /gather/.
+/// /block/, /big/, /thread/ and /gather/.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -114,6 +115,11 @@ fn lessons(own_address: Rc<Cell<Option<SocketAddr>>>) -> Lessons<Greeting> {
         service: Greeting,
         big_bytes: BIG_BYTES,
         block: Box::new(thread::sleep),
+        elsewhere: Rc::new(|handle, duration| {
+            let work = handle.run_blocking(move || thread::sleep(duration));
+            // It cannot panic; if no thread was to be had, there is nothing to wait for.
+            Box::pin(async move { drop(work.await) })
+        }),
         own_address: Box::new(move || own_address.get()),
     }
 }

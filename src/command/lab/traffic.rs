@@ -1,7 +1,7 @@
 //! The lab's own clients: they stand on the lab's loop, so they go on while the watched one is held
 //! (what they send waits in the kernel), and every byte is reported to the pages.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -11,7 +11,8 @@ use helloop::coroutine::Queue;
 use helloop::event_loop::Handle;
 use helloop::lab::scenario::{Note, Scenario, Script, Step, crowd_begins, crowd_ended, is_good};
 
-use super::client::{Client, Teller};
+use super::client::{Client, Connection, Teller};
+use super::shortage::Shortage;
 
 /// A client that has no answer by then gives up. Long, because a teacher may explain something while
 /// the loop is held.
@@ -35,6 +36,8 @@ pub(super) struct Traffic {
     running: Rc<Cell<usize>>,
     /// Clients so far.
     clients: Rc<Cell<u64>>,
+    /// While the process is without descriptors.
+    shortage: Rc<RefCell<Option<Shortage>>>,
 }
 
 impl Traffic {
@@ -45,6 +48,7 @@ impl Traffic {
             notes: Queue::new(handle, NOTES_MAX),
             running: Rc::default(),
             clients: Rc::default(),
+            shortage: Rc::default(),
         }
     }
 
@@ -84,9 +88,13 @@ impl Traffic {
         let (handle, id) = (self.handle.clone(), self.clients.get());
         let teller = Teller { id, scenario: scenario.name(), notes: self.notes.clone() };
         let client = Client { handle: handle.clone(), target: self.target, teller: teller.clone() };
+        let traffic = self.clone();
         let played = async move {
             client.handle.sleep(script.after).await;
-            let mut connection = client.connect().await?;
+            let mut connection = match scenario.shortage() {
+                None => client.connect().await?,
+                Some(shortage) => traffic.connect_and_run_out(&client, shortage).await?,
+            };
             connection.play(&client.handle, script).await
         };
         async move {
@@ -97,6 +105,24 @@ impl Traffic {
             };
             teller.tell("ended", ended);
         }
+    }
+
+    /// Takes the process's last descriptor for a client, and gives the others back after `shortage`.
+    async fn connect_and_run_out(
+        &self,
+        client: &Client,
+        shortage: Duration,
+    ) -> io::Result<Connection> {
+        if self.shortage.borrow().is_none() {
+            self.shortage.borrow_mut().insert(Shortage::begin()?).spare_one();
+            let (handle, over) = (self.handle.clone(), Rc::clone(&self.shortage));
+            drop(self.handle.spawn_named("shortage", async move {
+                handle.sleep(shortage).await;
+                over.take();
+            }));
+        }
+        // Its socket is made at once, before anything else can take the descriptor.
+        client.connect().await
     }
 
     /// Runs clients that are only counted: how many of them got what they asked for.

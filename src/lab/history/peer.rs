@@ -16,6 +16,9 @@ const NARROW_BYTES: usize = 16 * 1024;
 
 /// Begins a scenario now.
 pub(super) fn begin(net: &Net, address: SocketAddr, scenario: Scenario, notes: &Rc<Notes>) {
+    if let Some(shortage) = scenario.shortage() {
+        net.run_out_of_descriptors(shortage);
+    }
     let scripts = scenario.scripts();
     let crowd = scenario.is_crowd().then(|| {
         notes.tell(net, note(0, scenario, "note", crowd_begins()));

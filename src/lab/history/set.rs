@@ -2,9 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use super::recipe::{Action, Deed};
 use super::{Stands, peer};
@@ -126,11 +129,12 @@ impl Set {
         event_loop.observe(Some(Box::new(Watching(Rc::clone(&seen)))));
         let handle = event_loop.handle();
         let listener = handle.listen(ADDRESS)?;
-        let passes = net.clone();
+        let (passes, outside) = (net.clone(), net.clone());
         let service = Lessons {
             service,
             big_bytes: BIG_BYTES,
             block: Box::new(move |duration| passes.pass(duration)),
+            elsewhere: Rc::new(move |_, duration| Box::pin(elsewhere(&outside, duration))),
             own_address: Box::new(|| Some(ADDRESS)),
         };
         let limits = Limits::default().connections_max(CONNECTIONS_MAX);
@@ -184,4 +188,29 @@ impl Set {
     pub(super) fn now(&self) -> Time {
         self.net.now()
     }
+}
+
+/// Work that is done outside of the loop. When it is done, it wakes its task as another thread does: by a waker, in the
+/// middle of a wait.
+fn elsewhere(net: &Net, duration: Duration) -> impl Future<Output = ()> + use<> {
+    #[derive(Default)]
+    struct Work {
+        is_done: Cell<bool>,
+        waker: Cell<Option<Waker>>,
+    }
+    let work = Rc::<Work>::default();
+    let done = Rc::clone(&work);
+    net.at(net.now() + duration, move |_| {
+        done.is_done.set(true);
+        if let Some(waker) = done.waker.take() {
+            waker.wake();
+        }
+    });
+    poll_fn(move |cx| {
+        if work.is_done.get() {
+            return Poll::Ready(());
+        }
+        work.waker.set(Some(cx.waker().clone()));
+        Poll::Pending
+    })
 }

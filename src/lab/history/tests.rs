@@ -56,6 +56,35 @@ fn going_somewhere_is_stepping_there() {
     }
 }
 
+/// The sentences of the events of a world, up to its moment.
+fn sentences(recipe: &str) -> String {
+    history(recipe).text()
+}
+
+#[test]
+fn a_world_runs_out_of_descriptors_for_two_seconds() {
+    let told = sentences("seed=1&act=0:descriptors&at=42");
+    assert_eq!(told.matches("goes from accepting to backing off").count(), 20, "ten a second");
+    assert!(!told.contains("accepts a connection"));
+    let told = sentences("seed=1&act=0:descriptors&at=46");
+    assert!(told.contains("request 1 is answered 200"), "the client has waited in the kernel");
+    #[cfg(feature = "client")]
+    {
+        // The program itself cannot connect either.
+        let told = sentences("seed=1&act=0:gather,7:descriptors&at=60");
+        assert!(told.contains("It failed: "), "{told}");
+    }
+}
+
+#[test]
+fn another_thread_wakes_a_loop_that_waits_for_ever() {
+    let told = sentences("seed=1&act=0:thread&at=16");
+    let last = told.rsplit("turn 8 begins").next().unwrap();
+    assert!(last.contains("wait for ever") && last.contains("the world reports nothing"), "{last}");
+    assert!(last.contains("task 4 is queued: woken") && !last.contains("fires"), "{last}");
+    assert!(sentences("seed=1&act=0:thread&at=20").contains("Another thread worked for 1s."));
+}
+
 #[test]
 fn a_loop_for_which_nothing_can_happen_sleeps_and_is_not_asked_again() {
     let mut history = history("seed=1");

@@ -5,7 +5,14 @@ const LOST = 'The connection to the lab is lost.';
 const RUNS_ALREADY = 'The loop runs already.';
 const RUNNING = 'The loop runs: pause it first.';
 const NO_LESSONS = 'Only the server of “helloop lab” has what this asks for.';
-const LESSON_SCENARIOS = new Set(['sleep', 'block', 'slow-reader', 'gather']);
+const LESSON_SCENARIOS = new Set([
+  'sleep',
+  'block',
+  'slow-reader',
+  'gather',
+  'descriptors',
+  'thread',
+]);
 const HELD = 'The loop is held already.';
 const GOES_ON = 'A live loop does not go back.';
 const BEGINNING = 'This is the beginning.';

@@ -11,6 +11,8 @@ const SCENARIOS = [
   ['sleep', 'Handler sleeps', 'others go on'],
   ['block', 'Handler blocks', 'everybody waits'],
   ['gather', 'Gather', 'fetches side by side'],
+  ['descriptors', 'No descriptors', 'for two seconds'],
+  ['thread', 'Another thread', 'works, and wakes'],
 ];
 
 byName('scenarios').append(

@@ -220,6 +220,9 @@ pub(super) fn duration(random: &mut fastrand::Rng, most: Duration) -> Duration {
     Duration::from_nanos(random.u64(0..=nanos.min((2 << bits) - 1)))
 }
 
+/// The number of the error for a process that has no descriptor left, on every Unix that we know.
+pub(super) const EMFILE: i32 = 24;
+
 /// Why an accept fails.
 #[derive(Clone, Copy)]
 pub(super) enum AcceptError {
@@ -231,9 +234,8 @@ pub(super) enum AcceptError {
 
 impl AcceptError {
     pub(super) fn drawn(random: &mut fastrand::Rng) -> AcceptError {
-        // The same numbers on every Unix that we know, but for the last.
+        // The same number on every Unix that we know; that of ENOBUFS is not.
         const ENFILE: i32 = 23;
-        const EMFILE: i32 = 24;
         const ENOBUFS: i32 =
             if cfg!(any(target_os = "linux", target_os = "android")) { 105 } else { 55 };
         match random.u8(0..5) {

@@ -108,6 +108,8 @@ struct State {
     /// What happens later, in order of time, then of asking.
     actions: BTreeMap<(Time, u64), Action>,
     actions_made: u64,
+    /// Until then, the program cannot open a connection of its own for want of a descriptor.
+    without_descriptors: Time,
 }
 
 /// Closed sources that are remembered for stale reports.
@@ -145,6 +147,7 @@ impl Sim {
             retired: VecDeque::new(),
             actions: BTreeMap::new(),
             actions_made: 0,
+            without_descriptors: Time::ZERO,
         };
         let net = Net { state: Rc::new(RefCell::new(state)), clock };
         Sim { net, alarm: Arc::default() }
@@ -230,7 +233,7 @@ impl World for Sim {
     }
 
     fn connect(&mut self, address: SocketAddr) -> io::Result<Stream> {
-        let end = self.net.dial(address);
+        let end = self.net.dial(address)?;
         Ok(Stream::Sim(Box::new(SimStream { net: self.net.clone(), end })))
     }
 

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use super::faults::{duration, strikes};
+use super::faults::{EMFILE, duration, strikes};
 use super::{Action, Backlog, EndId, Faults, Peer, SimClock, SimListener, SimStream, State};
 use crate::id::SourceId;
 use crate::world::{Readiness, Time};
@@ -92,6 +92,17 @@ impl Net {
         state.report(source, Readiness::READABLE);
     }
 
+    /// The program has no descriptor left for so long: every accept fails, and so does every attempt to connect.
+    #[cfg(feature = "history")]
+    pub(crate) fn run_out_of_descriptors(&self, duration: Duration) {
+        let mut state = self.state.borrow_mut();
+        let until = self.now() + duration;
+        state.without_descriptors = until;
+        for backlog in state.backlogs.values_mut() {
+            backlog.exhausted = Some((until, EMFILE));
+        }
+    }
+
     /// Bytes that have arrived for a source of the loop, and that it has not read yet. For judges: no
     /// program can know it without asking.
     pub fn unread_bytes(&self, source: SourceId) -> usize {
@@ -150,8 +161,14 @@ impl Net {
     }
 
     /// The program begins to connect to `address`. Returns its end.
-    pub(super) fn dial(&self, address: SocketAddr) -> EndId {
+    ///
+    /// # Errors
+    /// When the program has no descriptor left.
+    pub(super) fn dial(&self, address: SocketAddr) -> io::Result<EndId> {
         let mut state = self.state.borrow_mut();
+        if self.now() < state.without_descriptors {
+            return Err(io::Error::from_raw_os_error(EMFILE));
+        }
         let (client, server) = state.open(address);
         let State { random, faults, .. } = &mut *state;
         let is_refused = strikes(random, faults.refused_percent);
@@ -159,7 +176,7 @@ impl Net {
         state.ends[client].connecting = true;
         if is_unanswered {
             state.ends[server].closed = true;
-            return client;
+            return Ok(client);
         }
         drop(state);
         if is_refused {
@@ -167,7 +184,7 @@ impl Net {
         } else {
             self.arrive_at(address, client, server);
         }
-        client
+        Ok(client)
     }
 
     /// A connection reaches the listener at `address`, if there is one, after the time that this takes.
