@@ -124,6 +124,11 @@ pub(super) fn joined(messages: &[Message]) -> Message {
     Message { text: text.into(), events, kind: Kind::Snapshot }
 }
 
+/// What a moment is as the answer to an exercise: right, or a condition that is not met.
+pub(super) fn judged(exercise: &str, missing: Option<&str>) -> Message {
+    of_json("judged", Kind::Note, &json!({"exercise": exercise, "missing": missing}))
+}
+
 /// Why the loop does not go where it was told to.
 pub(super) fn stuck(why: &str) -> Message {
     of_json("stuck", Kind::Note, &json!({"why": why}))

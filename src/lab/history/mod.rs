@@ -25,13 +25,16 @@
 mod recipe;
 mod set;
 mod peer;
+mod exercises;
 mod show;
 mod digest;
 
 use std::fmt;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
+use crate::events::Event;
 use crate::panics::caught;
 use crate::server::Service;
 use crate::world::Time;
@@ -59,11 +62,11 @@ enum Stands {
 }
 
 /// Makes the world of a recipe, at its beginning.
-type Make = Box<dyn Fn(&Recipe) -> io::Result<Set>>;
+type Make = dyn Fn(&Recipe) -> io::Result<Set>;
 
 /// A simulated world that goes forwards and backwards.
 pub struct History {
-    make: Make,
+    make: Rc<Make>,
     /// What it follows from; its moment is the present one.
     recipe: Recipe,
     set: Set,
@@ -105,10 +108,16 @@ impl History {
         service: impl Fn() -> S + 'static,
     ) -> Result<History, Stuck> {
         let make = move |recipe: &Recipe| Set::new(recipe.seed, recipe.faults, service());
+        let make: Rc<Make> = Rc::new(make);
+        History::again(&make, recipe)
+    }
+
+    /// The same with another recipe.
+    fn again(make: &Rc<Make>, recipe: &Recipe) -> Result<History, Stuck> {
         let set = make(recipe).map_err(|error| Stuck::Unmade(error.to_string()))?;
         let start = Recipe { moment: 0, ..recipe.clone() };
         let mut history = History {
-            make: Box::new(make),
+            make: Rc::clone(make),
             recipe: start,
             set,
             stands: Stands::Between,
@@ -280,6 +289,12 @@ impl History {
             |(at, note): &(Time, Note)| message::of_host("traffic", &note.to_json(at.as_nanos()));
         messages.extend(new.into_iter().map(line));
         messages
+    }
+
+    /// The events after the first so many, as far as they are kept.
+    fn events_after(&self, told: u64) -> Vec<Event> {
+        let events = self.set.seen.events.borrow();
+        events.after(told).1.map(|(_, event)| *event).collect()
     }
 
     /// All that there is to be told.

@@ -5,6 +5,7 @@ mod telling;
 use std::fmt;
 use std::time::Duration;
 
+use super::exercises::{self, Exercise};
 use super::recipe::{ACTIONS_MAX, Deed, MOMENT_MAX, Recipe};
 use super::set::EVENTS_KEPT;
 use super::{History, Stands, Stuck, Told};
@@ -174,6 +175,13 @@ impl Show {
                 let remedy = format!("moment= is a number from 0 to {MOMENT_MAX}");
                 self.go_to(moment.ok_or_else(|| Refused::Query(remedy.into()))?, now);
             }
+            "check" => {
+                let exercise = exercise(query)?;
+                let missing = exercise.missing(&self.history);
+                let missing = missing.map_err(|stuck| Refused::Now(stuck.to_string().into()))?;
+                self.outbox.push(message::judged(exercise.name, missing));
+            }
+            "solve" => return self.travel("open", exercise(query)?.solution, now),
             "open" => {
                 let recipe = query.parse::<Recipe>();
                 let recipe = recipe.map_err(|error| Refused::Query(error.to_string().into()))?;
@@ -393,6 +401,12 @@ impl Show {
         self.outbox.push(message::gate(Some(&self.held())));
         self.show(now);
     }
+}
+
+/// `exercise=NAME`
+fn exercise(query: &str) -> Result<&'static Exercise, Refused> {
+    let name = parameter(query, "exercise").unwrap_or_default();
+    exercises::named(name).ok_or_else(|| Refused::Query("there is no such exercise".into()))
 }
 
 /// Scenarios for which the server of a history has all that they ask for.
