@@ -120,6 +120,21 @@ impl Page {
         self.call("Emulation.setEmulatedMedia", &json!({"features": [feature]}));
     }
 
+    /// Gives the browser these languages from the next page on: `de-AT,en`.
+    #[track_caller]
+    pub(crate) fn speak(&mut self, languages: &str) {
+        let agent = self.value("navigator.userAgent");
+        let speak = json!({"userAgent": agent, "acceptLanguage": languages});
+        self.call("Network.setUserAgentOverride", &speak);
+    }
+
+    /// Runs a script in each page that is opened from now on, before its own.
+    #[allow(dead_code, reason = "the playground's tests use it")]
+    #[track_caller]
+    pub(crate) fn prepare(&mut self, script: &str) {
+        self.call("Page.addScriptToEvaluateOnNewDocument", &json!({"source": script}));
+    }
+
     /// Calls a method, and waits for its result.
     #[track_caller]
     fn call(&mut self, method: &str, parameters: &Value) -> Value {
@@ -243,6 +258,8 @@ fn browser(profile: &TempDir) -> Command {
     command.args(["--headless=new", "--remote-debugging-pipe", "--no-first-run", "--disable-gpu"]);
     // It shows a page of our own only, and the sandbox needs what containers lack.
     command.args(["--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars"]);
+    // Whatever language the tests are run in.
+    command.args(["--lang=en-US", "--accept-lang=en-US"]);
     // Nothing is fetched but the page.
     command.args(["--disable-background-networking", "--disable-component-update"]);
     command.arg(format!("--user-data-dir={}", profile.path().display()));

@@ -1,333 +1,203 @@
-// -- Lessons. A step: what it says, where to look, what it offers to press, what it waits for. With
-// `hold`, the loop is held when that event has happened, and stays so in steps that are `held`.
-// `ask` is a question, to be answered before. In `say`, an empty line parts paragraphs, and braces
-// enclose what is code.
+// -- Lessons. A step: where to look, what it offers to press, what it waits for. With `hold`, the loop
+// is held when that event has happened, and stays so in steps that are `held`. `ask` is a question,
+// to be answered before. What each says is in `texts/`, by its id.
 
 const LESSONS = [
   {
-    name: 'What is a turn?',
-    about: 'four phases, again and again',
+    id: 'turn',
     steps: [
+      { id: 'phases', look: '#loop' },
+      { id: 'hold', look: '#pause', press: PRESS_PAUSE, until: whenHeld },
+      { id: 'ask', look: '#talk', press: traffic('one'), until: once(is('traffic sent')) },
       {
-        say: `
-          An event loop is one function that is called again and again. One call is a
-          turn, and a turn has four phases: the ring shows them.
-
-          1: how long may we wait? 2: ask the world what happened. 3: queue the tasks
-          that it concerns. 4: resume exactly those.`,
-        look: '#loop',
-      },
-      {
-        say: `
-          Hold the loop. It stops where nothing is half done: at the start of a turn, or
-          before a resume. Its clock stands still as well.`,
-        look: '#pause',
-        press: PRESS_PAUSE,
-        until: whenHeld,
-        for: 'the loop to be held',
-      },
-      {
-        say: `
-          Now a client connects and asks. The kernel takes its bytes; nobody here looks
-          at them yet. See what the client has sent, and that no answer comes.`,
-        look: '#talk',
-        press: traffic('one', 'Make one request'),
-        until: once(is('traffic sent')),
-        for: 'a request on the wire',
-      },
-      {
-        say: `
-          Step, turn by turn, until the listener’s task (the acceptor) takes the
-          connection from the kernel. That makes a new task. It is queued, and its turn
-          is the next one.`,
+        id: 'accept',
         look: '#ready',
         ask: 'next_task',
         press: PRESS_TURN,
         until: once(is('accepted')),
-        for: 'an accept',
       },
       {
-        say: `
-          Step again until the new task reads the request and answers it.`,
+        id: 'answer',
         look: '#tasks',
         ask: 'timeout',
         press: PRESS_TURN,
         until: once(is('response')),
-        for: 'an answer',
       },
       {
-        say: `
-          Each column of the timeline is a turn. Select the last one, and read here what happened in
-          each phase.`,
+        id: 'read',
         look: '#told',
-        press: button('Select the last turn', '#turns [data-turn]:last-of-type'),
+        press: button('#turns [data-turn]:last-of-type'),
         until: () => () => timeline.selected !== null,
-        for: 'a turn to be selected',
       },
-      GO_ON,
+      { id: 'go', look: '#resume', press: PRESS_RESUME, until: whenRunning },
     ],
   },
   {
-    name: 'Where does a slow client wait?',
-    about: 'in its own state, not in ours',
+    id: 'slow-client',
     steps: [
       {
-        say: `
-          Here is a client that sends its request byte by byte, as a bad network does.
-          Where will the server wait for it?`,
+        id: 'dribble',
         look: '#talk',
-        press: traffic('dribble', 'Start the dribble'),
+        press: traffic('dribble'),
         hold: 'state&to=receiving-head',
-        until: once(is('state', (event) => event.to === 'receiving head')),
-        for: 'a connection that is receiving a head',
+        until: once(leadsTo('receiving head')),
       },
+      { id: 'look', look: '#tasks', held: true, ask: 'state' },
       {
-        say: `
-          The first byte is here, and the loop is held at that moment. There is time to look.`,
+        id: 'other',
         look: '#tasks',
         held: true,
-        ask: 'state',
-      },
-      {
-        say: `
-          The connection is in the state {receiving head}: that, and the bytes so far,
-          is all that waiting costs. No thread waits anywhere.
-
-          While it dribbles, another client asks. It is answered at once.`,
-        look: '#tasks',
-        held: true,
-        press: traffic('one', 'Make one request'),
+        press: traffic('one'),
         hold: 'response',
         until: once(is('response')),
-        for: 'an answer',
       },
-      {
-        say: `
-          Both are on the loop now: one that was answered, and one that dribbles.`,
-        look: '#timers',
-        held: true,
-        ask: 'timeout',
-      },
-      {
-        say: `
-          In the kernel lane you see the slow one: reads of one byte. A read that returns less
-          than it could shows that the socket is empty, so the loop does not try again; it goes on to
-          others, and the connection waits.`,
-        look: '#kernel',
-        until: before(is('read', (event) => event.bytes < 20)),
-        for: 'a short read',
-      },
-      {
-        say: `
-          The slow client is answered when its request is complete, not earlier, and
-          no other client had to wait for it.`,
-        look: '#talk',
-        until: whenEnded('dribble'),
-        for: 'the end of the dribble',
-      },
+      { id: 'both', look: '#timers', held: true, ask: 'timeout' },
+      { id: 'reads', look: '#kernel', until: before(is('read', (event) => event.bytes < 20)) },
+      { id: 'end', look: '#talk', until: whenEnded('dribble') },
     ],
   },
   {
-    name: 'Why is blocking a sin?',
-    about: 'sleep, and block: the difference',
+    id: 'readiness',
     steps: [
       {
-        say: `
-          This handler takes two seconds, but it sleeps on the loop: it sets a timer and
-          gives control back. Its connection is {serving}.`,
-        look: '#tasks',
-        press: traffic('sleep', 'Ask the handler that sleeps'),
-        hold: 'state&to=serving',
-        until: once(is('state', (event) => event.to === 'serving')),
-        for: 'a connection that is serving',
-      },
-      {
-        say: `
-          The handler has begun, and has given control back. Its connection waits for it.`,
-        look: '#tasks',
-        held: true,
-        ask: 'state',
-      },
-      {
-        say: `
-          Meanwhile other clients are answered as usual. Try it.`,
+        id: 'crowd',
         look: '#talk',
-        held: true,
-        press: traffic('one', 'Make one request'),
-        hold: 'response',
-        until: once(is('response')),
-        for: 'an answer to somebody else',
+        press: traffic('hundred'),
+        hold: 'accepted',
+        until: once(is('accepted')),
       },
+      { id: 'share', look: '#told', held: true, ask: 'taken' },
+      { id: 'remember', look: '#kernel', held: true, ask: 'readable' },
       {
-        say: `
-          And this handler blocks the thread for 300 ms. There is one thread, so all
-          connections stand still. The detective reports it: a stall.`,
-        look: '#timeline',
+        id: 'rest',
+        look: '#kernel',
         held: true,
-        press: traffic('block', 'Ask the handler that blocks'),
-        hold: 'stall',
-        until: once(is('stall')),
-        for: 'a report of a stall',
+        press: RUN_ON,
+        hold: 'would_block',
+        until: once(is('would_block', (event) => event.operation === 'accept')),
       },
-      {
-        say: `
-          The loop is held right after it. Nobody could be looked after for 300 ms; who asked
-          meanwhile waits in the kernel.`,
-        look: '#ready',
-        held: true,
-        ask: 'timeout',
-      },
-      {
-        say: `
-          The turn with the exclamation mark is that one: its work bar is the tallest.
-          Work that takes long belongs on a helper thread, or must be cut into pieces.`,
-        look: '#timeline',
-      },
+      { id: 'empty', look: '#kernel', held: true, ask: 'readable' },
+      { id: 'end', look: '#talk', until: whenEnded('hundred') },
     ],
   },
   {
-    name: 'A partial read',
-    about: 'a stream has no messages',
+    id: 'partial-read',
     steps: [
+      { id: 'slow', look: '#slow', press: { slow: 250 }, until: () => () => model.dwell > 0 },
       {
-        say: `
-          TCP carries a stream of bytes, not messages. A read returns what is there:
-          perhaps half a line. Slow motion makes it visible.`,
-        look: '#slow',
-        press: { label: 'Turn on slow motion', slow: 250 },
-        until: () => () => model.dwell > 0,
-        for: 'slow motion',
-      },
-      {
-        say: `
-          A request that comes byte by byte.`,
+        id: 'dribble',
         look: '#kernel',
-        press: traffic('dribble', 'Start the dribble'),
+        press: traffic('dribble'),
         hold: 'read',
         until: once(is('read', (event) => event.bytes < 20)),
-        for: 'a small read',
       },
+      { id: 'one', look: '#tasks', held: true, ask: 'state' },
+      { id: 'nothing', look: '#timers', held: true, ask: 'timeout' },
       {
-        say: `
-          One byte was read, and the loop is held there. The request is far from complete.`,
-        look: '#tasks',
-        held: true,
-        ask: 'state',
-      },
-      {
-        say: `
-          There is nothing to do before the next byte comes.`,
-        look: '#timers',
-        held: true,
-        ask: 'timeout',
-      },
-      {
-        say: `
-          Each time the kernel says {readable}, the connection reads once. Less came than it has
-          room for, so the socket is empty now, and another read would block. It gives control back
-          and waits, in the same state, with the bytes that it holds.`,
+        id: 'waits',
         look: '#tasks',
         until: before(is('suspended', (event) => event.flow === 'wait')),
-        for: 'a task that waits again',
       },
       {
-        say: `
-          Only when the empty line has come is the head complete. Back to full speed.`,
+        id: 'end',
         look: '#talk',
-        press: { label: 'Turn slow motion off', slow: 0 },
+        press: { slow: 0 },
         until: () => () => model.dwell === 0 && hasEnded('dribble'),
-        for: 'full speed, and the answer',
       },
     ],
   },
   {
-    name: 'Backpressure',
-    about: 'a client that does not read is not read from',
+    id: 'blocking',
     steps: [
       {
-        say: `
-          This client asks for a great deal and does not read the answers. Where do they
-          go?`,
-        look: '#talk',
-        press: traffic('slow-reader', 'Start the slow reader'),
-        hold: 'state&to=flushing',
-        until: once(is('state', (event) => event.to === 'flushing')),
-        for: 'a connection that is flushing',
-      },
-      {
-        say: `
-          The kernel took what its buffers hold; the write was short. Where is the rest of the
-          answer now?`,
+        id: 'sleep',
         look: '#tasks',
+        press: traffic('sleep'),
+        hold: 'state&to=serving',
+        until: once(leadsTo('serving')),
+      },
+      { id: 'serving', look: '#tasks', held: true, ask: 'state' },
+      {
+        id: 'others',
+        look: '#talk',
         held: true,
-        ask: 'state',
+        press: traffic('one'),
+        hold: 'response',
+        until: once(is('response')),
       },
       {
-        say: `
-          The connection is {flushing}: it keeps the rest, waits until the socket is writable, and
-          reads nothing more.`,
-        look: '#kernel',
+        id: 'block',
+        look: '#timeline',
         held: true,
-        ask: 'timeout',
+        press: traffic('block'),
+        hold: 'stall',
+        until: once(is('stall')),
       },
-      {
-        say: `
-          So the client’s own sends fill up, and it is slowed down in turn. That is
-          backpressure: no queue here grows without end. When the client reads, the
-          rest flows.`,
-        look: '#kernel',
-        until: whenEnded('slow-reader'),
-        for: 'the slow reader to end',
-      },
+      { id: 'victims', look: '#ready', held: true, ask: 'timeout' },
+      { id: 'bar', look: '#timeline' },
     ],
   },
   {
-    name: 'Timers and their order',
-    about: 'never early, by deadline',
+    id: 'awaiting',
     steps: [
       {
-        say: `
-          A timer is a moment and a task. Phase 1 looks at the nearest one to work out
-          how long the loop may wait.`,
+        id: 'serve',
+        look: '#talk',
+        press: traffic('sleep'),
+        hold: 'state&to=serving',
+        until: once(leadsTo('serving')),
+      },
+      { id: 'spawned', look: '#ready', held: true, ask: 'next_task' },
+      {
+        id: 'sleeps',
         look: '#timers',
-        press: traffic('sleep', 'Ask the handler that sleeps'),
+        held: true,
+        press: RUN_ON,
         hold: 'timer_set',
         until: once(is('timer_set')),
-        for: 'a timer to be set',
       },
+      { id: 'two', look: '#timers', held: true, ask: 'first_timer' },
+      { id: 'end', look: '#tasks', until: whenEnded('sleep') },
+    ],
+  },
+  {
+    id: 'timers',
+    steps: [
       {
-        say: `
-          The loop is held there, and its clock stands still: no timer comes nearer while you look.
-          Timers stand in the order of their deadlines, whichever was set first.`,
+        id: 'set',
+        look: '#timers',
+        press: traffic('sleep'),
+        hold: 'timer_set',
+        until: once(is('timer_set')),
+      },
+      { id: 'order', look: '#timers', held: true, ask: 'first_timer' },
+      {
+        id: 'fire',
         look: '#timers',
         held: true,
-        ask: 'first_timer',
-      },
-      {
-        say: `
-          Run until a timer fires. It is queued in phase 3, after the sockets, and its task is resumed
-          in phase 4.`,
-        look: '#timers',
-        held: true,
-        press: { label: 'Run until a timer fires' },
+        press: RUN_ON,
         hold: 'timer_fired',
         until: once(is('timer_fired')),
-        for: 'a timer that fires',
       },
+      { id: 'fired', look: '#ready', held: true, ask: 'next_task' },
       {
-        say: `
-          It has fired, and was not early.`,
-        look: '#ready',
+        id: 'lazy',
+        look: '#tasks',
         held: true,
-        ask: 'next_task',
+        press: traffic('slow-reader'),
+        hold: 'state&to=flushing',
+        until: once(leadsTo('flushing')),
       },
       {
-        say: `
-          Let it go on: the handler wakes, and answers.`,
-        look: '#talk',
-        until: whenEnded('sleep'),
-        for: 'the answer',
+        id: 'progress',
+        look: '#timers',
+        held: true,
+        press: RUN_ON,
+        hold: 'wrote',
+        until: once(is('wrote')),
       },
+      { id: 'once', look: '#told', held: true, ask: 'set_times' },
+      { id: 'end', look: '#talk', until: whenEnded('slow-reader') },
     ],
   },
 ];

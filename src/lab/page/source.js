@@ -14,12 +14,13 @@ function take(name, data) {
     gate: takeGate,
     stuck: (stuck) => say(`It does not go there: ${stuck.why}`),
     traffic: takeTraffic,
+    judged: takeJudged,
   };
   takes[name]?.(JSON.parse(data));
   redraw();
 }
 
-const MESSAGES = ['hello', 'back', 'snapshot', 'batch', 'gate', 'stuck', 'traffic'];
+const MESSAGES = ['hello', 'back', 'snapshot', 'batch', 'gate', 'stuck', 'traffic', 'judged'];
 
 /** The lab that has sent this page. */
 function labAsSource() {

@@ -13,37 +13,45 @@ const tour = {
   target: null,
   /** The lesson has held the loop at what it speaks of; going on lets it go. */
   holds: false,
-  /** The question of the present step, and what was answered; `null` if there is none. */
+  /** The question of the present step, and the option that was chosen; `null` if there is none. */
   question: null,
   answer: null,
   /** Where the world stood when the step began. */
   moment: 0,
 };
 
+/** All that is written in the language of the reader. */
+function showLanguage() {
+  for (const name of ['lessons', 'lesson']) byName(name).lang = language;
+  languageSelect.setAttribute('aria-label', tourText('choose'));
+  byName('lessons-title').replaceChildren(
+    tourText('title'),
+    ' ',
+    h('small', {}, tourText('begin')),
+  );
+  LESSONS.forEach(({ id }, at) => {
+    const { name, about } = texts().lessons[id];
+    const button = byName('lesson-list').children[at].firstElementChild;
+    button.replaceChildren(h('b', {}, name), h('small', {}, about));
+  });
+  for (const name of ['back', 'leave', 'again', 'check', 'show']) {
+    setText(byName(`lesson-${name}`), tourText(name));
+  }
+  if (tour.lesson) showStep();
+}
+
 byName('lesson-list').append(
   ...LESSONS.map((lesson, at) =>
-    h(
-      'li',
-      {},
-      h(
-        'button',
-        {
-          type: 'button',
-          'data-lesson': at,
-          onclick: () => beginLesson(at),
-        },
-        h('b', {}, lesson.name),
-        h('small', {}, lesson.about),
-      ),
-    ),
+    h('li', {}, h('button', { type: 'button', 'data-lesson': at, onclick: () => beginLesson(at) })),
   ),
 );
 
 async function beginLesson(at) {
-  tour.lesson = LESSONS[at];
-  tour.met = -1;
-  tour.holds = false;
+  const lesson = LESSONS[at];
+  // What the lesson before has left is not true of this one, even before the loop runs again.
+  Object.assign(tour, { lesson, at: 0, met: -1, holds: false, hasHappened: null, question: null });
   tour.began = model.now;
+  byName('lesson').dataset.met = false;
   byName('lesson').hidden = false;
   document.body.classList.add('in-lesson');
   // Whatever was tried before: each lesson begins with a loop that runs.
@@ -51,6 +59,8 @@ async function beginLesson(at) {
     await errand('', 'resume');
     model.paused = false;
   }
+  // It may have been left meanwhile, or another one begun.
+  if (tour.lesson !== lesson) return;
   if (model.dwell > 0) setSlow(0);
   followTurns();
   goToStep(0);
@@ -67,17 +77,34 @@ function goToStep(at) {
   const step = tour.lesson.steps[at];
   if (tour.holds && !step.held) {
     tour.holds = false;
-    if (model.paused) goOn();
+    // The loop may still be on its way to where it is to be held.
+    if (model.paused || model.errand) goOn();
   }
   tour.at = at;
   tour.moment = model.moment;
   awaitStep(at > tour.met);
-  byName('lesson-text').replaceChildren(...paragraphs(step.say));
+  if (step.isExercise && tour.hasHappened) beginExercise();
   pointAt(step.look);
   followStep(null);
+  showStep();
+}
+
+/** Writes the present step anew. */
+function showStep() {
+  byName('lesson-text').replaceChildren(...paragraphs().map((text) => h('p', {}, ...withCode(text))));
+  if (tour.question) drawAnswers();
   // At once: what the step before has shown is not true of this one.
   drawTour();
   redraw();
+}
+
+/** The texts of the lesson, and of its present step. */
+const lessonTexts = () => texts().lessons[tour.lesson.id];
+const stepTexts = () => lessonTexts().steps[tour.lesson.steps[tour.at].id];
+
+function paragraphs() {
+  if (tour.lesson.steps[tour.at].isExercise) return exerciseParagraphs();
+  return stepTexts().say;
 }
 
 /** Waits for what the step is for, unless that has happened. */
@@ -87,36 +114,41 @@ function awaitStep(isNew) {
   if (!tour.hasHappened) tour.met = Math.max(tour.met, tour.at);
   tour.question = isNew && step.ask ? QUESTIONS[step.ask]() : null;
   tour.answer = null;
-  if (tour.question) drawAnswers();
 }
 
 function drawAnswers() {
-  const { text, options } = tour.question;
-  setText(byName('lesson-question'), text);
+  const { ask } = tour.lesson.steps[tour.at];
+  const { options, values } = tour.question;
+  setText(byName('lesson-question'), put(texts().questions[ask].ask, values));
   byName('lesson-answers').replaceChildren(
-    ...options.map((option) =>
-      h('button', { type: 'button', onclick: () => answerQuestion(option) }, option),
+    ...options.map((option, at) =>
+      h('button', { type: 'button', onclick: () => answerQuestion(at) }, optionText(ask, option)),
     ),
   );
 }
 
-function answerQuestion(option) {
+function answerQuestion(at) {
   if (tour.answer !== null) return;
-  tour.answer = option;
+  tour.answer = at;
   redraw();
 }
 
-function drawQuestion() {
+function drawQuestion(step) {
   const { question, answer } = tour;
   byName('lesson-ask').hidden = question === null;
   if (question === null) return;
-  for (const button of byName('lesson-answers').children) {
+  [...byName('lesson-answers').children].forEach((button, at) => {
     button.disabled = answer !== null;
-    button.setAttribute('aria-pressed', button.textContent === answer);
-  }
-  const isRight = answer === question.right;
-  const verdict = isRight ? '✓ Right.' : `✗ It is: ${question.right}.`;
-  setText(byName('lesson-verdict'), answer === null ? '' : `${verdict} ${question.why}`);
+    button.setAttribute('aria-pressed', at === answer);
+  });
+  const verdict = byName('lesson-verdict');
+  if (answer === null) return verdict.replaceChildren();
+  const right = optionText(step.ask, question.options[question.right]);
+  const told = answer === question.right ? `✓ ${tourText('right')}` : `✗ ${tourText('wrong', { right })}`;
+  const text = `${told} ${put(texts().questions[step.ask][question.why], question.values)}`;
+  if (verdict.dataset.text === text && verdict.childNodes.length > 0) return;
+  verdict.dataset.text = text;
+  verdict.replaceChildren(...withCode(text));
 }
 
 /** Does the step once more: a world that goes back is taken to where the step began. */
@@ -124,15 +156,7 @@ async function doAgain() {
   tour.met = tour.at - 1;
   if (model.hello?.back) await command(`go-to?moment=${tour.moment}`);
   awaitStep(true);
-  redraw();
-}
-
-/** The paragraphs of a text; what stands in braces is code. */
-function paragraphs(text) {
-  return text.split(/\n\s*\n/).map((paragraph) => {
-    const parts = paragraph.trim().replace(/\s+/g, ' ').split(/[{}]/);
-    return h('p', {}, ...parts.map((part, at) => (at % 2 === 1 ? h('code', {}, part) : part)));
-  });
+  showStep();
 }
 
 function pointAt(selector) {
@@ -176,44 +200,45 @@ function drawTour() {
   const isAsked = tour.question !== null && tour.answer === null;
   const isMet = at <= tour.met;
   const isLast = at === lesson.steps.length - 1;
-  setText(byName('lesson-name'), lesson.name);
-  setText(byName('lesson-count'), `${at + 1} of ${lesson.steps.length}`);
-  drawQuestion();
+  setText(byName('lesson-name'), lessonTexts().name);
+  setText(byName('lesson-count'), tourText('count', { at: at + 1, all: lesson.steps.length }));
+  drawQuestion(step);
   const act = byName('lesson-act');
   act.hidden = !step.press || isMet || isAsked;
-  setText(act, step.press ? step.press.label : '');
+  setText(act, step.press ? stepTexts().press : '');
   allow(act, step.press ? reasonToWait(step.press) : '');
-  setText(byName('lesson-wait'), isAsked ? 'What do you expect?' : waitOf(step, isMet));
+  drawExercise(step);
+  setText(byName('lesson-wait'), isAsked ? tourText('expect') : waitOf(step, isMet));
   byName('lesson').dataset.met = isMet && !isAsked;
-  byName('lesson-again').hidden = !step.until || !isMet;
+  byName('lesson-again').hidden = !step.until || !isMet || step.isExercise === true;
   byName('lesson-back').disabled = at === 0;
   // Never disabled: nobody is locked in by something that does not happen.
-  const way = isMet && !isAsked ? 'Next' : 'Skip';
-  setText(byName('lesson-next'), isLast ? 'Finish' : way);
+  const way = isMet && !isAsked ? 'next' : 'skip';
+  setText(byName('lesson-next'), tourText(isLast ? 'finish' : way));
 }
 
 panels.push(drawTour);
 
 function waitOf(step, isMet) {
-  if (!isMet) return `Waiting for: ${step.for}.`;
+  if (step.isExercise) return verdictOnExercise();
+  if (!isMet) return tourText('waiting', { what: stepTexts().for });
   if (!step.until) return '';
-  const held = tour.holds && model.paused ? ' The loop is held there; Next lets it go.' : '';
-  return `✓ It has happened.${held}`;
+  const held = tour.holds && model.paused ? ` ${tourText('held')}` : '';
+  return `✓ ${tourText('happened')}${held}`;
 }
 
 /** Why the button of the step cannot be pressed just now. */
 function reasonToWait(press) {
   if (!press.button) return reasonAgainst('');
   const element = document.querySelector(press.button);
-  if (!element) return 'There is none yet.';
-  return element.disabled ? element.title || 'not now' : '';
+  if (!element) return tourText('none_yet');
+  return element.disabled ? element.title || tourText('not_now') : '';
 }
 
 byName('lesson-act').addEventListener('click', async () => {
   const { press, hold } = tour.lesson.steps[tour.at];
   if (!press) return;
   if (press.slow !== undefined) setSlow(press.slow);
-  if (press.choose) byName('until-what').value = press.choose;
   // What is begun while the loop is held cannot be over before somebody looks.
   if (hold) await command('pause');
   // What is drawn has no `click`. What is begun has to have begun before the loop goes on.
@@ -224,9 +249,10 @@ byName('lesson-act').addEventListener('click', async () => {
   }
   if (!hold) return;
   tour.holds = true;
-  model.sought = hold.split('&')[0];
+  const isEvent = typeof hold === 'string';
+  model.sought = isEvent ? hold.split('&')[0] : null;
   model.found = null;
-  await errand('until', `until?what=event&name=${hold}`);
+  await errand('until', `until?${isEvent ? `what=event&name=${hold}` : hold()}`);
 });
 byName('lesson-again').addEventListener('click', doAgain);
 byName('lesson-back').addEventListener('click', () => goToStep(tour.at - 1));
@@ -236,3 +262,4 @@ byName('lesson-next').addEventListener('click', () => {
   else leaveLesson();
 });
 byName('lesson-leave').addEventListener('click', leaveLesson);
+showLanguage();

@@ -1,0 +1,57 @@
+// -- Exercises: a lesson ends with one whose answer is a moment. The world that goes back judges it by
+// replay, and names what is missing.
+
+const exercise = {
+  /** What the world said last, and of which moment: `missing` is null if it is right. */
+  judged: null,
+  /** A right answer was asked for. */
+  isShown: false,
+};
+
+/** Each exercise begins with a fresh world, of the same seed. */
+function beginExercise() {
+  exercise.judged = null;
+  exercise.isShown = false;
+  const seed = model.recipe.match(/^seed=(\d+)/)?.[1];
+  if (seed !== undefined) command(`open?seed=${seed}`);
+}
+
+function takeJudged({ missing }) {
+  exercise.judged = { missing, recipe: model.recipe };
+  tellListeners(null);
+}
+
+/** True if the moment that was judged last is right. */
+function isSolved() {
+  return exercise.judged?.missing === null;
+}
+
+function exerciseParagraphs() {
+  const task = tourText('exercise', { task: lessonTexts().exercise.task });
+  return [task, tourText(model.hello?.back ? 'hand_in' : 'no_past')];
+}
+
+/** What is said of the moment where the loop stands: nothing, unless it was judged. */
+function verdictOnExercise() {
+  const { judged, isShown } = exercise;
+  if (!model.hello?.back) return '';
+  if (judged?.recipe !== model.recipe) return isShown ? tourText('shown') : '';
+  const { right, missing } = lessonTexts().exercise;
+  if (judged.missing === null) return `✓ ${tourText('right')} ${right}`;
+  return `✗ ${tourText('not_yet', { missing: missing[judged.missing] })}`;
+}
+
+function drawExercise(step) {
+  const isThere = step.isExercise === true && model.hello?.back === true;
+  for (const name of ['lesson-check', 'lesson-show']) byName(name).hidden = !isThere;
+  if (!isThere) return;
+  allow(byName('lesson-check'), model.paused ? reasonAgainst('') : tourText('hold_first'));
+  allow(byName('lesson-show'), reasonAgainst(''));
+}
+
+byName('lesson-check').addEventListener('click', () => command(`check?exercise=${tour.lesson.id}`));
+byName('lesson-show').addEventListener('click', async () => {
+  exercise.judged = null;
+  exercise.isShown = await command(`solve?exercise=${tour.lesson.id}`);
+  redraw();
+});
