@@ -15,6 +15,8 @@ mod stepped;
 mod simulated;
 /// The links for teachers lead to what they say.
 mod moments;
+/// The handout shows what the lessons say.
+mod handout;
 /// What a page is shown is what is.
 mod shown;
 /// Many pages, many connections, and the end.
