@@ -44,8 +44,8 @@ use crate::limits::Limits;
 #[derive(Debug, Default)]
 pub struct Exchange {
     state: State,
-    /// Requests so far, refused ones included.
-    requests: u32,
+    /// Requests so far, refused ones included. Wraps at 2³².
+    pub(crate) requests: u32,
     close_delimited: CloseDelimited,
 }
 
@@ -106,11 +106,12 @@ impl Exchange {
         let head = match scanned {
             Ok(Some(head)) => head,
             Ok(None) => {
-                let want = if check.is_touched() { Want::Head } else { Want::Request };
+                // What has come of a head is left in the input.
+                let want = if input.is_empty() { Want::Request } else { Want::Head };
                 return self.nothing(want, eof);
             }
             Err(error) => {
-                let is_head = check.is_head();
+                let is_head = check.is_head;
                 return self.wrong(error, is_head, None);
             }
         };
@@ -223,7 +224,7 @@ impl Exchange {
             State::Service(_) => return Found::Nothing(Want::Service),
             State::Closed(reason) => return Found::Nothing(Want::Close(*reason)),
         };
-        let is_head = check.is_head();
+        let is_head = check.is_head;
         self.wrong(error, is_head, None)
     }
 

@@ -10,7 +10,7 @@
 //! position of the limit: a head gets the same verdict whole or dripped.
 
 use super::framing::{Directives, Steering};
-use super::grammar::{is_token_byte, text_bytes, trim};
+use super::grammar::{is_token_byte, look_at_target, text_bytes, token_bytes, trim};
 use super::{Error, Headers, Request, Target, Version};
 use crate::limits::{FIELDS_MAX_CEILING, Limits};
 use memchr::{memchr, memchr2};
@@ -22,15 +22,12 @@ use std::iter;
 pub(super) struct LineCheck {
     /// Bytes `..scanned` are checked. A CR at `scanned` may be waiting for its LF.
     scanned: u32,
-    /// Position of the space after the method; 0 until `Part::Target`.
-    method_end: u32,
-    /// Position after the CRLF of the request line; 0 until `Part::Fields`.
-    request_line_end: u32,
     /// Complete field lines.
     fields: u16,
     part: Part,
-    /// The method is HEAD, whatever becomes of the rest of the line.
-    is_head: bool,
+    /// The method is known to be HEAD. The rest of the line may be wrong, or missing: the answer to HEAD has no
+    /// content even then (RFC 9110 section 9.3.2).
+    pub(super) is_head: bool,
 }
 
 /// Which part of the head `scanned` is in.
@@ -125,41 +122,21 @@ impl LineCheck {
             self.scanned as usize <= bytes.len(),
             "what was left must be presented again"
         );
-        if self.part < Part::Fields {
-            let is_new = self.scanned == 0;
-            let Some(line) = self.scan_request_line(bytes, limits)? else { return Ok(None) };
-            if is_new {
-                let window = window(bytes, limits.head_bytes_max);
-                let from = self.request_line_end as usize;
-                if let Some(lines) = window.get(from..)
-                    && let Ok(Some(fields)) = read_fields(&line, lines, fields_max(limits))
-                {
-                    return Ok(Some(Head::new(&bytes[..from + fields.length], &line, &fields)));
-                }
-                // Not all of it is here, or something is wrong. What, and at which byte, is found line by line.
-            }
+        if self.scanned == 0
+            && let Some(head) = Head::usual(bytes, limits)
+        {
+            return Ok(Some(head));
+        }
+        // Not all of it is here, or something is unusual, or wrong. What, and at which byte, is found line by line.
+        if self.part < Part::Fields && !self.scan_request_line(bytes, limits)? {
+            return Ok(None);
         }
         let Some(end) = self.scan_fields(bytes, limits)? else { return Ok(None) };
         Head::parse(&bytes[..end]).map(Some)
     }
 
-    /// Whether any byte of the request line has been seen.
-    pub(super) fn is_touched(&self) -> bool {
-        self.part >= Part::Method
-    }
-
-    /// Whether the method is known to be HEAD. The rest of the line may be wrong, or missing: the
-    /// answer to HEAD has no content even then (RFC 9110 section 9.3.2).
-    pub(super) fn is_head(&self) -> bool {
-        self.is_head
-    }
-
-    /// Finds the request line, which is judged as soon as its CRLF is there.
-    fn scan_request_line<'a>(
-        &mut self,
-        bytes: &'a [u8],
-        limits: &Limits,
-    ) -> Result<Option<RequestLine<'a>>, Error> {
+    /// Finds the request line, which is judged as soon as its CRLF is there. True once it is found good.
+    fn scan_request_line(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, Error> {
         debug_assert!(self.part >= Part::Method, "the empty line before it is taken off");
         // A request line is part of its head, even if its own limit is larger.
         let bytes_max = limits.request_line_bytes_max.min(limits.head_bytes_max);
@@ -171,15 +148,14 @@ impl LineCheck {
             match line_end(window, self.scanned as usize)? {
                 LineEnd::NotBefore(scanned) => self.scanned = position(scanned),
                 LineEnd::At(end) => {
-                    let line = RequestLine::parse(&bytes[..end], self.method_end as usize)?;
-                    self.request_line_end = position(end);
-                    self.scanned = self.request_line_end;
+                    RequestLine::parse(&bytes[..end])?;
+                    self.scanned = position(end);
                     self.part = Part::Fields;
-                    return Ok(Some(line));
+                    return Ok(true);
                 }
             }
         }
-        if window.len() == bytes_max { Err(Error::RequestLineTooLong) } else { Ok(None) }
+        if window.len() == bytes_max { Err(Error::RequestLineTooLong) } else { Ok(false) }
     }
 
     /// The method byte by byte as it comes, because a TLS hello never has a line end.
@@ -198,7 +174,6 @@ impl LineCheck {
             b'\r' => return Err(Error::RequestLine),
             _ => return Err(Error::Method),
         }
-        self.method_end = position(end);
         self.scanned = position(end + 1);
         self.part = Part::Target;
         Ok(())
@@ -220,14 +195,26 @@ impl LineCheck {
 }
 
 impl<'a> Head<'a> {
+    /// Reads a head of the usual kind that is at the front of `bytes`, whole, in one pass. `None` where there is any
+    /// doubt: [`LineCheck`] resolves it, and accepts all that is accepted here.
+    #[inline]
+    fn usual(bytes: &'a [u8], limits: &Limits) -> Option<Head<'a>> {
+        let window = window(bytes, limits.head_bytes_max);
+        let (line, from) = RequestLine::usual(window)?;
+        if from > limits.request_line_bytes_max {
+            return None;
+        }
+        let fields = read_fields(&line, &window[from..], fields_max(limits)).ok()??;
+        Some(Head::new(&bytes[..from + fields.length], &line, &fields))
+    }
+
     /// Takes a head apart: exactly its bytes, whose lines are known to be ended and the first to be good.
     ///
     /// # Errors
     /// Those of names and values in the field lines.
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Head<'a>, Error> {
         let line_end = memchr(b'\n', bytes).map_or(0, |at| at + 1);
-        let method_bytes = memchr(b' ', bytes).unwrap_or(0);
-        let line = RequestLine::parse(&bytes[..line_end], method_bytes)?;
+        let line = RequestLine::parse(&bytes[..line_end])?;
         let fields = read_fields(&line, &bytes[line_end..], usize::MAX)?;
         Ok(Head::new(bytes, &line, &fields.expect("a head that is complete has an empty line")))
     }
@@ -252,16 +239,37 @@ impl<'a> Head<'a> {
 }
 
 impl<'a> RequestLine<'a> {
-    /// Takes apart `method SP target SP HTTP/d.d CRLF`, whose method is known to be a token of so
-    /// many bytes.
+    /// Takes apart a line of HTTP/1.1 with one of the usual methods, at the front of `window`. Returns it with the
+    /// position behind it, or `None`: see [`Head::usual`].
     #[inline(always)]
-    fn parse(line: &'a [u8], method_bytes: usize) -> Result<RequestLine<'a>, Error> {
+    fn usual(window: &'a [u8]) -> Option<(RequestLine<'a>, usize)> {
+        const END: &[u8] = b" HTTP/1.1\r\n";
+        let (method, rest) = match window {
+            [b'G', b'E', b'T', b' ', rest @ ..] => ("GET", rest),
+            [b'H', b'E', b'A', b'D', b' ', rest @ ..] => ("HEAD", rest),
+            [b'P', b'O', b'S', b'T', b' ', rest @ ..] => ("POST", rest),
+            _ => return None,
+        };
+        let (target_bytes, has_query) = look_at_target(rest);
+        let (target, rest) = rest.split_at(target_bytes);
+        if !rest.starts_with(END) {
+            return None;
+        }
+        let target_text = str::from_utf8(target).ok()?;
+        let target = Target::of_checked(method, target_text, has_query).ok()?;
+        let line = RequestLine { method, target_text, target, version: Version::Http11 };
+        Some((line, window.len() - rest.len() + END.len()))
+    }
+
+    /// Takes apart `method SP target SP HTTP/d.d CRLF`, whose method is known to be a token.
+    fn parse(line: &'a [u8]) -> Result<RequestLine<'a>, Error> {
+        let method_bytes = memchr(b' ', line).unwrap_or(0);
         let (method, rest) = line.split_at(method_bytes);
         let Some((target, end)) = rest[1..].split_last_chunk::<11>() else {
             return Err(Error::RequestLine);
         };
-        let version = if *end == *b" HTTP/1.1\r\n" { Version::Http11 } else { version(end)? };
-        let method = method_text(method)?;
+        let version = version(end)?;
+        let method = str::from_utf8(method).map_err(|_| Error::Method)?;
         let target_text = str::from_utf8(target).map_err(|_| Error::TargetByte)?;
         let target = Target::parse(method, target_text)?;
         Ok(RequestLine { method, target_text, target, version })
@@ -278,16 +286,6 @@ fn version(end: &[u8; 11]) -> Result<Version, Error> {
         (b'1', b'1'..=b'9') => Ok(Version::Http11),
         (b'0'..=b'9', b'0'..=b'9') => Err(Error::Version),
         _ => Err(Error::RequestLine),
-    }
-}
-
-/// The method as text. The usual ones need no check of their encoding.
-fn method_text(method: &[u8]) -> Result<&str, Error> {
-    match method {
-        b"GET" => Ok("GET"),
-        b"HEAD" => Ok("HEAD"),
-        b"POST" => Ok("POST"),
-        _ => str::from_utf8(method).map_err(|_| Error::Method),
     }
 }
 
@@ -426,22 +424,21 @@ struct FieldLine<'a> {
 
 /// Takes `name ":" OWS value OWS CRLF` apart. `None`: it has no end.
 fn field_line(bytes: &[u8]) -> Result<Option<FieldLine<'_>>, Error> {
-    let Some(name_bytes) = bytes.iter().position(|byte| !is_token_byte(*byte)) else {
-        return Ok(None);
+    let (name, rest) = bytes.split_at(token_bytes(bytes));
+    let rest = match rest {
+        [b':', rest @ ..] if !name.is_empty() => rest,
+        [] => return Ok(None),
+        _ => return Err(Error::FieldName),
     };
-    let (name, rest) = bytes.split_at(name_bytes);
-    if name.is_empty() || rest[0] != b':' {
-        return Err(Error::FieldName);
-    }
-    let mut value_end = 1;
+    let mut value_bytes = 0;
     loop {
-        value_end += text_bytes(&rest[value_end..]);
-        match &rest[value_end..] {
-            [b'\r', b'\n', after @ ..] => {
-                let value = trim(&rest[1..value_end]);
-                return Ok(Some(FieldLine { name, value, rest: after }));
+        value_bytes += text_bytes(&rest[value_bytes..]);
+        let (value, end) = rest.split_at(value_bytes);
+        match end {
+            [b'\r', b'\n', rest @ ..] => {
+                return Ok(Some(FieldLine { name, value: trim(value), rest }));
             }
-            [b'\t', ..] => value_end += 1,
+            [b'\t', ..] => value_bytes += 1,
             [] | [b'\r'] => return Ok(None),
             _ => return Err(Error::FieldValue),
         }
@@ -529,12 +526,12 @@ mod tests {
         for left in [&b"\nGET"[..], b"GET"] {
             let mut next = &input[..1];
             assert_eq!(check.skip_empty_line(&mut next), Ok(()));
-            assert!(next.is_empty() && !check.is_touched());
+            assert!(next.is_empty() && check.part < Part::Method);
             input = &input[1..];
             assert_eq!(input, left);
         }
         assert_eq!(check.skip_empty_line(&mut input), Ok(()));
-        assert_eq!((input, check.is_touched()), (&b"GET"[..], true));
+        assert_eq!((input, check.part == Part::Method), (&b"GET"[..], true));
         let (mut check, mut second) = (LineCheck::default(), &b"\r\n\r\n"[..]);
         assert_eq!(check.skip_empty_line(&mut second), Ok(()));
         assert_eq!(check.scan(second, &Limits::default()).err(), Some(Error::EmptyLines));
@@ -556,7 +553,7 @@ mod tests {
         ] {
             let mut check = beginning();
             assert!(check.scan(line, &Limits::default()).is_err());
-            assert_eq!(check.is_head(), is_head, "{}", line.escape_ascii());
+            assert_eq!(check.is_head, is_head, "{}", line.escape_ascii());
         }
     }
 
@@ -573,8 +570,55 @@ mod tests {
         }
     }
 
+    /// What one pass accepts is accepted line by line, and is the same request. What it does not, is left to the lines.
+    #[test]
+    fn one_pass_and_line_by_line_agree() {
+        let good =
+            b"GET /a?b HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 1\r\n\r\n";
+        let pieces: [&[u8]; 12] = [
+            b"\r",
+            b"\n",
+            b" ",
+            b"\t",
+            b":",
+            b"\0",
+            b"#",
+            b"\xff",
+            b"HEAD /",
+            b"\r\n\r\n",
+            b" HTTP/1.0",
+            b"*",
+        ];
+        let mut random = fastrand::Rng::with_seed(7);
+        let limits = Limits {
+            request_line_bytes_max: 40,
+            head_bytes_max: 90,
+            fields_max: 3,
+            ..Limits::default()
+        };
+        let mut accepted = 0;
+        for _ in 0..100_000 {
+            let mut bytes = good.to_vec();
+            for _ in 0..random.usize(..3) {
+                let from = random.usize(..bytes.len());
+                let to = (from + random.usize(..3)).min(bytes.len());
+                let piece = pieces[random.usize(..pieces.len())];
+                bytes.splice(from..to, piece.iter().copied());
+            }
+            let Some(head) = Head::usual(&bytes, &limits) else { continue };
+            accepted += 1;
+            let mut check = beginning();
+            // After the first byte there is no head to be read in one pass.
+            let other =
+                (1..=bytes.len()).find_map(|seen| check.scan(&bytes[..seen], &limits).transpose());
+            let other = other.expect("it is complete").expect("it is good");
+            assert_eq!(format!("{head:?}"), format!("{other:?}"), "{}", bytes.escape_ascii());
+        }
+        assert!(accepted > 20_000, "{accepted} are good");
+    }
+
     #[test]
     fn the_check_is_small_enough_to_wait_in_every_connection() {
-        assert!(size_of::<LineCheck>() <= 16);
+        assert!(size_of::<LineCheck>() <= 8);
     }
 }

@@ -57,10 +57,20 @@ impl<'a> Target<'a> {
     /// # Errors
     /// [`Error::TargetByte`], [`Error::TargetForm`], [`Error::TargetAuthority`].
     pub(super) fn parse(method: &str, text: &'a str) -> Result<Target<'a>, Error> {
-        let (is_good, has_query) = look_at_target(text.as_bytes());
-        if !is_good {
+        let (good_bytes, has_query) = look_at_target(text.as_bytes());
+        if good_bytes < text.len() {
             return Err(Error::TargetByte);
         }
+        Target::of_checked(method, text, has_query)
+    }
+
+    /// As [`parse`](Target::parse), of a text whose bytes were looked at: whether a `?` is among them is known.
+    #[inline(always)]
+    pub(super) fn of_checked(
+        method: &str,
+        text: &'a str,
+        has_query: bool,
+    ) -> Result<Target<'a>, Error> {
         match method {
             "CONNECT" if is_authority_with_port(text) => Ok(Target::Authority(text)),
             "CONNECT" => Err(Error::TargetForm),
