@@ -27,6 +27,7 @@
 //! | `json`, `form`, `cookies`, `router`, `http-types`; `web` is all of them | what handlers of a service need, and conversions from and to the crate `http` |
 //! | `client`; `tls`, `gzip`, `brotli`, `zstd` | fetching over HTTP; HTTPS; compressed replies |
 //! | `lab`, `history` | a page that shows a loop; a simulated loop that goes backwards |
+//! | `fine-timers` | timers below a millisecond; part of the default |
 //! | `twin` | connections as coroutines, to be compared with the state machines |
 //! | `cli` | the command `helloop`, with all but `web`; the two together are the default |
 //!

@@ -59,6 +59,37 @@ impl Os {
             ended: Time::ZERO,
         })
     }
+
+    /// Waits until something happens, or `timeout` is over, which is at `until`.
+    ///
+    /// epoll_wait(2) counts milliseconds, and mio rounds up, because a timer must not fire early. So what is left below a
+    /// millisecond is waited for with ppoll(2), which counts nanoseconds, on the poller itself: one that has
+    /// something to report is readable. Only a wait that ends with a timer pays for that second call.
+    #[cfg(feature = "fine-timers")]
+    fn wait_for_events(&mut self, until: Time, timeout: Duration) -> io::Result<()> {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+        let below_a_millisecond =
+            Duration::from_nanos(u64::from(timeout.subsec_nanos() % 1_000_000));
+        let milliseconds = timeout - below_a_millisecond;
+        if below_a_millisecond.is_zero() || !milliseconds.is_zero() {
+            self.poll.poll(&mut self.events, Some(milliseconds))?;
+            if below_a_millisecond.is_zero() || !self.events.is_empty() {
+                return Ok(());
+            }
+        }
+        // At most a millisecond, and nothing if the wait before took longer than it was told to.
+        let left = until.since(self.clock().now());
+        let left = Timespec { tv_sec: 0, tv_nsec: left.subsec_nanos().into() };
+        poll(&mut [PollFd::new(self.poll.registry(), PollFlags::IN)], Some(&left))?;
+        self.poll.poll(&mut self.events, Some(Duration::ZERO))
+    }
+
+    /// Waits until something happens, or `timeout` is over, rounded up to milliseconds by mio.
+    #[cfg(not(feature = "fine-timers"))]
+    fn wait_for_events(&mut self, _: Time, timeout: Duration) -> io::Result<()> {
+        self.poll.poll(&mut self.events, Some(timeout))
+    }
 }
 
 impl World for Os {
@@ -71,11 +102,14 @@ impl World for Os {
         // The kernel wants a duration, so the clock is read before the wait, too. The time of the last wait will
         // not do: the tasks since then took a while, and a host may have been elsewhere for an hour, by which
         // every timer would be late. But what had come by then needs no clock: a busy loop reads it once a turn.
-        let timeout = until.map(|until| match until {
-            _ if until <= self.ended => Duration::ZERO,
-            _ => until.since(clock.now()),
-        });
-        match self.poll.poll(&mut self.events, timeout) {
+        let outcome = match until {
+            None => self.poll.poll(&mut self.events, None),
+            Some(until) if until <= self.ended => {
+                self.poll.poll(&mut self.events, Some(Duration::ZERO))
+            }
+            Some(until) => self.wait_for_events(until, until.since(clock.now())),
+        };
+        match outcome {
             Ok(()) => {
                 let sources = self.events.iter().filter(|event| event.token() != ALARM);
                 arrived.extend(sources.map(|event| {
