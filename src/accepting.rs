@@ -12,18 +12,14 @@ use crate::world::{Time, concerns_one_connection};
 /// The failures of one listener.
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
-    /// Connections that were gone before they were accepted, since the last one that was not.
-    gone_in_a_row: usize,
+    /// Connections that were gone before they were accepted, since the last one that was not: whoever accepts one
+    /// sets this to 0.
+    pub(crate) gone_in_a_row: usize,
     /// When it was last logged why nothing is accepted.
     logged: Option<Time>,
 }
 
 impl Failures {
-    /// An accept succeeded.
-    pub(crate) fn forget(&mut self) {
-        self.gone_in_a_row = 0;
-    }
-
     /// Whether nothing should be accepted for a while after `error`. If not, its connection is skipped: the
     /// next may be good, unless the last `in_a_row_max` were not.
     pub(crate) fn call_for_a_pause(&mut self, error: &io::Error, in_a_row_max: usize) -> bool {

@@ -257,7 +257,7 @@ impl Listener {
             }
             match self.source.accept() {
                 Ok((socket, peer)) => {
-                    self.failures.forget();
+                    self.failures.gone_in_a_row = 0;
                     self.waits.is_over(&self.handle, Readiness::READABLE);
                     match Stream::accepted(&self.handle, socket) {
                         Ok(stream) => return Poll::Ready((stream, peer)),

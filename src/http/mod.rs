@@ -57,13 +57,11 @@ mod content;
 mod convert;
 mod response;
 mod encode;
-mod date;
-mod status;
 mod error;
 mod grammar;
 
 pub use ask::{Ask, AskError, AskFields};
-pub use date::DateCache;
+pub use encode::DateCache;
 pub use error::{Error, Reason};
 pub use exchange::{
     Announced, Answer, Asked, BodyPolicy, Exchange, Found, Room, Terms, Want, Wrong,
@@ -73,7 +71,6 @@ pub use reply::{Reply, ReplyError, ReplyEvent, ReplyHead};
 pub(crate) use request::Params;
 pub use request::{Headers, Request, Version};
 pub use request_buf::RequestBuf;
-pub use response::{HeaderError, Response};
-pub use status::Status;
+pub use response::{HeaderError, Response, Status};
 use target::Target;
 pub use target::{DecodeError, decode_segment};

@@ -120,7 +120,7 @@ impl<S: Service + 'static> Acceptor<S> {
         for _ in 0..accepts_max {
             match self.source.accept() {
                 Ok(newcomer) if self.status().lets_in(self.task) => {
-                    self.failures.forget();
+                    self.failures.gone_in_a_row = 0;
                     if let Err(error) = self.open(newcomer) {
                         return self.cannot_open(&error, cx);
                     }

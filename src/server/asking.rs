@@ -97,7 +97,7 @@ impl<S: Service> Shared<S> {
             let (request, answer, took) = match found {
                 // Ask the service, and answer.
                 Found::Request(asked) => {
-                    let (number, request) = (exchange.requests(), asked.request());
+                    let (number, request) = (exchange.requests, &asked.request);
                     let (started, took) = self.ask(who, number, request, response);
                     let answer = match started {
                         Ok(Start::Done) => exchange.answer(asked, response, &terms, output),
@@ -114,12 +114,12 @@ impl<S: Service> Shared<S> {
                 }
                 Found::Wrong(wrong) => {
                     let answer = exchange.refuse(&wrong, response, &terms, output);
-                    (wrong.request(), answer, Duration::ZERO)
+                    (wrong.request, answer, Duration::ZERO)
                 }
                 Found::Body(_) => unreachable!("a body was announced, and was received"),
                 Found::Nothing(want) => return Pause::Want(want),
             };
-            self.answered(who, exchange.requests(), request, &answer, took);
+            self.answered(who, exchange.requests, request, &answer, took);
             *requests_left = requests_left.saturating_sub(1);
             let is_enough = *requests_left == 0 || output.len() >= self.limits.output_bytes_max;
             if is_enough && !rest.is_empty() && answer.closes.is_none() {
@@ -164,7 +164,7 @@ impl<S: Service> Shared<S> {
     /// What the service wants of the body that follows.
     fn body_policy(&self, announced: &Announced<'_>) -> BodyPolicy {
         // The panic itself was printed; the service will be asked for the answer, too.
-        caught(|| self.service.body_policy(announced.request())).unwrap_or(BodyPolicy::Discard)
+        caught(|| self.service.body_policy(&announced.request)).unwrap_or(BodyPolicy::Discard)
     }
 }
 
@@ -184,8 +184,8 @@ impl<S> Shared<S> {
                 let date = self.date(self.status.handle.now());
                 let response = &mut self.response.borrow_mut();
                 let answer = exchange.refuse(&wrong, response, &self.terms(&date), output);
-                let number = exchange.requests();
-                self.answered(who, number, wrong.request(), &answer, Duration::ZERO);
+                let number = exchange.requests;
+                self.answered(who, number, wrong.request, &answer, Duration::ZERO);
                 Reason::Refused(error)
             }
             Found::Nothing(Want::Close(reason)) => reason,

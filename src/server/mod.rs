@@ -37,7 +37,6 @@ mod asking;
 mod bind;
 mod connection;
 mod coroutine;
-mod deadlines;
 mod drain;
 #[cfg(feature = "json")]
 mod json;

@@ -115,11 +115,6 @@ impl Status {
         self.control.counts.report()
     }
 
-    /// Shows other threads how many connections are open.
-    fn show_open(&self) {
-        self.control.counts.set_open(self.open());
-    }
-
     pub(super) fn acceptor_finished(&self) {
         self.acceptors.set(self.acceptors.get() - 1);
         self.tell_drainer_if_empty();
@@ -184,7 +179,8 @@ impl Status {
 
     pub(super) fn connection_opened(&self, source: SourceId, task: TaskId) {
         self.room.borrow_mut().add(source, task);
-        self.show_open();
+        // For other threads to see.
+        self.control.counts.set_open(self.open());
         self.count(|report| report.connections += 1);
     }
 
@@ -203,7 +199,7 @@ impl Status {
 
     pub(super) fn connection_closed(&self, source: SourceId) {
         self.room.borrow_mut().remove(source);
-        self.show_open();
+        self.control.counts.set_open(self.open());
         self.wake_who_waits();
         self.tell_drainer_if_empty();
     }

@@ -324,7 +324,7 @@ impl<S> Twin<S> {
     /// Says where it is now. If that is somewhere else, or a request was answered since, a new time limit begins.
     fn enter(&mut self, row: usize) {
         let (shared, from) = (&self.shared, self.at);
-        self.at = (row, self.exchange.requests());
+        self.at = (row, self.exchange.requests);
         if self.at == from {
             return;
         }
@@ -337,7 +337,7 @@ impl<S> Twin<S> {
     /// A body, or an answer, moves: when it is by enough, the time limit begins anew.
     fn has_moved(&mut self, bytes: usize) {
         self.progress = self.progress.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-        if self.progress >= self.shared.progress_that_counts() {
+        if self.progress as usize >= self.shared.limits.progress_bytes_min {
             self.progress = 0;
             let limit = self.shared.time_limit(self.at.0);
             self.due = self.shared.status.handle.now() + limit;

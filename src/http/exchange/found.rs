@@ -85,7 +85,7 @@ pub enum BodyPolicy {
 #[derive(Debug)]
 pub struct Announced<'r> {
     pub(super) head: &'r [u8],
-    pub(super) request: Request<'r>,
+    pub(crate) request: Request<'r>,
     pub(super) persistence: Persistence,
     pub(super) expectation: Expectation,
     pub(super) coming: Coming,
@@ -97,7 +97,7 @@ pub struct Announced<'r> {
 pub struct Wrong<'r> {
     pub(super) error: Error,
     /// Known if the head is good.
-    pub(super) request: Option<&'r Request<'r>>,
+    pub(crate) request: Option<&'r Request<'r>>,
     /// The method is HEAD, as far as it is known.
     pub(super) is_head: bool,
     /// The next request may follow: it is certain where it begins.

@@ -18,7 +18,7 @@ pub struct Room<'r> {
 /// A request that is whole, and what its answer depends on.
 #[derive(Debug)]
 pub struct Asked<'r> {
-    pub(super) request: Request<'r>,
+    pub(crate) request: Request<'r>,
     /// The complete head.
     pub(super) head: &'r [u8],
     pub(super) persistence: Persistence,

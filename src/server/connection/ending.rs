@@ -1,7 +1,6 @@
 //! How a connection ends: orderly where an answer might be lost, else at once; and when its time is up.
 
 use std::io;
-use std::time::Duration;
 
 use super::states::{FLUSHING, IDLE, LINGERING, RECEIVING_BODY, RECEIVING_HEAD, TABLE};
 use super::{Budget, Connection, Next, State, Then, Who};
@@ -73,32 +72,6 @@ impl<S: Service> Connection<S> {
 
 /// What becomes of a connection in time, and in the end.
 impl<S: Service> Connection<S> {
-    /// How long it may be as it is without progress.
-    pub(super) fn time_limit(&self) -> Duration {
-        match &self.state {
-            State::Serving(serving) if serving.waits_for_body => {
-                self.shared.limits.body_progress_timeout
-            }
-            state => self.shared.time_limit(state.row()),
-        }
-    }
-
-    /// True, once a window, if a body or an answer has moved by enough to deserve another window. A head has one
-    /// limit from its first byte to its last, however it dribbles.
-    pub(super) fn take_progress(&mut self) -> bool {
-        let progress = match &mut self.state {
-            State::ReceivingBody { progress } => progress,
-            State::Serving(serving) if serving.waits_for_body => &mut serving.progress,
-            State::Flushing(unsent) => &mut unsent.progress,
-            _ => return false,
-        };
-        let has_moved = *progress >= self.shared.progress_that_counts();
-        if has_moved {
-            *progress = 0;
-        }
-        has_moved
-    }
-
     /// Nothing came in time, and the kernel was asked once more.
     pub(super) fn time_is_up(&mut self, cx: &mut Context<'_>) -> Flow {
         let from = self.state.row();

@@ -277,7 +277,7 @@ impl<S: Service> Task for Connection<S> {
             return self.cut(cx);
         }
         let (source, now) = (self.source.id(), cx.now());
-        let before = (self.state.row(), self.exchange.requests());
+        let before = (self.state.row(), self.exchange.requests);
         let rest = TABLE[before.0].rest;
         let mut time_to_go = self.shared.time_to_go(source, rest, self.due, now);
         let is_due = self.due.min(time_to_go) <= now;
@@ -295,7 +295,7 @@ impl<S: Service> Task for Connection<S> {
         }
 
         let mut flow = self.run(cx);
-        let mut after = (self.state.row(), self.exchange.requests());
+        let mut after = (self.state.row(), self.exchange.requests);
 
         if flow == Flow::Wait && may_close && after.0 == IDLE {
             self.end(Reason::Shutdown, cx);

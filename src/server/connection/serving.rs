@@ -233,8 +233,8 @@ pub(in crate::server) fn take_part<S: Service>(
         Part::End => exchange.end_stream(output, &mut room),
     };
     let Some((asked, answer)) = answered else { return Want::Request };
-    let request = Some(asked.request());
-    shared.answered(who, exchange.requests(), request, &answer, Duration::ZERO);
+    let request = Some(&asked.request);
+    shared.answered(who, exchange.requests, request, &answer, Duration::ZERO);
     answer.closes.map_or(Want::Request, Want::Close)
 }
 
@@ -247,8 +247,8 @@ pub(in crate::server) fn abandon<S: Service>(
 ) -> Want {
     let mut room = Room::new(Some(&who.peer));
     if let Some((asked, answer)) = exchange.abandon(reason, &mut room) {
-        let request = Some(asked.request());
-        shared.answered(who, exchange.requests(), request, &answer, Duration::ZERO);
+        let request = Some(&asked.request);
+        shared.answered(who, exchange.requests, request, &answer, Duration::ZERO);
     }
     Want::Close(reason)
 }

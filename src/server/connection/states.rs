@@ -1,12 +1,16 @@
 //! The states of a connection in one table: what each is called, what it means, how long it may last, what it means
-//! to a newcomer, and where it leads by design.
+//! to a newcomer, and where it leads by design. Below it is until when a connection may go on as it does.
 
 use std::time::Duration;
 
-use crate::limits::Limits;
+use super::{Connection, State};
+use crate::http::Reason;
+use crate::id::SourceId;
+use crate::limits::{Limits, MAKE_ROOM_IDLE_MIN};
 use crate::server::machine::{Machine, MachineState as Is};
 use crate::server::room::Rest;
 use crate::server::{CONNECTION, Shared, status::Phase};
+use crate::world::Time;
 
 /// All that there is to say about a state, apart from what a connection does in it.
 pub(in crate::server) struct Row {
@@ -142,5 +146,68 @@ impl<S> Shared<S> {
             Phase::ClosingIdle => self.limits.drain_idle_grace,
             _ => self.limits.idle_timeout,
         }
+    }
+
+    /// When a connection makes room for a newcomer: [`Time::NEVER`] unless it was asked to, else once
+    /// it has done nothing for [`MAKE_ROOM_IDLE_MIN`]. `due` is when its time would be up without that.
+    pub(in crate::server) fn time_to_go(
+        &self,
+        source: SourceId,
+        rest: Rest,
+        due: Time,
+        now: Time,
+    ) -> Time {
+        if !self.status.must_make_room(source) {
+            return Time::NEVER;
+        }
+        let left = due.since(now);
+        let limit = match rest {
+            Rest::Busy => return Time::NEVER,
+            // The limit may have become shorter since.
+            Rest::Idle if left > self.idle_time_limit() => self.limits.idle_timeout,
+            Rest::Idle => self.idle_time_limit(),
+            Rest::Lingering => self.limits.linger_timeout,
+        };
+        now + MAKE_ROOM_IDLE_MIN.saturating_sub(limit.saturating_sub(left))
+    }
+
+    /// Why a connection ends that is idle, and whose time is up.
+    pub(in crate::server) fn why_idle_ends(&self, source: SourceId) -> Reason {
+        if self.status.phase.get() == Phase::ClosingIdle {
+            Reason::Shutdown
+        } else if self.status.must_make_room(source) {
+            Reason::MadeRoom
+        } else {
+            Reason::IdleTimeout
+        }
+    }
+}
+
+/// How long a connection may go on as it does. Its deadline is lazy: see [`LazyTimer`](crate::lazy_timer::LazyTimer).
+impl<S> Connection<S> {
+    /// How long it may be as it is without progress.
+    pub(super) fn time_limit(&self) -> Duration {
+        match &self.state {
+            State::Serving(serving) if serving.waits_for_body => {
+                self.shared.limits.body_progress_timeout
+            }
+            state => self.shared.time_limit(state.row()),
+        }
+    }
+
+    /// True, once a window, if a body or an answer has moved by enough to deserve another window. A head has one
+    /// limit from its first byte to its last, however it dribbles.
+    pub(super) fn take_progress(&mut self) -> bool {
+        let progress = match &mut self.state {
+            State::ReceivingBody { progress } => progress,
+            State::Serving(serving) if serving.waits_for_body => &mut serving.progress,
+            State::Flushing(unsent) => &mut unsent.progress,
+            _ => return false,
+        };
+        let has_moved = *progress as usize >= self.shared.limits.progress_bytes_min;
+        if has_moved {
+            *progress = 0;
+        }
+        has_moved
     }
 }
