@@ -7,6 +7,8 @@ pub(crate) mod transcripts;
 mod catalogue;
 /// What would be published.
 mod package;
+/// Under which licences the crates are that we build on.
+mod licences;
 /// Whether every public name of the first pages is shown in use.
 mod shown;
 /// Links, excerpts of sources, and the learner's path.
