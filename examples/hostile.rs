@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -22,12 +23,13 @@ mod hostile;
 use hostile::{Failure, FetchPlan, Plan, Tally, run_before, run_fetches, shrink, shrink_fetches};
 
 const USAGE: &str = "\
-usage: hostile [--fetch] [--seeds N] [--from N] [--no-shrink]
+usage: hostile [--fetch] [--seeds N] [--from N] [--shard I/N] [--no-shrink]
        hostile [--fetch] --seed N [--explain]
 
   --fetch      our client among hostile servers, instead of our server among hostile clients
   --seeds N    run so many seeds (default 100000), stop at the first failure
   --from N     begin with this seed (default 0)
+  --shard I/N  run the part I (from 0 on) of N parts of these seeds
   --no-shrink  do not look for a smaller plan that fails in the same way
   --seed N     run one seed, and say what is planned
   --explain    tell everything that happens, as `helloop serve --explain` does";
@@ -39,6 +41,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 struct Options {
     from: u64,
     seeds: u64,
+    /// Which part of the seeds, from 0 on, and of how many parts.
+    shard: (u64, u64),
     /// One seed alone.
     seed: Option<u64>,
     explains: bool,
@@ -52,12 +56,17 @@ impl Options {
         let mut options = Options {
             from: 0,
             seeds: 100_000,
+            shard: (0, 1),
             seed: None,
             explains: false,
             shrinks: true,
             fetches: false,
         };
         while let Some(word) = words.next() {
+            if word == "--shard" {
+                options.shard = Options::read_shard(&words.next()?)?;
+                continue;
+            }
             let mut number = || words.next().and_then(|word| word.replace('_', "").parse().ok());
             match word.as_str() {
                 "--seeds" => options.seeds = number()?,
@@ -70,6 +79,23 @@ impl Options {
             }
         }
         Some(options)
+    }
+
+    fn read_shard(text: &str) -> Option<(u64, u64)> {
+        let (index, of) = text.split_once('/')?;
+        let (index, of) = (index.parse().ok()?, of.parse().ok()?);
+        (index < of).then_some((index, of))
+    }
+
+    /// The seeds of a campaign. Those of all shards together are all seeds, each once.
+    fn range(&self) -> Range<u64> {
+        let (index, of) = self.shard;
+        let boundary = |part: u64| {
+            let seeds = u128::from(self.seeds) * u128::from(part) / u128::from(of);
+            // It is a part of `seeds`, so it fits.
+            self.from.saturating_add(u64::try_from(seeds).unwrap_or(u64::MAX))
+        };
+        boundary(index)..boundary(index + 1)
     }
 }
 
@@ -87,7 +113,7 @@ fn main() -> ExitCode {
 fn campaign(options: &Options) -> ExitCode {
     let (mut tally, began) = (Tally::default(), Instant::now());
     let mut told = began;
-    for seed in options.from..options.from.saturating_add(options.seeds) {
+    for seed in options.range() {
         match try_seed(seed, options, None) {
             Ok(one) => tally.add(one),
             Err(failure) => {
@@ -110,7 +136,8 @@ fn campaign(options: &Options) -> ExitCode {
             eprintln!("{}", Progress(&tally, began.elapsed()));
         }
     }
-    println!("{}; nothing failed", Progress(&tally, began.elapsed()));
+    let Range { start, end } = options.range();
+    println!("seeds {start}..{end}: {}; nothing failed", Progress(&tally, began.elapsed()));
     ExitCode::SUCCESS
 }
 

@@ -3,6 +3,7 @@
 
 mod documents;
 mod chat;
+mod hostile;
 mod scrape;
 mod small;
 mod services;
