@@ -25,6 +25,8 @@ mod fetch;
 mod logs;
 #[cfg(feature = "cli")]
 mod loops;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod packaging;
 #[cfg(feature = "cli")]
 mod pages;
 #[cfg(feature = "cli")]
