@@ -29,7 +29,7 @@ fn read(path: impl AsRef<Path>) -> String {
 /// Every Markdown file that we wrote.
 fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
-    for directory in ["", "docs", "benches/versus", "fuzz"] {
+    for directory in ["", "docs", "docs/operate", "packaging", "benches/versus", "fuzz"] {
         pages.extend(entries(&root().join(directory)).into_iter().filter(|path| is_page(path)));
     }
     for directory in ["examples", "tests", "src"] {
