@@ -200,6 +200,29 @@ fn the_check_finds_what_is_wrong() {
     }
 }
 
+/// There are two ways to make the image, and one image.
+#[test]
+fn the_dockerfile_says_the_same() {
+    let (_directory, layout) = layout();
+    let text = fs::read_to_string(blob_with(&layout, "rootfs")).unwrap();
+    let image: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let config = &image["config"];
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docker/Dockerfile");
+    let dockerfile = fs::read_to_string(path).unwrap();
+    let words = |key: &str| config[key].to_string().replace(',', ", ");
+    let mut lines = vec![
+        format!("USER {}", config["User"].as_str().unwrap()),
+        format!("STOPSIGNAL {}", config["StopSignal"].as_str().unwrap()),
+        format!("ENTRYPOINT {}", words("Entrypoint")),
+        format!("CMD {}", words("Cmd")),
+        "EXPOSE 8080".to_owned(),
+    ];
+    lines.extend(config["Env"].as_array().unwrap().iter().map(|v| v.as_str().unwrap().to_owned()));
+    for line in lines {
+        assert!(dockerfile.contains(&line), "the Dockerfile has no {line}");
+    }
+}
+
 /// Nothing where the tool is not installed. Where everything has to be tested (CI), it must be.
 fn run(program: &str, arguments: &[&str]) -> Option<Output> {
     match Command::new(program).args(arguments).output() {
