@@ -45,3 +45,5 @@ mod faults;
 mod fronts;
 #[cfg(feature = "cli")]
 mod examples;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod drill;

@@ -32,6 +32,8 @@ enum Command {
     Check(check::Arguments),
     #[cfg(target_os = "linux")]
     Upgrade(super::upgrade::Arguments),
+    #[cfg(target_os = "linux")]
+    Drill(Box<super::drill::Arguments>),
     #[cfg(feature = "manuals")]
     Manuals(super::manuals::Arguments),
 }
@@ -48,6 +50,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(arguments) => Ok(check::main(&arguments)),
         #[cfg(target_os = "linux")]
         Command::Upgrade(arguments) => Ok(super::upgrade::main(&arguments)),
+        #[cfg(target_os = "linux")]
+        Command::Drill(arguments) => super::drill::main(&arguments),
         #[cfg(feature = "manuals")]
         Command::Manuals(arguments) => Ok(super::manuals::main(&arguments, Cli::command())),
     });

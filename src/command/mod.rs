@@ -40,6 +40,8 @@ mod ps;
 mod upgrade;
 #[cfg(feature = "cli")]
 mod check;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod drill;
 #[cfg(feature = "manuals")]
 mod manuals;
 

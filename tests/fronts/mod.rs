@@ -18,6 +18,9 @@ mod ledger;
 mod inputs;
 /// Restarts of servers behind a gateway.
 mod restarts;
+/// Restarts by `helloop drill`.
+#[cfg(target_os = "linux")]
+mod drills;
 
 use std::fs::File;
 use std::io::{Read, Write};
