@@ -49,6 +49,14 @@ pub const FIELDS_MAX: usize = 100;
 /// fields live on the stack.
 pub const FIELDS_MAX_CEILING: usize = 128;
 
+/// Bytes that may stand at the front of a connection before its first request, where a
+/// [`preface`](crate::server::Builder::preface) is read: a header of the PROXY protocol with certificates' names in it
+/// has some hundred. At the limit: closed. nginx's number.
+pub const PREFACE_BYTES_MAX: usize = 4096;
+
+/// Time in which a server writes at most one line to the log at WARN about a preface that is wrong.
+pub const PREFACE_LOG_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Bytes of a request body, without the framing of chunks. At the limit: 413, close.
 pub const BODY_BYTES_MAX: u64 = 1024 * 1024;
 

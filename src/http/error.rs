@@ -190,6 +190,8 @@ pub enum Reason {
     /// `Expect: 100-continue` was answered finally, so that the body is not coming or is not read.
     UnreadBody,
 
+    /// What has to come before the first request was wrong, or was not whole in time. Nothing was answered.
+    PrefaceRefused,
     /// No request came within `idle_timeout`.
     IdleTimeout,
     /// The server was full, and of its idle connections this one had been idle longest.
@@ -224,6 +226,7 @@ impl Reason {
             Reason::CloseDelimited => "only the close tells where the answer ends",
             Reason::PeerGone => "the peer went away while the service was at work",
             Reason::UnreadBody => "the answer did not wait for the body",
+            Reason::PrefaceRefused => "no good preface before the first request",
             Reason::IdleTimeout => "idle for too long",
             Reason::MadeRoom => "idle, it made room for a new connection",
             Reason::WriteTimeout => "the peer did not take the answer in time",
@@ -253,6 +256,7 @@ impl Reason {
             | Reason::UnreadBody => true,
             Reason::PeerFinished
             | Reason::PeerFinishedInRequest
+            | Reason::PrefaceRefused
             | Reason::IdleTimeout
             | Reason::MadeRoom
             | Reason::WriteTimeout

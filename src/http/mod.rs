@@ -50,6 +50,7 @@ mod head;
 mod target;
 mod framing;
 mod chunked;
+mod peer;
 mod request;
 mod request_buf;
 mod content;
@@ -66,6 +67,7 @@ pub use error::{Error, Reason};
 pub use exchange::{
     Announced, Answer, Asked, BodyPolicy, Exchange, Found, Room, Terms, Want, Wrong,
 };
+pub use peer::{ClientRule, Peer};
 pub use reply::{Reply, ReplyError, ReplyEvent, ReplyHead};
 #[cfg(feature = "router")]
 pub(crate) use request::Params;

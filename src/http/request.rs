@@ -1,7 +1,7 @@
 //! What a service sees of a request.
 
 use super::head::fields;
-use super::{Error, Target};
+use super::{Error, Peer, Target};
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -16,7 +16,7 @@ pub struct Request<'a> {
     pub(super) headers: Headers<'a>,
     /// Chunked coding is taken off; empty where there is no body, or it was to be discarded.
     pub(super) body: &'a [u8],
-    pub(super) peer: Option<&'a SocketAddr>,
+    pub(super) peer: Option<&'a Peer<'a>>,
     /// What a router has found in the path.
     #[cfg(feature = "router")]
     pub(super) params: Option<&'a Params>,
@@ -51,7 +51,7 @@ pub enum Version {
 /// assert_eq!(describe(&request), "0 fields, 0 of them Accept, old: false");
 /// # Ok::<(), helloop::http::Error>(())
 /// ```
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Headers<'a> {
     /// Good field lines, each with its CRLF. They are taken apart on demand: most services read one field
     /// or none.
@@ -135,7 +135,17 @@ impl<'a> Request<'a> {
     /// The peer that sent it, where the driver knows. A peer on a Unix socket has no address.
     pub fn peer(&self) -> Option<SocketAddr> {
         // No peer over TCP has the unspecified address.
-        self.peer.copied().filter(|peer| !peer.ip().is_unspecified())
+        self.peer.map(|peer| peer.address).filter(|address| !address.ip().is_unspecified())
+    }
+
+    /// The client that asks: what a trusted proxy has said of it, else the peer. `None` where nobody has an address. A
+    /// field of the request names no port: then it is 0.
+    ///
+    /// Whom to believe, a server is told by [`Builder::preface`](crate::server::Builder::preface) and
+    /// [`Builder::client_addr`](crate::server::Builder::client_addr); without them it is the peer.
+    pub fn client_addr(&self) -> Option<SocketAddr> {
+        let client = self.peer.and_then(|peer| peer.client(self.headers));
+        client.or_else(|| self.peer())
     }
 }
 

@@ -1,8 +1,6 @@
 //! A request that owns its bytes.
 
-use std::net::SocketAddr;
-
-use super::{Headers, Request, Target, Version};
+use super::{Headers, Peer, Request, Target, Version};
 
 /// What a [`Request`] borrows, for handlers that outlive the input.
 #[derive(Clone, Debug)]
@@ -14,7 +12,8 @@ pub struct RequestBuf {
     lines: Vec<u8>,
     fields: usize,
     body: Vec<u8>,
-    peer: Option<SocketAddr>,
+    /// Its client was worked out.
+    peer: Option<Peer<'static>>,
     #[cfg(feature = "router")]
     params: Option<super::request::Params>,
 }
@@ -59,7 +58,10 @@ impl From<&Request<'_>> for RequestBuf {
             lines: request.headers.lines.to_vec(),
             fields: request.headers.count,
             body: request.body.to_vec(),
-            peer: request.peer.copied(),
+            peer: request.peer.map(|peer| {
+                let client = peer.client(request.headers);
+                Peer { address: peer.address, client, rule: None }
+            }),
             #[cfg(feature = "router")]
             params: request.params.cloned(),
         }

@@ -9,8 +9,8 @@ use super::status::Phase;
 use super::{BodyPart, Pending, Service, Shared, Start};
 use crate::events::{Event, Excerpt};
 use crate::http::{
-    Announced, Answer, BodyPolicy, Error, Exchange, Found, Reason, Request, Response, Room, Status,
-    Terms, Want,
+    Announced, Answer, BodyPolicy, Error, Exchange, Found, Headers, Peer, Reason, Request,
+    Response, Room, Status, Terms, Want,
 };
 use crate::id::TaskId;
 use crate::panics::caught;
@@ -44,6 +44,15 @@ pub struct Access<'a> {
     pub body_bytes: usize,
     /// How long the service took.
     pub service_time: Duration,
+    pub(super) caller: Peer<'a>,
+}
+
+impl Access<'_> {
+    /// The client for whom the peer asked, where a preface or a field said so and may be believed: see
+    /// [`Request::client_addr`]. `None`: it asked for itself.
+    pub fn client(&self) -> Option<SocketAddr> {
+        self.caller.client(self.request.map_or(Headers::default(), Request::headers))
+    }
 }
 
 /// The peer whose requests are answered.
@@ -51,6 +60,8 @@ pub struct Access<'a> {
 pub(super) struct Who {
     pub(super) task: TaskId,
     pub(super) peer: SocketAddr,
+    /// The client, where the preface has named it.
+    pub(super) client: Option<SocketAddr>,
 }
 
 /// Why no further request is looked at for now.
@@ -83,9 +94,10 @@ impl<S: Service> Shared<S> {
         let date = self.date(self.status.handle.now());
         let terms = self.terms(&date);
         let response = &mut *self.response.borrow_mut();
+        let caller = self.caller(who);
         loop {
             // Find: the exchange says what is at the front of the input.
-            let mut room = Room::new(Some(&who.peer));
+            let mut room = Room::new(Some(&caller));
             let mut found = exchange.next(rest, eof, &self.limits, &mut room);
             if let Found::Body(announced) = found {
                 let policy = match self.body_policy(&announced) {
@@ -178,7 +190,8 @@ impl<S> Shared<S> {
         error: Error,
         output: &mut Vec<u8>,
     ) -> Reason {
-        let mut room = Room::new(Some(&who.peer));
+        let caller = self.caller(who);
+        let mut room = Room::new(Some(&caller));
         match exchange.time_is_up(error, &mut room) {
             Found::Wrong(wrong) => {
                 let date = self.date(self.status.handle.now());
@@ -203,7 +216,7 @@ impl<S> Shared<S> {
 
     /// Tells of the end of a connection.
     pub(super) fn tell_ending(&self, who: Who, reason: Reason) {
-        let (Who { task, peer }, why) = (who, reason.sentence());
+        let (Who { task, peer, .. }, why) = (who, reason.sentence());
         self.status.handle.tell(|| Event::Ending { task, why });
         log::debug!("connection {task} from {peer} ends: {why}");
     }
@@ -234,9 +247,15 @@ impl<S> Shared<S> {
         let (task, code) = (who.task, status.code());
         self.status.handle.tell(|| Event::Response { task, number, status: code, body_bytes });
         if self.is_logged.get() {
-            let Who { peer, .. } = who;
-            self.log(&Access { peer, request, status, body_bytes, service_time: took });
+            let caller = self.caller(who);
+            let peer = caller.address;
+            self.log(&Access { peer, request, status, body_bytes, service_time: took, caller });
         }
+    }
+
+    /// Who asks, as requests show it.
+    pub(super) fn caller(&self, who: Who) -> Peer<'_> {
+        Peer { address: who.peer, client: who.client, rule: self.client_rule.as_deref() }
     }
 
     /// The value of the `Date` field at `now`. The wall clock goes on while the loop's clock is held.

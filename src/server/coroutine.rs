@@ -115,6 +115,11 @@ impl OwnedRequest {
         self.view().peer()
     }
 
+    /// See [`Request::client_addr`].
+    pub fn client_addr(&self) -> Option<SocketAddr> {
+        self.view().client_addr()
+    }
+
     /// See [`Request::query_pairs`].
     #[cfg(feature = "form")]
     pub fn query_pairs(&self) -> form_urlencoded::Parse<'_> {

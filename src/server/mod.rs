@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use crate::event_loop::{Cause, EventLoop, Handle};
-use crate::http::{BodyPolicy, DateCache, Request, Response};
+use crate::http::{BodyPolicy, ClientRule, DateCache, Headers, Request, Response};
 use crate::limits::{LimitError, Limits};
 use crate::panics::caught;
 use crate::world::{Listener, os};
@@ -42,6 +42,7 @@ mod drain;
 mod json;
 mod machine;
 mod policy;
+mod preface;
 mod progress;
 mod room;
 #[cfg(feature = "router")]
@@ -68,6 +69,7 @@ pub use handover::Handover;
 pub use json::{Json, json};
 pub use machine::{Machine, MachineState};
 pub use policy::{WithBodyPolicy, with_body_policy};
+pub use preface::Preface;
 pub use progress::Milestone;
 #[cfg(feature = "router")]
 pub use router::Router;
@@ -76,6 +78,7 @@ pub use streaming::{RequestBody, Streaming, streaming};
 
 use acceptor::Acceptor;
 use drain::{Control, Drainer};
+use preface::Prefaces;
 use progress::Ending;
 use status::Status;
 
@@ -151,6 +154,8 @@ pub enum Connections {
 pub struct Builder {
     limits: Limits,
     access_log: Option<AccessLog>,
+    preface: Option<preface::Reader>,
+    client_rule: Option<Box<ClientRule>>,
     how: bind::How,
     #[cfg(feature = "twin")]
     connections: Connections,
@@ -166,6 +171,87 @@ impl Builder {
     /// Calls `log` after each answer, refusals included. One that panics is not called again.
     pub fn access_log(mut self, log: impl FnMut(&Access<'_>) + Send + 'static) -> Builder {
         self.access_log = Some(Box::new(log));
+        self
+    }
+
+    /// Calls `read` with the peer and with all that has come of a new connection, before anything of it is taken for
+    /// a request, until it says that the preface is whole, or that there is none ([`Preface`]). For what balancers
+    /// put in front of a connection, such as the PROXY protocol.
+    ///
+    /// It decides by the bytes alone, however they were cut. It sees at most [`PREFACE_BYTES_MAX`], and the time
+    /// that it waits for more counts as that of a head. What it says of the client, requests pass on
+    /// ([`Request::client_addr`]).
+    ///
+    /// ```
+    /// use helloop::server::{Preface, Server, service};
+    /// use std::io::{Read, Write};
+    /// use std::net::{SocketAddr, TcpStream};
+    ///
+    /// /// A line with an address.
+    /// fn read(_peer: SocketAddr, input: &[u8]) -> Preface {
+    ///     let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return Preface::Partial };
+    ///     let address = str::from_utf8(&input[..end]).ok().and_then(|text| text.parse().ok());
+    ///     match address {
+    ///         Some(client) => Preface::Whole { bytes: end + 1, client: Some(client) },
+    ///         None => Preface::Wrong("the first line is no address"),
+    ///     }
+    /// }
+    ///
+    /// let server = Server::builder().preface(read).bind("127.0.0.1:0")?;
+    /// let running = server.spawn(service(|request, response| {
+    ///     response.text(request.client_addr().expect("it was said"));
+    /// }))?;
+    /// let mut stream = TcpStream::connect(running.local_addrs()[0])?;
+    /// stream.write_all(b"192.0.2.1:50000\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+    /// let mut answer = String::new();
+    /// stream.read_to_string(&mut answer)?;
+    /// assert!(answer.ends_with("\r\n\r\n192.0.2.1:50000"));
+    /// # running.handle().shutdown();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// [`PREFACE_BYTES_MAX`]: crate::limits::PREFACE_BYTES_MAX
+    pub fn preface(
+        mut self,
+        read: impl Fn(SocketAddr, &[u8]) -> Preface + Send + 'static,
+    ) -> Builder {
+        self.preface = Some(Box::new(read));
+        self
+    }
+
+    /// Says how the fields of a request name its client, for [`Request::client_addr`]: `rule` is given the address
+    /// that is known without them (the peer's, or what a [preface](Builder::preface) has said), and returns
+    /// another one if that may be believed. It is asked only when somebody wants to know.
+    ///
+    /// ```
+    /// use helloop::http::Headers;
+    /// use helloop::server::{Server, service};
+    /// use std::io::{Read, Write};
+    /// use std::net::{SocketAddr, TcpStream};
+    ///
+    /// /// Believes programs on this machine.
+    /// fn client(nearest: SocketAddr, headers: Headers<'_>) -> Option<SocketAddr> {
+    ///     let text = headers.text("X-Real-IP").filter(|_| nearest.ip().is_loopback())?;
+    ///     Some(SocketAddr::new(text.parse().ok()?, 0))
+    /// }
+    ///
+    /// let server = Server::builder().client_addr(client).bind("127.0.0.1:0")?;
+    /// let running = server.spawn(service(|request, response| {
+    ///     response.text(request.client_addr().expect("it has an address").ip());
+    /// }))?;
+    /// let mut stream = TcpStream::connect(running.local_addrs()[0])?;
+    /// stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nX-Real-IP: 192.0.2.1\r\nConnection: close\r\n\r\n")?;
+    /// let mut answer = String::new();
+    /// stream.read_to_string(&mut answer)?;
+    /// assert!(answer.ends_with("\r\n\r\n192.0.2.1"));
+    /// # running.handle().shutdown();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn client_addr(
+        mut self,
+        rule: impl Fn(SocketAddr, Headers<'_>) -> Option<SocketAddr> + Send + Sync + 'static,
+    ) -> Builder {
+        self.client_rule = Some(Box::new(rule));
         self
     }
 
@@ -593,6 +679,9 @@ struct Shared<S> {
     #[cfg(feature = "twin")]
     spare: twin::Spare,
     status: Rc<Status>,
+    /// `None` where connections begin with their first request.
+    prefaces: Option<Prefaces>,
+    client_rule: Option<Box<ClientRule>>,
     /// The one answer, reused for every request.
     response: RefCell<Response>,
     date: RefCell<DateCache>,
@@ -608,7 +697,7 @@ fn attach<S: Service + 'static>(
     service: S,
     ending: Ending,
 ) -> io::Result<Attached> {
-    let Builder { limits, access_log, .. } = builder;
+    let Builder { limits, access_log, preface, client_rule, .. } = builder;
     limits.check().map_err(|error: LimitError| invalid_input(error))?;
     let local_addrs: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
     let control = Arc::clone(&ending.0);
@@ -622,6 +711,8 @@ fn attach<S: Service + 'static>(
         #[cfg(feature = "twin")]
         spare: twin::Spare::default(),
         status: Rc::clone(&status),
+        prefaces: preface.map(Prefaces::new),
+        client_rule,
         response: RefCell::default(),
         date: RefCell::default(),
         is_logged: Cell::new(access_log.is_some()),

@@ -20,6 +20,7 @@ use super::connection::serving::{Work, abandon, take_part};
 use super::connection::states::{
     ANSWERING, CLOSED, FLUSHING, IDLE, LINGERING, RECEIVING_BODY, RECEIVING_HEAD, SERVING, TABLE,
 };
+use super::preface::PREFACE_LATE;
 use super::status::Phase;
 use super::{Pending, Service, Shared};
 use crate::coroutine::{Stream, others_first};
@@ -36,6 +37,8 @@ struct Twin<S> {
     shared: Rc<Shared<S>>,
     exchange: Exchange,
     who: Who,
+    /// No preface is to come, or it came.
+    is_introduced: bool,
     /// The row of the [`TABLE`] in which it is, and how many requests were answered when it came there.
     at: (usize, u32),
     /// When it must have moved on, and the timer that looks whether it has.
@@ -74,7 +77,8 @@ pub(super) fn open<S: Service + 'static>(
         stream,
         shared: Rc::clone(shared),
         exchange: Exchange::new(),
-        who: Who { task: TaskId::default(), peer },
+        who: Who { task: TaskId::default(), peer, client: None },
+        is_introduced: shared.prefaces.is_none(),
         at: (IDLE, 0),
         due: handle.now() + shared.idle_time_limit(),
         timer: LazyTimer::UNSET,
@@ -158,10 +162,18 @@ impl<S: Service> Twin<S> {
 
     /// Finds requests, asks the service, answers: until nothing is left of the input, or it is the turn of others.
     fn answer(&mut self, input: &mut Vec<u8>, output: &mut Vec<u8>) -> Pause {
-        let Twin { shared, exchange, who, eof, left, .. } = self;
+        let Twin { shared, exchange, who, eof, left, is_introduced, .. } = self;
         *output = shared.spare.output.take();
         let mut rest = &input[..];
-        let pause = shared.answer_requests(exchange, *who, &mut rest, *eof, left, output);
+        let begun = match is_introduced {
+            true => Ok(()),
+            false => shared.take_preface(who, &mut rest, *eof),
+        };
+        *is_introduced = begun.is_ok();
+        let pause = match begun {
+            Ok(()) => shared.answer_requests(exchange, *who, &mut rest, *eof, left, output),
+            Err(want) => Pause::Want(want),
+        };
         let consumed = input.len() - rest.len();
         input.drain(..consumed);
         if input.is_empty() {
@@ -249,6 +261,9 @@ impl<S: Service> Twin<S> {
     /// The peer was silent for too long. Within a request it is told so.
     fn refuse(&mut self, output: &mut Vec<u8>) -> Result<Pause, Reason> {
         let error = match self.at.0 {
+            RECEIVING_HEAD if !self.is_introduced => {
+                return Err(self.shared.refuse_preface(self.who, PREFACE_LATE));
+            }
             RECEIVING_HEAD => Error::HeadTimeout,
             RECEIVING_BODY => Error::BodyTimeout,
             _ => return Err(self.shared.why_idle_ends(self.stream.source().id())),

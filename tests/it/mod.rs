@@ -27,6 +27,8 @@ pub(crate) mod hostile;
 /// Connections as state machines and as coroutines: the same lives, event for event.
 #[cfg(feature = "twin")]
 pub(crate) mod twins;
+/// What stands before the first request.
+mod prefaces;
 /// Handlers that are coroutines, and answers in pieces.
 mod coroutine_services;
 /// Handlers that read a body while it comes.

@@ -2,14 +2,13 @@
 
 use super::super::framing::Persistence;
 use super::super::head::Head;
-use super::super::{Reason, Request};
-use std::net::SocketAddr;
+use super::super::{Peer, Reason, Request};
 
 /// A place on the driver's stack for one request, so that the request borrows the input or this place, and never
 /// the exchange, which must learn how it was answered.
 #[derive(Debug)]
 pub struct Room<'r> {
-    pub(super) peer: Option<&'r SocketAddr>,
+    pub(super) peer: Option<&'r Peer<'r>>,
     /// The head, and perhaps a body, of a request that did not come at once.
     kept: Option<Kept>,
     pub(super) asked: Option<Asked<'r>>,
@@ -39,8 +38,8 @@ pub(super) struct Kept {
 }
 
 impl<'r> Room<'r> {
-    /// An empty one. `peer`: the address of the other end, for [`Request::peer`].
-    pub fn new(peer: Option<&'r SocketAddr>) -> Room<'r> {
+    /// An empty one. `peer`: the other end, for [`Request::peer`] and [`Request::client_addr`].
+    pub fn new(peer: Option<&'r Peer<'r>>) -> Room<'r> {
         Room { peer, kept: None, asked: None }
     }
 

@@ -2,10 +2,12 @@
 //! is, the other tests say.
 
 use super::*;
-use crate::http::Version;
+use crate::http::{Peer, Version};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 const PEER: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4000));
+
+const CALLER: Peer<'static> = Peer { address: PEER, client: None, rule: None };
 
 const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
@@ -105,7 +107,7 @@ impl Echo {
         let (limits, terms) = (self.limits.clone(), self.terms());
         loop {
             let mut response = Response::new();
-            let mut room = Room::new(Some(&PEER));
+            let mut room = Room::new(Some(&CALLER));
             let mut found = exchange.next(input, eof, &limits, &mut room);
             if let Found::Body(announced) = found {
                 let head = announced.request();
@@ -179,7 +181,7 @@ impl Echo {
     /// Plays a service that has taken its time.
     fn answer_later(&mut self, exchange: &mut Exchange, output: &mut Vec<u8>) {
         let (mut response, terms) = (Response::new(), self.terms());
-        let mut room = Room::new(Some(&PEER));
+        let mut room = Room::new(Some(&CALLER));
         let answered = match self.later.take().expect("only such requests are answered later") {
             Later::Whole(text) => {
                 response.text(text);
@@ -718,7 +720,7 @@ fn a_timeout_is_answered_once() {
         let (mut echo, mut exchange, mut output) = (Echo::default(), Exchange::new(), Vec::new());
         let mut rest = input;
         let _ = echo.advance(&mut exchange, &mut rest, false, &mut output);
-        let (mut room, terms) = (Room::new(Some(&PEER)), echo.terms());
+        let (mut room, terms) = (Room::new(Some(&CALLER)), echo.terms());
         let found = exchange.time_is_up(error, &mut room);
         let Found::Wrong(wrong) = found else { panic!("{found:?}") };
         let answer = exchange.refuse(&wrong, &mut Response::new(), &terms, &mut output);

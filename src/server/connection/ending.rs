@@ -2,10 +2,12 @@
 
 use std::io;
 
+use super::keep::Introduction;
 use super::states::{FLUSHING, IDLE, LINGERING, RECEIVING_BODY, RECEIVING_HEAD, TABLE};
-use super::{Budget, Connection, Next, State, Then, Who};
+use super::{Budget, Connection, Next, State, Then};
 use crate::event_loop::{Context, Flow, Source};
 use crate::http::{Error, Reason};
+use crate::server::preface::PREFACE_LATE;
 use crate::server::{BodyPart, Service};
 use crate::world::{Readiness, Stream};
 
@@ -66,7 +68,7 @@ impl<S: Service> Connection<S> {
     }
 
     fn tell_ending(&self, reason: Reason, cx: &Context<'_>) {
-        self.shared.tell_ending(Who { task: cx.task(), peer: self.peer.address() }, reason);
+        self.shared.tell_ending(self.who(cx.task()), reason);
     }
 }
 
@@ -77,6 +79,10 @@ impl<S: Service> Connection<S> {
         let from = self.state.row();
         let next = match from {
             IDLE => self.end(self.shared.why_idle_ends(self.source.id()), cx),
+            RECEIVING_HEAD if self.peer.introduction == Introduction::Awaited => {
+                let who = self.who(cx.task());
+                self.end(self.shared.refuse_preface(who, PREFACE_LATE), cx)
+            }
             RECEIVING_HEAD => self.refuse(Error::HeadTimeout, cx),
             RECEIVING_BODY => self.refuse(Error::BodyTimeout, cx),
             FLUSHING => {
@@ -108,7 +114,7 @@ impl<S: Service> Connection<S> {
     }
 
     fn refuse(&mut self, error: Error, cx: &mut Context<'_>) -> Next {
-        let who = Who { task: cx.task(), peer: self.peer.address() };
+        let who = self.who(cx.task());
         let output = &mut cx.scratch.output;
         let reason = self.shared.time_is_up(&mut self.exchange, who, error, output);
         self.deliver(Then::Close(reason), false, cx)

@@ -30,7 +30,7 @@ use std::mem;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use super::asking::{Pause, Who};
+use super::asking::Pause;
 use super::status::Phase;
 use super::{CONNECTION, Service, Shared};
 use crate::event_loop::{Cause, Context, Description, Flow, Scratch, Source, Task};
@@ -45,7 +45,7 @@ pub(super) mod serving;
 pub(super) mod states;
 mod writing;
 
-use keep::{Held, Peer, left_over};
+use keep::{Held, Introduction, Peer, left_over};
 use serving::{PartsLeft, Serving, Work};
 use states::{
     ANSWERING, CLOSED, FLUSHING, IDLE, LINGERING, RECEIVING_BODY, RECEIVING_HEAD, SERVING, TABLE,
@@ -140,6 +140,10 @@ impl<S: Service> Connection<S> {
         let source = Source::stream(handle, stream, task)?;
         let due = handle.now() + shared.idle_time_limit();
         shared.status.connection_opened(source.id(), task);
+        let introduction = match &shared.prefaces {
+            None => Introduction::Done,
+            Some(_) => Introduction::Awaited,
+        };
         Ok(Connection {
             source,
             shared: Rc::clone(shared),
@@ -147,7 +151,7 @@ impl<S: Service> Connection<S> {
             state: State::Idle,
             due,
             timer: LazyTimer::UNSET,
-            peer: Peer::of(peer),
+            peer: Peer::of(peer, introduction),
             eof: false,
             waits_to_read: false,
         })
@@ -222,8 +226,8 @@ impl<S: Service> Connection<S> {
             budget.read_bytes_left = budget.read_bytes_left.saturating_sub(fresh);
         }
 
-        // Find each request, ask the service, answer.
-        let who = Who { task: cx.task(), peer: self.peer.address() };
+        // After the preface, if there is to be one, find each request, ask the service, answer.
+        let mut who = self.who(cx.task());
         let Scratch { input, output } = &mut *cx.scratch;
         let input = &input[..fresh];
         let all = match &mut held {
@@ -234,9 +238,13 @@ impl<S: Service> Connection<S> {
             None => input,
         };
         let (mut rest, left) = (all, &mut budget.requests_left);
-        let exchange = &mut self.exchange;
-        let eof = self.eof;
-        let pause = self.shared.answer_requests(exchange, who, &mut rest, eof, left, output);
+        let pause = match self.introduce(&mut who, &mut rest) {
+            Ok(()) => {
+                let (exchange, eof) = (&mut self.exchange, self.eof);
+                self.shared.answer_requests(exchange, who, &mut rest, eof, left, output)
+            }
+            Err(want) => Pause::Want(want),
+        };
 
         // What is left over is kept; then everything that was said is written.
         let consumed = all.len() - rest.len();
@@ -334,6 +342,7 @@ impl<S: Service> Task for Connection<S> {
 impl<S> Drop for Connection<S> {
     fn drop(&mut self) {
         self.timer.cancel(&self.shared.status.handle);
+        self.forget_client();
         self.shared.status.connection_closed(self.source.id());
     }
 }

@@ -5,10 +5,11 @@ use std::task::{self, Poll};
 use std::time::Duration;
 
 use super::keep::Held;
-use super::{Budget, Connection, Next, State, Then, Who};
+use super::{Budget, Connection, Next, State, Then};
 use crate::event_loop::{Context, Flow, Source};
 use crate::http::{Exchange, Reason, Room, Want};
 use crate::limits::{PARTS_PER_RESUME_MAX, WRITE_BYTES_PER_RESUME_MAX};
+use crate::server::asking::Who;
 use crate::server::{BodyPart, Part, Pending, Service, Shared};
 use crate::world::{Readiness, Stream};
 
@@ -80,7 +81,7 @@ impl<S: Service> Connection<S> {
         budget: &mut Budget,
         cx: &mut Context<'_>,
     ) -> Next {
-        let who = Who { task: cx.task(), peer: self.peer.address() };
+        let who = self.who(cx.task());
         if let Err(next) = self.feed(&mut serving, budget, cx) {
             if matches!(next, Next::Yield(Flow::Again)) {
                 self.state = State::Serving(serving);
@@ -144,7 +145,7 @@ impl<S: Service> Connection<S> {
                     Ok(0) => {
                         // Within the request: nobody will read the answer either, as a rule.
                         self.eof = true;
-                        let who = Who { task: cx.task(), peer: self.peer.address() };
+                        let who = self.who(cx.task());
                         abandon(&mut self.exchange, Reason::PeerGone, &self.shared, who);
                         return Err(self.end(Reason::PeerGone, cx));
                     }
@@ -205,7 +206,8 @@ pub(in crate::server) fn take_part<S: Service>(
     socket: &Stream,
 ) -> Want {
     let date = shared.date(shared.status.handle.now());
-    let (terms, mut room) = (&shared.terms(&date), Room::new(Some(&who.peer)));
+    let (terms, caller) = (&shared.terms(&date), shared.caller(who));
+    let mut room = Room::new(Some(&caller));
     let answered = match part {
         Part::Failed if exchange.is_streaming() => {
             return abandon(exchange, Reason::ServicePanicked, shared, who);
@@ -245,7 +247,8 @@ pub(in crate::server) fn abandon<S: Service>(
     shared: &Shared<S>,
     who: Who,
 ) -> Want {
-    let mut room = Room::new(Some(&who.peer));
+    let caller = shared.caller(who);
+    let mut room = Room::new(Some(&caller));
     if let Some((asked, answer)) = exchange.abandon(reason, &mut room) {
         let request = Some(&asked.request);
         shared.answered(who, exchange.requests, request, &answer, Duration::ZERO);
