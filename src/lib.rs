@@ -26,6 +26,7 @@
 //! |---|---|
 //! | `json`, `form`, `cookies`, `router`, `http-types`; `web` is all of them | what handlers of a service need, and conversions from and to the crate `http` |
 //! | `client`; `tls`, `gzip`, `brotli`, `zstd` | fetching over HTTP; HTTPS; compressed replies |
+//! | `proxies` | who the client is, behind proxies: the PROXY protocol, `X-Forwarded-For`, `Forwarded` |
 //! | `lab`, `history` | a page that shows a loop; a simulated loop that goes backwards |
 //! | `fine-timers` | timers below a millisecond; part of the default |
 //! | `twin` | connections as coroutines, to be compared with the state machines |
@@ -90,7 +91,7 @@ pub use id::{NotAnId, SourceId, TaskId};
 pub use printable::{Printable, PrintableLines};
 
 /// The programs of the pages compile.
-#[cfg(all(doctest, feature = "client", feature = "web"))]
+#[cfg(all(doctest, feature = "client", feature = "proxies", feature = "web"))]
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../docs/embed.md")]
 #[doc = include_str!("../docs/lines.md")]

@@ -43,6 +43,8 @@ mod json;
 mod machine;
 mod policy;
 mod preface;
+#[cfg(feature = "proxies")]
+mod proxies;
 mod progress;
 mod room;
 #[cfg(feature = "router")]
@@ -71,6 +73,8 @@ pub use machine::{Machine, MachineState};
 pub use policy::{WithBodyPolicy, with_body_policy};
 pub use preface::Preface;
 pub use progress::Milestone;
+#[cfg(feature = "proxies")]
+pub use proxies::{ForwardedField, ProxyVersion, TrustedProxies, TrustedProxiesError};
 #[cfg(feature = "router")]
 pub use router::Router;
 pub use status::Report;

@@ -85,6 +85,8 @@ properties! {
     framing
     head
     percent
+    #[cfg(feature = "proxies")]
+    proxies
     #[cfg(feature = "cli")]
     ps
     reply

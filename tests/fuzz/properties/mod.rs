@@ -20,6 +20,8 @@ mod head;
 mod lenient;
 mod naive;
 mod percent;
+#[cfg(feature = "proxies")]
+mod proxies;
 #[cfg(feature = "cli")]
 mod ps;
 mod reply;
@@ -57,6 +59,8 @@ pub(crate) const ALL: &[Property] = &[
     #[cfg(feature = "gzip")]
     content::PROPERTY,
     percent::PROPERTY,
+    #[cfg(feature = "proxies")]
+    proxies::PROPERTY,
     server::PROPERTY,
     trace::PROPERTY,
     #[cfg(feature = "cli")]

@@ -2,12 +2,16 @@
 //! grammar of RFC 9112 and RFC 3986 (or of a trace file), have no states, and are in no hurry.
 
 mod chunks;
+#[cfg(feature = "proxies")]
+mod proxies;
 mod request;
 mod reply;
 pub(super) mod trace;
 mod uri;
 
 pub(super) use chunks::{ChunkLimits, chunks};
+#[cfg(feature = "proxies")]
+pub(super) use proxies::introduction;
 pub(super) use reply::{Reply, reply};
 pub(super) use request::{Line, request_head};
 pub(super) use uri::is_target;
