@@ -15,6 +15,7 @@ use helloop::limits::Limits;
 use helloop::server::{BindError, Handover, Server, ServerHandle, Service};
 
 use super::content::say_whether_ready;
+use super::listening::bind;
 use super::metrics::{CONTENT_TYPE, Figures, Page};
 use super::version;
 use crate::command::addresses;
@@ -62,9 +63,7 @@ impl Admin {
         let mut limits = Limits::default();
         limits.connections_max = Some(CONNECTIONS_MAX);
         limits.idle_timeout = IDLE_TIMEOUT;
-        let builder = Server::builder().limits(limits);
-        let server =
-            if taken.is_empty() { builder.bind(address) } else { builder.listeners(taken) }?;
+        let server = bind(Server::builder().limits(limits), address, taken)?;
         Ok(Admin { server, figures, is_ending: Arc::clone(is_ending) })
     }
 

@@ -14,6 +14,7 @@ use helloop::coroutine::{Canceller, Readable};
 use helloop::event_loop::Handle;
 use helloop::server::{BindError, Handover, Server};
 
+use super::listening::bind;
 use super::metrics::Figures;
 
 /// With so much of it, or less, a server gets its full share. A request takes some microseconds, so this says that
@@ -41,9 +42,7 @@ impl Agent {
         figures: Vec<Arc<Figures>>,
         is_ending: &Arc<AtomicBool>,
     ) -> Result<Agent, BindError> {
-        let builder = Server::builder();
-        let server =
-            if taken.is_empty() { builder.bind(address) } else { builder.listeners(taken) }?;
+        let server = bind(Server::builder(), address, taken)?;
         Ok(Agent { server, figures, is_ending: Arc::clone(is_ending) })
     }
 

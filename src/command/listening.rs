@@ -4,7 +4,7 @@ use std::env;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use helloop::server::Server;
+use helloop::server::{BindError, Builder, Server};
 
 use crate::command::run::Outcome;
 
@@ -13,6 +13,18 @@ const FD: &str = "fd:";
 
 /// The first descriptor that a service manager hands over: SD_LISTEN_FDS_START of sd_listen_fds(3).
 const FIRST: i32 = 3;
+
+/// A server at `address`, or on sockets that were taken over, if there are any: the address led to them before.
+///
+/// # Errors
+/// See [`BindError`].
+pub(crate) fn bind(
+    builder: Builder,
+    address: &str,
+    taken: Vec<OwnedFd>,
+) -> Result<Server, BindError> {
+    if taken.is_empty() { builder.bind(address) } else { builder.listeners(taken) }
+}
 
 /// Where to listen.
 #[derive(Debug, Default)]

@@ -61,6 +61,8 @@ mod content;
 #[cfg(feature = "cli")]
 mod file_id;
 #[cfg(feature = "cli")]
+mod incumbent;
+#[cfg(feature = "cli")]
 mod json;
 #[cfg(feature = "cli")]
 mod listening;

@@ -4,7 +4,6 @@
 //! (SCM_RIGHTS, unix(7)). Both then accept from the same queues. Only when the new one says that it serves does the old one
 //! drain. If the new one ends before, or says nothing in time, nothing has changed.
 
-use std::cell::{Cell, RefCell};
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -25,9 +24,8 @@ use rustix::net::{
     socketpair,
 };
 
-use super::supervisor::Supervisor;
+use super::incumbent::{Incumbent, Sockets};
 use super::{admin, agent};
-use crate::command::run::Ending;
 
 /// Set for a process that is to take over what comes on its standard input.
 const TAKE_OVER: &str = "HELLOOP_TAKE_OVER";
@@ -49,31 +47,6 @@ const END: &[u8] = b"end";
 
 /// What the new process says once it serves.
 const SERVING: &[u8] = b"serving";
-
-/// Listening sockets of a server.
-#[derive(Debug, Default)]
-pub(crate) struct Sockets {
-    /// Those of each loop.
-    pub(crate) loops: Vec<Vec<OwnedFd>>,
-    /// Those of the second server.
-    pub(crate) admin: Vec<OwnedFd>,
-    /// Those on which a balancer's questions are answered.
-    pub(crate) agent: Vec<OwnedFd>,
-}
-
-impl Sockets {
-    /// The sockets of the loops, for so many of them: a new version may have fewer, and no queue may be left alone.
-    pub(crate) fn for_loops(loops: Vec<Vec<OwnedFd>>, number: usize) -> Vec<Vec<OwnedFd>> {
-        let mut divided: Vec<Vec<OwnedFd>> = Vec::new();
-        for (index, sockets) in loops.into_iter().enumerate() {
-            match divided.get_mut(index % number) {
-                Some(others) => others.extend(sockets),
-                None => divided.push(sockets),
-            }
-        }
-        divided
-    }
-}
 
 /// The process whose place this one takes.
 #[derive(Debug)]
@@ -173,19 +146,6 @@ impl Successor {
             Err(error) => Err(format!("it ended before it served ({error}){}", end(&mut child))),
         }
     }
-}
-
-/// What a successor is started from.
-pub(crate) struct Incumbent {
-    pub(crate) successor: Successor,
-    pub(crate) ending: Rc<Ending>,
-    pub(crate) supervisor: Rc<Supervisor>,
-    /// Until a successor has it.
-    pub(crate) admin: RefCell<Option<admin::Open>>,
-    /// Until a successor has it.
-    pub(crate) agent: RefCell<Option<agent::Open>>,
-    /// One is being started.
-    pub(crate) is_busy: Cell<bool>,
 }
 
 impl Incumbent {
