@@ -4,7 +4,7 @@
 //! byte that is not printable ASCII, and `"` and `\`, becomes `\xHH`; JSON has escapes of its own.
 
 use std::fmt::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -35,8 +35,10 @@ pub(crate) enum Format {
 pub(crate) struct Entry<'a> {
     time: Timestamp,
     peer: SocketAddr,
-    /// Where the peer is a trusted proxy: the client for whom it asked.
-    client: Option<IpAddr>,
+    /// Where the peer is a trusted proxy: the client for whom it asked. Port 0: it is not known.
+    client: Option<SocketAddr>,
+    /// For how many answers the line stands, where only a sample has lines.
+    weight: u32,
     /// `None` if the head could not be read.
     asked: Option<Asked<'a>>,
     status: u16,
@@ -54,8 +56,8 @@ struct Asked<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// What the server reports of an answer that was made at `time`, to a trusted proxy that asked for `client`.
-    pub(crate) fn new(time: Timestamp, access: &Access<'a>, client: Option<IpAddr>) -> Entry<'a> {
+    /// What the server reports of an answer that was made at `time`. The line stands for `weight` answers.
+    pub(crate) fn new(time: Timestamp, access: &Access<'a>, weight: u32) -> Entry<'a> {
         let asked = access.request.map(|request| Asked {
             method: request.method(),
             target: request.target(),
@@ -66,7 +68,8 @@ impl<'a> Entry<'a> {
         Entry {
             time,
             peer: plain(access.peer),
-            client,
+            client: access.client(),
+            weight,
             asked,
             status: access.status.code(),
             body_bytes: access.body_bytes,
@@ -88,12 +91,13 @@ impl<'a> Entry<'a> {
         line.push('\n');
     }
 
-    /// `host ident user [time] "request" status bytes`. There is no identification; no bytes are `-`.
+    /// `host ident user [time] "request" status bytes`. The host is the client's, where it is known. There is no identification;
+    /// no bytes are `-`.
     fn write_common(&self, line: &mut String) {
         let time = self.time.strftime("%d/%b/%Y:%H:%M:%S +0000");
-        match self.peer {
+        match self.client.unwrap_or(self.peer) {
             NO_ADDRESS => line.push_str(UNIX_PEER),
-            peer => push(line, format_args!("{}", peer.ip())),
+            host => push(line, format_args!("{}", host.ip())),
         }
         push(line, format_args!(" - - [{time}] \""));
         match self.asked {
@@ -129,11 +133,14 @@ impl<'a> Entry<'a> {
             NO_ADDRESS => object.text("peer", Some(UNIX_PEER)),
             peer => object.text("peer", Some(&peer.to_string())),
         }
-        object.text("client", self.client.map(|client| client.to_string()).as_deref());
+        object.text("client", self.client.map(|client| client.ip().to_string()).as_deref());
+        let port = self.client.map(|client| client.port()).filter(|port| *port != 0);
+        object.number("client_port", port.map(u64::from));
         object.text("method", asked.map(|a| a.method));
         object.text("target", asked.map(|a| a.target));
         object.text("version", asked.map(|a| a.version));
         object.number("status", Some(self.status.into()));
+        object.number("weight", Some(self.weight.into()));
         object.number("bytes", Some(self.body_bytes as u64));
         object.number("service_us", u64::try_from(self.service_time.as_micros()).ok());
         object.bytes("referer", asked.and_then(|a| a.referer));
@@ -178,6 +185,7 @@ mod tests {
         let entry = Entry {
             time: "2026-11-21T07:05:41.123456Z".parse().unwrap(),
             client: None,
+            weight: 1,
             peer: plain("[::ffff:192.0.2.7]:54321".parse().unwrap()),
             asked,
             status: if asked.is_some() { 200 } else { 400 },
@@ -203,6 +211,7 @@ mod tests {
         let entry = Entry {
             time: "2026-11-21T07:05:41.123456Z".parse().unwrap(),
             client: None,
+            weight: 1,
             peer: plain(NO_ADDRESS),
             asked: None,
             status: 400,
@@ -217,6 +226,26 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_is_known_stands_in_the_place_of_its_proxy() {
+        let entry = Entry {
+            time: "2026-11-21T07:05:41.123456Z".parse().unwrap(),
+            client: Some("192.0.2.9:50000".parse().unwrap()),
+            weight: 10,
+            peer: plain(NO_ADDRESS),
+            asked: None,
+            status: 200,
+            body_bytes: 0,
+            service_time: Duration::ZERO,
+        };
+        let mut lines = String::new();
+        entry.write(Format::Common, &mut lines);
+        entry.write(Format::Json, &mut lines);
+        assert!(lines.starts_with("192.0.2.9 - - ["), "{lines}");
+        let members = "\"peer\":\"unix:\",\"client\":\"192.0.2.9\",\"client_port\":50000,";
+        assert!(lines.contains(members) && lines.contains("\"weight\":10,"), "{lines}");
+    }
+
+    #[test]
     fn combined_adds_referer_and_user_agent() {
         assert!(line(Format::Combined, Some(asked())).ends_with(" 200 14 \"-\" \"curl/8.5.0\"\n"));
         assert!(line(Format::Combined, None).ends_with(" 400 14 \"-\" \"-\"\n"));
@@ -227,8 +256,8 @@ mod tests {
         assert_eq!(
             line(Format::Json, Some(asked())),
             "{\"time\":\"2026-11-21T07:05:41.123Z\",\"peer\":\"192.0.2.7:54321\",\
-             \"client\":null,\"method\":\"GET\",\"target\":\"/World\",\"version\":\"HTTP/1.1\",\
-             \"status\":200,\"bytes\":14,\"service_us\":3,\
+             \"client\":null,\"client_port\":null,\"method\":\"GET\",\"target\":\"/World\",\"version\":\"HTTP/1.1\",\
+             \"status\":200,\"weight\":1,\"bytes\":14,\"service_us\":3,\
              \"referer\":null,\"user_agent\":\"curl/8.5.0\"}\n"
         );
         let malformed: serde_json::Value = serde_json::from_str(&line(Format::Json, None)).unwrap();

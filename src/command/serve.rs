@@ -196,7 +196,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
     let out = || logging::beside(arguments.log_format, stderr.out());
     let listening = arguments.listening().map_err(|text| usage("serve", text))?;
     let limits = arguments.limits.limits().map_err(|text| usage("serve", text))?;
-    arguments.access.check().map_err(|text| usage("serve", text))?;
+    arguments.trust.check().map_err(|text| usage("serve", text))?;
     let loops = arguments.loops(&limits).map_err(|text| usage("serve", text))?;
     let is_ending = Arc::default();
     let content = arguments.content.content(&is_ending).map_err(|text| usage("serve", text))?;
@@ -265,7 +265,7 @@ impl Arguments {
             Err(error) => return Outcome::Failed(error),
             Ok(successor) => successor,
         };
-        let started = self.access.start(self.content.health_path(), &self.trust).and_then(|log| {
+        let started = self.access.start(self.content.health_path()).and_then(|log| {
             Tracing::start(self.trace.as_deref(), self.trace_size).map(|tracing| (log, tracing))
         });
         let (log, tracing) = match started {
@@ -295,7 +295,7 @@ impl Arguments {
             taken,
             loops,
             limits,
-            builder: &|| log.attach(self.builder()),
+            builder: &|| self.trust.attach(log.attach(self.builder())),
             pace: Pace { delay: self.drain_delay.0, timeout: self.drain_timeout.0 },
             is_ending,
             run_for: self.run_for.map(|span| span.0),

@@ -65,6 +65,24 @@ fn json_is_one_object_an_answer() {
     assert!(objects[2]["method"].is_null());
 }
 
+#[test]
+fn a_sample_has_all_errors_and_few_others() {
+    let flags =
+        ["serve", "--listen=localhost:0", "--access-log=json", "--access-log-sample=1000000"];
+    let mut program = Program::start(command(&flags).stdout(Stdio::piped()));
+    for _ in 0..20 {
+        program.greet();
+        program.ask(b"GET /a/b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    }
+    program.signal("TERM");
+    let (_, log) = program.end();
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let (errors, others): (Vec<_>, Vec<_>) = lines.partition(|line| line["status"] == 404);
+    assert!(errors.len() == 20 && errors.iter().all(|line| line["weight"] == 1), "{log}");
+    // One in a million.
+    assert!(others.len() <= 2 && others.iter().all(|line| line["weight"] == 1_000_000), "{log}");
+}
+
 /// A server whose access log goes to a full disk.
 pub(super) fn costs_lines_and_no_answer(mut program: Program) {
     for _ in 0..3 {

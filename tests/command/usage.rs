@@ -26,11 +26,19 @@ fn mistakes_are_explained() {
     refused(&["serve", "--header", "Date: now"], &["--header", "belongs to the connection"]);
     refused(&["serve", "--status", "199"], &["--status", "from 200 to 599"]);
     refused(&["serve", "--health-path", "healthz"], &["--health-path is `healthz`", "/healthz"]);
-    refused(&["serve", "--access-log-exclude", "a"], &["--access-log-exclude is `a`"]);
+    refused(
+        &["serve", "--access-log-exclude", "a"],
+        &["'a'", "--access-log-exclude", "begins with /"],
+    );
     refused(&["serve", "--log-format", "xml"], &["text", "json"]);
     let both = ["serve", "--admin", "localhost:0", "--connections", "coroutine"];
     refused(&both, &["--admin counts state machines"]);
     refused(&["serve", "--trusted-proxy", "10.0.0.0/33"], &["--trusted-proxy", "10.0.0.0/8"]);
+    refused(&["serve", "--proxy-protocol=v1"], &["--proxy-protocol needs --trusted-proxy"]);
+    refused(&["serve", "--proxy-protocol", "v3"], &["--proxy-protocol", "v1", "v2"]);
+    for sample in ["0", "1%"] {
+        refused(&["serve", "--access-log-sample", sample], &["--access-log-sample <N>", sample]);
+    }
     refused(&["serve", "--agent", "9091"], &["`9091` is not an address"]);
     refused(&["serve", "--listen", "8080"], &["`8080` is not an address", "localhost:8080"]);
     for loops in ["0", "257", "two"] {
