@@ -8,6 +8,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use memchr::{memchr2, memmem};
 
 use super::address::Address;
+use super::shard::Shard;
 
 /// Bytes of a line. At the limit: the line is an error, and the next one is read.
 const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -23,9 +24,18 @@ pub(super) enum Item {
     },
 }
 
+impl Item {
+    fn is_of(&self, shard: Option<Shard>) -> bool {
+        let (Item::Url(address) | Item::Bad { shown: address, .. }) = self;
+        shard.is_none_or(|shard| shard.takes(address))
+    }
+}
+
 /// What is to be fetched, in order.
 pub(super) struct Input {
     sources: VecDeque<Source>,
+    /// The rest of what is read is for others.
+    shard: Option<Shard>,
 }
 
 enum Source {
@@ -43,11 +53,15 @@ struct Lines {
 
 impl Input {
     /// First `urls`, of which `-` stands for standard input, then the lines of `files`, of which `-`
-    /// does, too.
+    /// does, too. With a `shard`, only what is its own.
     ///
     /// # Errors
     /// What is wrong, when there is nothing to read, or a file cannot be opened.
-    pub(super) fn open(urls: &[String], files: &[String]) -> Result<Input, String> {
+    pub(super) fn open(
+        urls: &[String],
+        files: &[String],
+        shard: Option<Shard>,
+    ) -> Result<Input, String> {
         if urls.is_empty() && files.is_empty() {
             return Err("nothing to fetch: give URLs, or a file of them with --input".into());
         }
@@ -61,7 +75,7 @@ impl Input {
         for file in files {
             sources.push_back(if file == "-" { stdin() } else { open(file)? });
         }
-        Ok(Input { sources })
+        Ok(Input { sources, shard })
     }
 
     /// The next URLs, at most `max`; none at the end. Waits for the first, but not for more than
@@ -71,13 +85,16 @@ impl Input {
         while items.len() < max {
             match self.sources.pop_front() {
                 None => break,
-                Some(Source::Url(url)) => items.push(Item::Url(url)),
+                Some(Source::Url(url)) => {
+                    let item = Item::Url(url);
+                    items.extend(item.is_of(self.shard).then_some(item));
+                }
                 Some(Source::Lines(lines)) if !items.is_empty() && !lines.has_line() => {
                     self.sources.push_front(Source::Lines(lines));
                     break;
                 }
                 Some(Source::Lines(mut lines)) => {
-                    if let Some(item) = lines.next() {
+                    if let Some(item) = lines.next(self.shard) {
                         items.extend(item);
                         self.sources.push_front(Source::Lines(lines));
                     }
@@ -115,8 +132,9 @@ impl Lines {
         memchr2(b'\n', b'\r', self.reader.buffer()).is_some()
     }
 
-    /// The next line; nothing in it if it is empty or a comment. `None` at the end.
-    fn next(&mut self) -> Option<Option<Item>> {
+    /// The next line; nothing in it if it is empty, a comment, or another shard's. `None` at the end. That it cannot be
+    /// read on concerns every shard.
+    fn next(&mut self, shard: Option<Shard>) -> Option<Option<Item>> {
         match self.read_line() {
             Ok(None) => None,
             Ok(Some(line)) if !self.is_begun && is_utf16(&line.text) => {
@@ -124,7 +142,7 @@ impl Lines {
             }
             Ok(Some(line)) => {
                 self.is_begun = true;
-                Some(line.item())
+                Some(line.item().filter(|item| item.is_of(shard)))
             }
             // Once: there is no telling where the next line begins.
             Err(error) => Some(Some(self.end(format!("cannot read on: {error}")))),
@@ -223,7 +241,8 @@ mod tests {
 
     fn input(reader: impl Read + Send + 'static) -> Input {
         let lines = Lines::new("list", reader);
-        Input { sources: [Source::Url(Address::new("first")), Source::Lines(lines)].into() }
+        let sources = [Source::Url(Address::new("first")), Source::Lines(lines)].into();
+        Input { sources, shard: None }
     }
 
     /// Everything, read in pieces of at most `max`, and how large the largest was.
@@ -315,6 +334,48 @@ mod tests {
     }
 
     #[test]
+    fn shards_together_are_the_list_each_line_once_and_in_order() {
+        let line = |number: usize| match number % 7 {
+            0 => format!("# a note {number}"),
+            1 => format!("no URL {number}"),
+            2 => format!("http://\u{e4}{}/ # {number}", number % 11),
+            _ => format!("http://host-{}:{}/{number}", number % 13, 80 + number % 2),
+        };
+        let list: Vec<u8> =
+            (0..500).flat_map(|number| (line(number) + "\n").into_bytes()).collect();
+        let list = [&list[..], b"http://h/\xff\n"].concat();
+        let read = |shard: Option<&str>, size: usize| {
+            let mut input = input(io::Cursor::new(list.clone()));
+            input.shard = shard.map(|shard| shard.parse().unwrap());
+            all(input, size).0
+        };
+        let whole = read(None, 10);
+        for of in [1, 2, 3, 8] {
+            let shards: Vec<Vec<Item>> =
+                (0..of).map(|index| read(Some(&format!("{index}/{of}")), 10)).collect();
+            assert_eq!(shards.iter().map(Vec::len).sum::<usize>(), whole.len());
+            let mut rest: Vec<_> = shards.iter().map(|items| items.iter().peekable()).collect();
+            for item in &whole {
+                let shard = rest.iter_mut().position(|shard| shard.peek() == Some(&item));
+                rest[shard.unwrap_or_else(|| panic!("{item:?} is in no shard"))].next();
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_fails_every_shard() {
+        for shard in ["0/2", "1/2"] {
+            let mut input = input(&b"\xff\xfeh\0"[..]);
+            input.shard = Some(shard.parse().unwrap());
+            let (items, _) = all(input, 10);
+            assert!(
+                items.iter().any(|item| matches!(item, Item::Bad { .. })),
+                "{shard}: {items:?}"
+            );
+        }
+    }
+
+    #[test]
     fn a_list_in_another_encoding_is_called_by_its_name() {
         for text in [&b"\xff\xfeh\0t\0\n\0x\0"[..], b"\xfe\xff\0h\0t\0\n\0x"] {
             let (items, _) = all(input(io::Cursor::new(text.to_vec())), 10);
@@ -348,7 +409,7 @@ mod tests {
     fn what_cannot_be_read_is_said_before_anything_begins() {
         let refused = |urls: &[&str], files: &[&str]| {
             let own = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
-            Input::open(&own(urls), &own(files)).err().unwrap()
+            Input::open(&own(urls), &own(files), None).err().unwrap()
         };
         assert!(refused(&[], &[]).contains("nothing to fetch"));
         assert!(refused(&["-"], &["-"]).contains("only once"));

@@ -13,6 +13,7 @@ mod output;
 mod report;
 mod retry;
 mod schedule;
+mod shard;
 mod store;
 mod worker;
 
@@ -43,6 +44,7 @@ use input::Input;
 use output::Output;
 use report::{Order, Report, Style};
 use schedule::Schedule;
+use shard::Shard;
 use store::Store;
 use worker::Worker;
 
@@ -58,6 +60,7 @@ Examples:
   grep -o 'http[^ ]*' log | helloop fetch - -j 20 at most 20 at once
   helloop fetch --json --fail -i urls.txt         for programs; a 404 is a failure
   helloop fetch -O pages -i urls.txt              keep the bodies
+  helloop fetch --shard 2/8 -i urls.txt           the third of eight processes that share a list
 
 Exit codes:
   0    every URL was fetched
@@ -95,6 +98,13 @@ pub(crate) struct Arguments {
     /// Read more URLs from this file, one a line; - is standard input. May be repeated
     #[arg(short, long, value_name = "FILE")]
     input: Vec<String>,
+
+    /// Of the URLs, fetch those whose hosts belong to shard I of N, which begin at 0: 2/8.
+    ///
+    /// N processes with the same list fetch each URL once. All URLs of a host are in one shard, so that --per-host and
+    /// Retry-After hold. The shard of a host is the CRC-32 of its name, modulo N.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
 
     /// At most this many fetches at once
     #[arg(short = 'j', long, value_name = "N", default_value_t = FETCH_CONNECTIONS_MAX)]
@@ -211,7 +221,7 @@ pub(crate) struct Arguments {
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode, clap::Error> {
     logging::install(arguments.verbose, LogFormat::Text, Box::new(io::stderr()));
     let wrong = |text: String| usage("fetch", text);
-    let input = Input::open(&arguments.urls, &arguments.input).map_err(wrong)?;
+    let input = Input::open(&arguments.urls, &arguments.input, arguments.shard).map_err(wrong)?;
     arguments.keep_inputs_from_trace().map_err(wrong)?;
     let tls = arguments.tls().map_err(wrong)?;
     if arguments.insecure {

@@ -19,6 +19,43 @@ fn a_list_from_anywhere_is_read() {
 }
 
 #[test]
+fn shards_fetch_each_url_once_and_those_of_a_host_together() {
+    let (server, list) = (greeter(), tempfile::NamedTempFile::new().unwrap());
+    let port = server.port;
+    let hosts: Vec<String> = (1..=9).map(|number| format!("127.0.0.{number}")).collect();
+    let urls = hosts
+        .iter()
+        .flat_map(|host| ["a", "b"].map(|name| format!("http://{host}:{port}/{name}\n")));
+    fs::write(&list, urls.collect::<String>()).unwrap();
+    let mut lines = Vec::new();
+    for shard in ["0/3", "1/3", "2/3"] {
+        let (_, output, said) = run(fetch(&["--json", "--shard", shard, "-i"]).arg(list.path()));
+        assert_eq!(said, "");
+        let of_shard: Vec<String> = objects(&output)
+            .iter()
+            .map(|object| object["url"].as_str().unwrap().to_owned())
+            .collect();
+        for host in &hosts {
+            let count = of_shard.iter().filter(|url| url.contains(&format!("{host}:"))).count();
+            assert!(count == 0 || count == 2, "{shard} has {count} of {host}");
+        }
+        lines.extend(of_shard);
+    }
+    lines.sort();
+    lines.dedup();
+    assert_eq!(lines.len(), 18);
+}
+
+#[test]
+fn a_shard_that_is_none_is_a_usage_error() {
+    for (shard, why) in [("3/3", "the last is 2"), ("0/0", "at least one"), ("1", "0/8")] {
+        let (code, output, said) = run(&mut fetch(&["--shard", shard, "http://h/"]));
+        assert_eq!((code, output.as_str()), (Some(2), ""));
+        assert!(said.contains("--shard <I/N>") && said.contains(why), "{said}");
+    }
+}
+
+#[test]
 fn a_password_is_sent_and_nothing_shows_it() {
     let server = Server::start(vec![script(|peer| {
         peer.request();
