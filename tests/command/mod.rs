@@ -36,7 +36,7 @@ mod sockets;
 #[cfg(feature = "cli")]
 mod supervised;
 #[cfg(all(feature = "cli", target_os = "linux"))]
-mod upgrade;
+pub(crate) mod upgrade;
 #[cfg(feature = "cli")]
 mod usage;
 #[cfg(feature = "cli")]

@@ -18,7 +18,14 @@ fn kill(pid: &str, signal: &str) {
 }
 
 /// A process that is no child of ours: it is killed in the end, and waited for by whoever has adopted it.
-struct Adopted(String);
+pub(crate) struct Adopted(String);
+
+impl Adopted {
+    /// The number of its process.
+    pub(crate) fn id(&self) -> &str {
+        &self.0
+    }
+}
 
 impl Drop for Adopted {
     fn drop(&mut self) {
@@ -28,7 +35,7 @@ impl Drop for Adopted {
 
 /// Waits until the server says who has taken over, and until the old process has ended.
 #[track_caller]
-fn successor(program: &mut Program) -> Adopted {
+pub(crate) fn successor(program: &mut Program) -> Adopted {
     let line = program.wait_for(" has taken over: draining");
     let words = line.split("process ").nth(1).unwrap();
     Adopted(words.split(' ').next().unwrap().to_owned())

@@ -16,6 +16,8 @@ mod gateway;
 mod ledger;
 /// What is sent.
 mod inputs;
+/// Who the client is, by the PROXY protocol.
+mod introductions;
 /// Restarts of servers behind a gateway.
 mod restarts;
 /// Restarts by `helloop drill`.

@@ -6,11 +6,17 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
+
+#[cfg(target_os = "linux")]
+use crate::command::upgrade::successor;
 use crate::fronts::gateway::{Gateway, Kind, is_installed, unprivileged_nginx};
+#[cfg(target_os = "linux")]
+use crate::program::run;
 use crate::program::{Program, command};
 
 /// Restarts, of either server by turns.
@@ -28,6 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Clients that ask until they are told to stop.
 struct Load {
     is_over: Arc<AtomicBool>,
+    /// Requests so far, answered or not.
+    asked: Arc<AtomicUsize>,
     clients: Vec<JoinHandle<Outcome>>,
 }
 
@@ -39,18 +47,28 @@ struct Outcome {
 
 impl Load {
     fn start(front: &Path) -> Load {
-        let is_over = Arc::<AtomicBool>::default();
+        let (is_over, asked) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let client = |_| {
             let (is_over, front) = (Arc::clone(&is_over), front.to_owned());
+            let asked = Arc::clone(&asked);
             thread::spawn(move || {
                 let mut outcome = Outcome::default();
                 while !is_over.load(Ordering::Relaxed) {
                     converse(&front, &mut outcome);
+                    asked.fetch_add(REQUESTS_PER_CONNECTION, Ordering::Relaxed);
                 }
                 outcome
             })
         };
-        Load { clients: (0..CLIENTS).map(client).collect(), is_over }
+        let clients = (0..CLIENTS).map(client).collect();
+        Load { is_over, asked, clients }
+    }
+
+    /// Waits until so many more were asked.
+    fn go_on(&self, requests: usize) {
+        let enough = self.asked.load(Ordering::Relaxed) + requests;
+        let is_so = || self.asked.load(Ordering::Relaxed) >= enough;
+        wait_until(is_so, "the clients wait for answers that never come");
     }
 
     fn stop(self) -> Outcome {
@@ -61,6 +79,10 @@ impl Load {
             all.answered += answered;
             all.failed.extend(failed);
         }
+        // Seen with `--nocapture`: for docs/operate.md.
+        let test = thread::current();
+        let (asked, failed) = (all.answered + all.failed.len(), all.failed.len());
+        eprintln!("{}: {failed} of {asked} failed", test.name().unwrap_or_default());
         all
     }
 }
@@ -104,7 +126,7 @@ fn start(socket: &Path) -> Program {
 }
 
 /// Waits until the balancer takes the server for one that it may send requests to.
-fn wait_until(mut is_so: impl FnMut() -> bool, otherwise: &str) {
+pub(super) fn wait_until(mut is_so: impl FnMut() -> bool, otherwise: &str) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "{otherwise}");
@@ -113,7 +135,7 @@ fn wait_until(mut is_so: impl FnMut() -> bool, otherwise: &str) {
 }
 
 /// What haproxy says of a server: lines of values with commas.
-fn status_of(stats: &Path, server: &str) -> String {
+pub(super) fn status_of(stats: &Path, server: &str) -> String {
     let mut stream = UnixStream::connect(stats).unwrap();
     stream.write_all(b"show stat\n").unwrap();
     let mut table = String::new();
@@ -122,7 +144,7 @@ fn status_of(stats: &Path, server: &str) -> String {
     line.unwrap().split(',').nth(17).unwrap().to_owned()
 }
 
-fn is_up(stats: &Path, server: &str) -> bool {
+pub(super) fn is_up(stats: &Path, server: &str) -> bool {
     status_of(stats, server) == "UP"
 }
 
@@ -164,17 +186,36 @@ fn lose_nothing(
     servers: &mut [Program; 2],
     seen: impl Fn(usize),
 ) {
+    let (Outcome { answered, failed }, _) = restart_under_load(front, sockets, servers, seen);
+    assert!(failed.is_empty(), "{} of {}: {failed:?}", failed.len(), answered + failed.len());
+}
+
+/// Returns also how many requests the servers that have ended have answered.
+fn restart_under_load(
+    front: &Path,
+    sockets: &[PathBuf; 2],
+    servers: &mut [Program; 2],
+    seen: impl Fn(usize),
+) -> (Outcome, usize) {
     let load = Load::start(front);
+    let mut served = 0;
     for round in 0..RESTARTS {
         let which = round % 2;
-        servers[which].signal("TERM");
-        assert_eq!(servers[which].end().0, Some(0), "{:?}", servers[which].said);
+        served += end(&mut servers[which]);
         servers[which] = start(&sockets[which]);
         seen(which);
     }
-    let Outcome { answered, failed } = load.stop();
-    assert!(failed.is_empty(), "{} of {}: {failed:?}", failed.len(), answered + failed.len());
-    assert!(answered > 10 * RESTARTS, "only {answered} requests were asked");
+    let outcome = load.stop();
+    assert!(outcome.answered > 10 * RESTARTS, "only {} were answered", outcome.answered);
+    (outcome, served)
+}
+
+/// Ends a server in good order; returns how many requests it has answered.
+fn end(server: &mut Program) -> usize {
+    server.signal("TERM");
+    assert_eq!(server.end().0, Some(0), "{:?}", server.said);
+    let said = server.said.iter().find_map(|line| line.split("requests answered: ").nth(1));
+    said.unwrap().split(',').next().unwrap().parse().unwrap()
 }
 
 #[test]
@@ -197,6 +238,27 @@ fn haproxy_without_retries_loses_no_request_to_six_restarts() {
     lose_nothing(&front, &sockets, &mut servers, |which| up(["a", "b"][which]));
 }
 
+/// nginx with the configuration of `packaging/`, changed by `change`.
+fn start_nginx(
+    directory: TempDir,
+    sockets: &[PathBuf; 2],
+    change: impl Fn(&str) -> String,
+) -> Gateway {
+    let front = directory.path().join("front");
+    let text = include_str!("../../packaging/nginx/nginx.conf")
+        .replace("listen 8080", &format!("listen unix:{}", front.display()))
+        .replace("127.0.0.1:8081", &format!("unix:{}", sockets[0].display()))
+        .replace("127.0.0.1:8082", &format!("unix:{}", sockets[1].display()));
+    let text = unprivileged_nginx(&directory, &change(&text));
+    Gateway::start_configured(Kind::Nginx, directory, &text)
+}
+
+fn without_retries(text: &str) -> String {
+    let changed = text.replace("proxy_next_upstream error timeout;", "proxy_next_upstream off;");
+    assert_ne!(changed, text, "the configuration has another line");
+    changed
+}
+
 #[test]
 fn nginx_loses_no_request_to_six_restarts() {
     if !is_installed(Kind::Nginx) {
@@ -205,14 +267,53 @@ fn nginx_loses_no_request_to_six_restarts() {
     let directory = tempfile::tempdir().unwrap();
     let sockets = ["a", "b"].map(|name| directory.path().join(name));
     let front = directory.path().join("front");
-    let text = unprivileged_nginx(
-        &directory,
-        &include_str!("../../packaging/nginx/nginx.conf")
-            .replace("listen 8080", &format!("listen unix:{}", front.display()))
-            .replace("127.0.0.1:8081", &format!("unix:{}", sockets[0].display()))
-            .replace("127.0.0.1:8082", &format!("unix:{}", sockets[1].display())),
-    );
     let mut servers = sockets.each_ref().map(|socket| start(socket));
-    let _gateway = Gateway::start_configured(Kind::Nginx, directory, &text);
+    let _gateway = start_nginx(directory, &sockets, str::to_owned);
     lose_nothing(&front, &sockets, &mut servers, |_| ());
+}
+
+/// It learns that a server is away by a request that fails, and nobody repeats that: some are lost. Of these no server has
+/// seen anything: they found no socket, or were in its queue when it was closed.
+#[test]
+fn nginx_without_retries_loses_what_it_finds_a_server_away_by() {
+    if !is_installed(Kind::Nginx) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let sockets = ["a", "b"].map(|name| directory.path().join(name));
+    let front = directory.path().join("front");
+    let mut servers = sockets.each_ref().map(|socket| start(socket));
+    let _gateway = start_nginx(directory, &sockets, without_retries);
+    let (outcome, served) = restart_under_load(&front, &sockets, &mut servers, |_| ());
+    let Outcome { answered, failed } = outcome;
+    assert!(failed.iter().all(|why| why == "status 502"), "{failed:?}");
+    let served = served + servers.iter_mut().map(end).sum::<usize>();
+    assert_eq!(served, answered, "what was answered, and what clients were told");
+}
+
+/// `helloop upgrade` leaves no moment without a server.
+#[cfg(target_os = "linux")]
+#[test]
+fn nginx_without_retries_loses_no_request_to_six_upgrades_in_place() {
+    if !is_installed(Kind::Nginx) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let sockets = ["a", "b"].map(|name| directory.path().join(name));
+    let front = directory.path().join("front");
+    let mut servers = sockets.each_ref().map(|socket| start(socket));
+    let _gateway = start_nginx(directory, &sockets, without_retries);
+    let mut processes = servers.each_ref().map(|server| server.id().to_string());
+    let mut successors = Vec::new();
+    let load = Load::start(&front);
+    for round in 0..RESTARTS {
+        let which = round % 2;
+        let (code, _, said) = run(&mut command(&["upgrade", &processes[which]]));
+        assert_eq!(code, Some(0), "{said}");
+        successors.push(successor(&mut servers[which]));
+        processes[which] = successors.last().unwrap().id().to_owned();
+        load.go_on(1000);
+    }
+    let Outcome { answered, failed } = load.stop();
+    assert!(failed.is_empty(), "{} of {}: {failed:?}", failed.len(), answered + failed.len());
 }

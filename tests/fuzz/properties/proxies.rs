@@ -24,7 +24,7 @@ fn hold(data: &[u8]) {
             Ok((bytes, client)) => assert_eq!(found, Preface::Whole { bytes, client }),
             Err(Stop::Incomplete) => assert_eq!(found, Preface::Partial),
             Err(Stop::Wrong(why)) => {
-                assert!(matches!(found, Preface::Wrong(_)), "{why}: {found:?}")
+                assert!(matches!(found, Preface::Wrong(_)), "{why}: {found:?}");
             }
         }
         assert!(verdict == Preface::Partial || found == verdict, "{verdict:?} became {found:?}");
