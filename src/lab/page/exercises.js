@@ -43,12 +43,19 @@ function verdictOnExercise() {
 
 function drawExercise(step) {
   const isThere = step.isExercise === true && model.hello?.back === true;
-  for (const name of ['lesson-check', 'lesson-show']) byName(name).hidden = !isThere;
+  for (const name of ['traffic', 'check', 'show']) byName(`lesson-${name}`).hidden = !isThere;
   if (!isThere) return;
   allow(byName('lesson-check'), model.paused ? reasonAgainst('') : tourText('hold_first'));
-  allow(byName('lesson-show'), reasonAgainst(''));
+  for (const name of ['show', 'begin']) allow(byName(`lesson-${name}`), reasonAgainst(''));
 }
 
+// The card lies over the buttons that make traffic.
+byName('lesson-scenario').append(
+  ...SCENARIOS.map(([scenario, name]) => h('option', { value: scenario }, name)),
+);
+byName('lesson-begin').addEventListener('click', () =>
+  command(`traffic?scenario=${byName('lesson-scenario').value}`),
+);
 byName('lesson-check').addEventListener('click', () => command(`check?exercise=${tour.lesson.id}`));
 byName('lesson-show').addEventListener('click', async () => {
   exercise.judged = null;

@@ -46,7 +46,7 @@ const QUESTIONS = {
     const state = task && model.tasks.has(task.id) ? task.state : 'closed';
     const others = states.filter((other) => other !== state);
     const shown = [state, ...others.slice(0, 3)].sort();
-    const values = { task: task?.id ?? '', state };
+    const values = { task: task?.id ?? '' };
     return question(shown.map(literal), shown.indexOf(state), { values });
   },
   /** Which timer is the nearest? */

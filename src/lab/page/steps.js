@@ -40,7 +40,13 @@ function hasEnded(scenario) {
 
 /** Tells whether an event has this name, and what else is asked of it. */
 function is(name, fits = () => true) {
-  return (event) => event.event === name && fits(event);
+  return (event) => event.event === name && isOwn(event) && fits(event);
+}
+
+/** What concerns a task that was there before the lesson is none of its business, unless it accepts. */
+function isOwn(event) {
+  const task = event.task ?? model.sources.get(event.source)?.task;
+  return !tour.strangers.has(task) || model.tasks.get(task)?.kind === 'acceptor';
 }
 
 /** A change of state to this one. */

@@ -25,6 +25,13 @@ function withCode(text) {
   return text.split('`').map((part, at) => (at % 2 === 1 ? h('code', {}, part) : part));
 }
 
+/** Writes a text, only if it is new. */
+function setWithCode(element, text) {
+  if (element.dataset.text === text) return;
+  element.dataset.text = text;
+  element.replaceChildren(...withCode(text));
+}
+
 const languageSelect = byName('lesson-language');
 languageSelect.append(
   ...Object.entries(TEXTS).map(([name, { language }]) =>

@@ -11,6 +11,12 @@ const tour = {
   /** Tells whether the present step has happened; it is asked after each event. */
   hasHappened: null,
   target: null,
+  /** The tasks that were there before the lesson: what they do is not what it waits for. */
+  strangers: new Set(),
+  /** The clients of the present step have begun: before that, it waits for nothing that they do. */
+  isBegun: false,
+  /** The present step has sent the loop to where it is to be held. */
+  isSent: false,
   /** The lesson has held the loop at what it speaks of; going on lets it go. */
   holds: false,
   /** The question of the present step, and the option that was chosen; `null` if there is none. */
@@ -27,14 +33,15 @@ function showLanguage() {
   byName('lessons-title').replaceChildren(
     tourText('title'),
     ' ',
-    h('small', {}, tourText('begin')),
+    h('small', {}, tourText('begin_here')),
   );
   LESSONS.forEach(({ id }, at) => {
     const { name, about } = texts().lessons[id];
     const button = byName('lesson-list').children[at].firstElementChild;
     button.replaceChildren(h('b', {}, name), h('small', {}, about));
   });
-  for (const name of ['back', 'leave', 'again', 'check', 'show']) {
+  setText(byName('lesson-traffic-label'), tourText('traffic'));
+  for (const name of ['back', 'leave', 'again', 'begin', 'check', 'show']) {
     setText(byName(`lesson-${name}`), tourText(name));
   }
   if (tour.lesson) showStep();
@@ -51,6 +58,7 @@ async function beginLesson(at) {
   // What the lesson before has left is not true of this one, even before the loop runs again.
   Object.assign(tour, { lesson, at: 0, met: -1, holds: false, hasHappened: null, question: null });
   tour.began = model.now;
+  tour.strangers = new Set(model.tasks.keys());
   byName('lesson').dataset.met = false;
   byName('lesson').hidden = false;
   document.body.classList.add('in-lesson');
@@ -111,6 +119,8 @@ function paragraphs() {
 function awaitStep(isNew) {
   const step = tour.lesson.steps[tour.at];
   tour.hasHappened = isNew && step.until ? step.until() : null;
+  tour.isBegun = !step.press?.scenario;
+  tour.isSent = false;
   if (!tour.hasHappened) tour.met = Math.max(tour.met, tour.at);
   tour.question = isNew && step.ask ? QUESTIONS[step.ask]() : null;
   tour.answer = null;
@@ -141,14 +151,11 @@ function drawQuestion(step) {
     button.disabled = answer !== null;
     button.setAttribute('aria-pressed', at === answer);
   });
-  const verdict = byName('lesson-verdict');
-  if (answer === null) return verdict.replaceChildren();
   const right = optionText(step.ask, question.options[question.right]);
-  const told = answer === question.right ? `✓ ${tourText('right')}` : `✗ ${tourText('wrong', { right })}`;
-  const text = `${told} ${put(texts().questions[step.ask][question.why], question.values)}`;
-  if (verdict.dataset.text === text && verdict.childNodes.length > 0) return;
-  verdict.dataset.text = text;
-  verdict.replaceChildren(...withCode(text));
+  const told =
+    answer === question.right ? `✓ ${tourText('right')}` : `✗ ${tourText('wrong', { right })}`;
+  const why = put(texts().questions[step.ask][question.why], question.values);
+  setWithCode(byName('lesson-verdict'), answer === null ? '' : `${told} ${why}`);
 }
 
 /** Does the step once more: a world that goes back is taken to where the step began. */
@@ -172,7 +179,17 @@ function pointAt(selector) {
 }
 
 function followStep(event) {
-  if (!tour.lesson || !tour.hasHappened || !tour.hasHappened(event)) return;
+  if (!tour.lesson || !tour.hasHappened) return;
+  const step = tour.lesson.steps[tour.at];
+  // Whoever has begun them: the button of the page does it as well.
+  tour.isBegun ||= event?.scenario === step.press?.scenario;
+  if (!tour.isBegun) return;
+  if (!tour.hasHappened(event)) {
+    // Something of that name has happened, and not what was meant.
+    const isElsewhere = tour.isSent && model.paused && model.found !== null;
+    if (event === null && isElsewhere) runToHold(step.hold);
+    return;
+  }
   tour.met = tour.at;
   tour.hasHappened = null;
   redraw();
@@ -208,7 +225,7 @@ function drawTour() {
   setText(act, step.press ? stepTexts().press : '');
   allow(act, step.press ? reasonToWait(step.press) : '');
   drawExercise(step);
-  setText(byName('lesson-wait'), isAsked ? tourText('expect') : waitOf(step, isMet));
+  setWithCode(byName('lesson-wait'), isAsked ? tourText('expect') : waitOf(step, isMet));
   byName('lesson').dataset.met = isMet && !isAsked;
   byName('lesson-again').hidden = !step.until || !isMet || step.isExercise === true;
   byName('lesson-back').disabled = at === 0;
@@ -238,6 +255,7 @@ function reasonToWait(press) {
 byName('lesson-act').addEventListener('click', async () => {
   const { press, hold } = tour.lesson.steps[tour.at];
   if (!press) return;
+  tour.isBegun = true;
   if (press.slow !== undefined) setSlow(press.slow);
   // What is begun while the loop is held cannot be over before somebody looks.
   if (hold) await command('pause');
@@ -247,13 +265,19 @@ byName('lesson-act').addEventListener('click', async () => {
     const click = new MouseEvent('click', { bubbles: true });
     document.querySelector(press.button)?.dispatchEvent(click);
   }
-  if (!hold) return;
+  if (hold) await runToHold(hold);
+});
+
+/** Lets the loop run until what a step is to be held at. */
+async function runToHold(hold) {
   tour.holds = true;
+  tour.isSent = true;
   const isEvent = typeof hold === 'string';
   model.sought = isEvent ? hold.split('&')[0] : null;
   model.found = null;
   await errand('until', `until?${isEvent ? `what=event&name=${hold}` : hold()}`);
-});
+}
+
 byName('lesson-again').addEventListener('click', doAgain);
 byName('lesson-back').addEventListener('click', () => goToStep(tour.at - 1));
 byName('lesson-next').addEventListener('click', () => {
