@@ -23,7 +23,7 @@ const LESSONS: [(&str, &[&str], [&str; 2]); 15] = [
     ("keep-alive", &["one", "idle"], ["act=0:pair&at=5", "act=0:one&at=5"]),
     ("half-close", &["linger", "limit"], ["act=0:half-close&at=4", "act=0:smuggle&at=5"]),
     ("gather", &["begin", "third"], ["act=0:gather&at=11", "act=0:gather&at=42"]),
-    ("thread", &["ask", "woken"], ["act=0:thread&at=7", "act=0:thread&at=17"]),
+    ("thread", &["ask", "end"], ["act=0:thread&at=7", "act=0:thread&at=17"]),
     ("descriptors", &["short", "spin"], ["act=0:descriptors&at=2", "act=0:descriptors&at=4"]),
     ("smuggling", &["send", "hidden"], ["act=0:smuggle&at=4", "act=0:smuggle&at=5"]),
 ];
