@@ -177,6 +177,9 @@ impl Show {
             }
             "check" => {
                 let exercise = exercise(query)?;
+                if self.going != Going::Paused {
+                    return Err(Refused::Now("hold the loop first: an answer is a moment".into()));
+                }
                 let missing = exercise.missing(&self.history);
                 let missing = missing.map_err(|stuck| Refused::Now(stuck.to_string().into()))?;
                 self.outbox.push(message::judged(exercise.name, missing));

@@ -162,6 +162,8 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
         ("traffic", "scenario=two", "there are one, pair"),
         ("open", "seed=x", "`seed=x`"),
         ("until", "what=x", "accept"),
+        ("check", "exercise=x", "no such exercise"),
+        ("solve", "", "no such exercise"),
         ("dance", "", "no such command"),
     ] {
         let refused = show.command(what, query, millis(0)).unwrap_err();
@@ -173,4 +175,24 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
     let opened = told(&show.messages());
     assert_eq!(opened[0].0, "back");
     assert_eq!(last(&opened, "snapshot")["recipe"], "seed=2&act=0:one&at=7");
+}
+
+#[test]
+fn a_moment_is_judged_and_a_right_one_is_shown() {
+    let mut show = show("seed=7&act=0:one&at=3");
+    show.messages();
+    let judged = |show: &mut Show| {
+        show.command("check", "exercise=turn", millis(1)).unwrap();
+        last(&told(&show.messages()), "judged").clone()
+    };
+    assert_eq!(judged(&mut show), serde_json::json!({"exercise": "turn", "missing": "next"}));
+    show.command("step-resume", "", millis(2)).unwrap();
+    assert_eq!(judged(&mut show)["missing"], Json::Null);
+    assert_eq!(show.recipe(), "seed=7&act=0:one&at=4", "it stands where it stood");
+    show.command("solve", "exercise=backpressure", millis(3)).unwrap();
+    assert_eq!(show.recipe(), "seed=1&act=0:slow-reader&at=4");
+    show.messages();
+    show.command("resume", "", millis(4)).unwrap();
+    let refused = show.command("check", "exercise=turn", millis(5)).unwrap_err();
+    assert!(matches!(refused, Refused::Now(why) if why.contains("hold the loop")));
 }
