@@ -85,8 +85,10 @@ function goToStep(at) {
   const step = tour.lesson.steps[at];
   if (tour.holds && !step.held) {
     tour.holds = false;
-    // The loop may still be on its way to where it is to be held.
-    if (model.paused || model.errand) goOn();
+    // The loop may still be on its way to where it is to be held. An exercise opens another world: an order that is
+    // still under way would set that going.
+    const isReplaced = step.isExercise && model.hello?.back;
+    if ((model.paused || model.errand) && !isReplaced) goOn();
   }
   tour.at = at;
   tour.moment = model.moment;
