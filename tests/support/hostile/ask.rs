@@ -1,5 +1,6 @@
 use std::fmt::Write as _;
 
+use super::draw;
 use super::reader::Ends;
 
 /// A request as bytes, and what must be said to it.
@@ -67,15 +68,15 @@ fn head(method: &str, target: &str, fields: &str) -> Vec<u8> {
 /// The `number`-th request of its client. `is_wide`: large answers can be had in a reasonable time.
 pub(crate) fn drawn(random: &mut fastrand::Rng, number: usize, is_wide: bool) -> Ask {
     let target = format!("/{number}");
-    let small = |random: &mut fastrand::Rng| pattern(random.usize(1..400));
+    let small = |random: &mut fastrand::Rng| pattern(draw(random, 1..400));
     match random.u8(0..100) {
         0..=29 => get(&target),
         30..=37 => headed(&target),
         38..=46 => {
             let body = match random.u8(0..12) {
                 // More than one read takes.
-                0 if is_wide => pattern(random.usize(60_000..300_000)),
-                1..=3 => pattern(random.usize(1..5000)),
+                0 if is_wide => pattern(draw(random, 60_000..300_000)),
+                1..=3 => pattern(draw(random, 1..5000)),
                 _ => small(random),
             };
             posted(&target, &body, "")
@@ -90,8 +91,8 @@ pub(crate) fn drawn(random: &mut fastrand::Rng, number: usize, is_wide: bool) ->
         }
         59..=66 => sized(random, is_wide),
         67..=72 => later(random.u32(0..1500)),
-        73..=77 => in_pieces(random.usize(0..6), random.usize(1..3000)),
-        78 => in_old_pieces(random.usize(0..6), random.usize(1..3000)),
+        73..=77 => in_pieces(draw(random, 0..6), draw(random, 1..3000)),
+        78 => in_old_pieces(draw(random, 0..6), draw(random, 1..3000)),
         79..=80 => failing("/panic"),
         81 => failing("/later-panic"),
         82..=83 => {
@@ -135,7 +136,7 @@ fn chunked(random: &mut fastrand::Rng, target: &str, body: &[u8]) -> Ask {
     let mut bytes = head("PUT", target, "Transfer-Encoding: chunked\r\n");
     let mut rest = body;
     while !rest.is_empty() {
-        let (chunk, behind) = rest.split_at(random.usize(1..=rest.len()));
+        let (chunk, behind) = rest.split_at(draw(random, 1..=rest.len()));
         let extension = if random.u8(0..4) == 0 { ";a=\"b\"" } else { "" };
         bytes.extend_from_slice(format!("{:x}{extension}\r\n", chunk.len()).as_bytes());
         bytes.extend_from_slice(chunk);
@@ -148,8 +149,8 @@ fn chunked(random: &mut fastrand::Rng, target: &str, body: &[u8]) -> Ask {
 
 fn sized(random: &mut fastrand::Rng, is_wide: bool) -> Ask {
     let magnitudes = if is_wide { 4 } else { 2 };
-    let most = [100, 3000, 30_000, 150_000][random.usize(0..magnitudes)];
-    let bytes = random.usize(0..most);
+    let most = [100, 3000, 30_000, 150_000][draw(random, 0..magnitudes)];
+    let bytes = draw(random, 0..most);
     ask("GET of some size", head("GET", &format!("/size/{bytes}"), ""), good(pattern(bytes)))
 }
 
@@ -223,11 +224,11 @@ const BAD_HEADS: &[(&str, u16, &str)] = &[
 fn bad(random: &mut fastrand::Rng) -> Ask {
     let (name, status, mut text) = match random.u8(0..10) {
         0..=5 => {
-            let (name, status, fields) = BAD[random.usize(..BAD.len())];
+            let (name, status, fields) = BAD[draw(random, ..BAD.len())];
             (name, status, format!("POST /bad HTTP/1.1\r\nHost: sim\r\n{fields}\r\n"))
         }
         6..=7 => {
-            let (name, status, head) = BAD_HEADS[random.usize(..BAD_HEADS.len())];
+            let (name, status, head) = BAD_HEADS[draw(random, ..BAD_HEADS.len())];
             (name, status, head.to_owned())
         }
         8 => {

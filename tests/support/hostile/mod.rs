@@ -7,6 +7,8 @@
 
 #![allow(dead_code, reason = "the test and the example each use a part")]
 
+use std::ops::{Bound, RangeBounds};
+
 /// Requests, good and bad, each with what the answer must be.
 mod ask;
 /// What the server under test answers.
@@ -49,6 +51,24 @@ pub(crate) use fetch::{run_fetches, shrink_fetches};
 pub(crate) use fetch_plan::FetchPlan;
 
 pub(crate) use plan::Plan;
+#[allow(unused_imports, reason = "only the playground shows a world step by step")]
+pub(crate) use run::Scene;
 #[allow(unused_imports, reason = "the example has no use for all")]
 pub(crate) use run::{Failure, Tally, record, record_of, run, run_before};
 pub(crate) use shrink::shrink;
+
+/// A number from a range. All draws have a fixed width: fastrand's own `usize` gives other numbers where that has 32 bits,
+/// and a seed is to be one world on every target.
+fn draw(random: &mut fastrand::Rng, range: impl RangeBounds<usize>) -> usize {
+    let first = match range.start_bound() {
+        Bound::Included(first) => *first,
+        Bound::Excluded(before) => before + 1,
+        Bound::Unbounded => 0,
+    };
+    let last = match range.end_bound() {
+        Bound::Included(last) => *last,
+        Bound::Excluded(after) => after - 1,
+        Bound::Unbounded => usize::MAX,
+    };
+    usize::try_from(random.u64(first as u64..=last as u64)).expect("it is not above a `usize`")
+}

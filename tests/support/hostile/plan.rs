@@ -5,6 +5,7 @@ use helloop::limits::Limits;
 use helloop::world::sim::Faults;
 
 use super::ask::{self, Ask};
+use super::draw;
 
 /// What will happen. The same plan happens in the same way every time.
 #[derive(Clone)]
@@ -75,7 +76,7 @@ impl Plan {
         let faults = Faults::drawn(random.u64(..));
         let limits = drawn_limits(&mut random);
         let clients_max = if random.bool() { 4 } else { 12 };
-        let clients = random.usize(1..=clients_max);
+        let clients = draw(&mut random, 1..=clients_max);
         // A byte at a time, large answers would only take long.
         let is_wide = faults.tiny_pipe_percent == 0 && faults.short_percent < 50;
         let mut clients: Vec<_> =
@@ -99,13 +100,13 @@ impl Plan {
 impl ClientPlan {
     fn drawn(random: &mut fastrand::Rng, is_wide: bool) -> ClientPlan {
         let asks = if random.u8(0..12) == 0 {
-            (0..random.usize(20..120)).map(|number| ask::get(&format!("/{number}"))).collect()
+            (0..draw(random, 20..120)).map(|number| ask::get(&format!("/{number}"))).collect()
         } else {
-            let count = random.usize(0..6);
+            let count = draw(random, 0..6);
             (0..count).map(|number| ask::drawn(random, number, is_wide)).collect::<Vec<_>>()
         };
         let total = asks.iter().map(|ask| ask.bytes.len()).sum();
-        let until = if random.u8(0..5) == 0 { random.usize(0..=total) } else { total };
+        let until = if random.u8(0..5) == 0 { draw(random, 0..=total) } else { total };
         ClientPlan {
             listener: 0,
             arrives: millis(random, 2000),
@@ -114,7 +115,7 @@ impl ClientPlan {
             reads: match random.u8(0..10) {
                 0 => Reads::Never,
                 1..=2 => {
-                    Reads::Slowly { period: millis(random, 20_000), bytes: random.usize(1..3000) }
+                    Reads::Slowly { period: millis(random, 20_000), bytes: draw(random, 1..3000) }
                 }
                 _ => Reads::Eagerly,
             },
@@ -162,8 +163,8 @@ fn drawn_sends(random: &mut fastrand::Rng, bytes: usize) -> Vec<(Duration, usize
     let manner = random.u8(0..10);
     let pieces = match manner {
         0..=3 => 1,
-        4..=6 => random.usize(1..6),
-        _ => random.usize(1..PIECES_MAX),
+        4..=6 => draw(random, 1..6),
+        _ => draw(random, 1..PIECES_MAX),
     };
     let pause_millis_max = match manner {
         0..=3 => random.u64(1..500),
@@ -171,7 +172,7 @@ fn drawn_sends(random: &mut fastrand::Rng, bytes: usize) -> Vec<(Duration, usize
         9 if random.bool() => 20_000,
         _ => 4000 / pieces as u64 + 1,
     };
-    let mut cuts: Vec<usize> = (1..pieces).map(|_| random.usize(0..=bytes)).collect();
+    let mut cuts: Vec<usize> = (1..pieces).map(|_| draw(random, 0..=bytes)).collect();
     cuts.push(bytes);
     cuts.sort_unstable();
     let mut before = 0;
@@ -191,12 +192,12 @@ fn drawn_limits(random: &mut fastrand::Rng) -> Limits {
             change(random);
         }
     };
-    rarely(&mut |random| limits.connections_max = Some(random.usize(1..6)));
+    rarely(&mut |random| limits.connections_max = Some(draw(random, 1..6)));
     rarely(&mut |random| limits.requests_per_connection_max = Some(random.u32(1..6)));
-    rarely(&mut |random| limits.output_bytes_max = random.usize(1..5000));
-    rarely(&mut |random| limits.requests_per_resume_max = random.usize(1..5));
-    rarely(&mut |random| limits.read_bytes_per_resume_max = random.usize(1..500));
-    rarely(&mut |random| limits.accepts_per_resume_max = random.usize(1..4));
+    rarely(&mut |random| limits.output_bytes_max = draw(random, 1..5000));
+    rarely(&mut |random| limits.requests_per_resume_max = draw(random, 1..5));
+    rarely(&mut |random| limits.read_bytes_per_resume_max = draw(random, 1..500));
+    rarely(&mut |random| limits.accepts_per_resume_max = draw(random, 1..4));
     rarely(&mut |random| limits.idle_timeout = Duration::from_millis(random.u64(5000..60_000)));
     rarely(&mut |random| limits.linger_timeout = Duration::from_millis(random.u64(1500..3000)));
     limits

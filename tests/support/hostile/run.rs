@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,12 +9,12 @@ use std::time::{Duration, UNIX_EPOCH};
 use helloop::event_loop::EventLoop;
 use helloop::events::{Event, Observer};
 use helloop::limits::Limits;
-use helloop::server::{Builder, Report, Server};
+use helloop::server::{Attached, Builder, Report, Server};
 use helloop::world::Time;
 use helloop::world::sim::{LATENCY_MAX, Net, Sim};
 
 use super::bounds::Bounds;
-use super::client::{Client, Seen};
+use super::client::{Client, Seen, Shared};
 use super::judge;
 use super::pace::Pace;
 use super::plan::{ClientPlan, Plan};
@@ -177,6 +178,79 @@ fn address(listener: u8) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, listener + 1], 8080))
 }
 
+/// The world of a plan at its beginning: a server on its loop, and its clients outside.
+pub(crate) struct Scene {
+    pub(crate) event_loop: EventLoop,
+    pub(crate) net: Net,
+    server: Attached,
+    clients: Vec<Shared>,
+    /// Clients that have not gone yet.
+    left: Rc<Cell<usize>>,
+    /// When the end of the server was ordered.
+    ordered: Rc<Cell<Option<Time>>>,
+}
+
+impl Scene {
+    /// With a server of the builder's kind, before an observer that sees everything.
+    pub(crate) fn set(
+        builder: Builder,
+        plan: &Plan,
+        observer: impl FnOnce(&Net) -> Box<dyn Observer>,
+    ) -> Scene {
+        let sim = Sim::with_faults(plan.seed, plan.faults);
+        let net = sim.net();
+        let mut event_loop = EventLoop::with_world(Box::new(sim));
+        event_loop.observe(Some(observer(&net)));
+        let handle = event_loop.handle().clone();
+        let listen = |number| handle.listen(address(number)).expect("nobody else is in this world");
+        let listeners = (0..plan.listeners).map(listen).collect();
+        let builder = builder.limits(Limits::clone(&plan.limits));
+        let server = builder.attach(&handle, listeners, Mixed).expect("the limits agree");
+
+        let (end, orders, ordered) = (plan.end, server.handle().clone(), Rc::new(Cell::new(None)));
+        let order = {
+            let ordered = Rc::clone(&ordered);
+            move |net: &Net| {
+                if ordered.get().is_none() {
+                    ordered.set(Some(net.now()));
+                    match end.drain {
+                        Some(timeout) => orders.drain(timeout),
+                        None => orders.shutdown(),
+                    }
+                }
+            }
+        };
+        if let Some(at) = end.at {
+            net.at(Time::ZERO + at, order.clone());
+        }
+        let left = Rc::new(Cell::new(plan.clients.len()));
+        let clients: Vec<_> = plan
+            .clients
+            .iter()
+            .map(|client| {
+                let (left, order, net) = (Rc::clone(&left), order.clone(), net.clone());
+                let start = net.clone();
+                Client::start(&start, address(client.listener), client, move || {
+                    left.set(left.get() - 1);
+                    if left.get() == 0 {
+                        // Not now: this may be in the middle of something.
+                        net.at(net.now(), order.clone());
+                    }
+                })
+            })
+            .collect();
+        if plan.clients.is_empty() {
+            net.at(Time::ZERO, order);
+        }
+        Scene { event_loop, net, server, clients, left, ordered }
+    }
+
+    /// The loop, what is outside of it, and what has to live as long as they do.
+    pub(crate) fn apart(self) -> (EventLoop, Net, Box<dyn Any>) {
+        (self.event_loop, self.net, Box::new((self.server, self.clients)))
+    }
+}
+
 /// Carries out a plan.
 pub(crate) fn record(plan: &Plan, audience: Option<Box<dyn Observer>>) -> Record {
     record_of(Server::builder(), plan, audience)
@@ -188,58 +262,19 @@ pub(crate) fn record_of(
     plan: &Plan,
     audience: Option<Box<dyn Observer>>,
 ) -> Record {
-    let sim = Sim::with_faults(plan.seed, plan.faults);
-    let net = sim.net();
-    let mut event_loop = EventLoop::with_world(Box::new(sim));
     let (events, wall, mut pace) = (Rc::default(), Rc::default(), Pace::default());
-    event_loop.observe(Some(Box::new(Tape {
-        events: Rc::clone(&events),
-        wall: Rc::clone(&wall),
-        audience,
-        net: net.clone(),
-        meter: Box::new(pace.meter()),
-    })));
-    let handle = event_loop.handle().clone();
-    let listen = |number| handle.listen(address(number)).expect("nobody else is in this world");
-    let listeners = (0..plan.listeners).map(listen).collect();
-    let builder = builder.limits(Limits::clone(&plan.limits));
-    let server = builder.attach(&handle, listeners, Mixed).expect("the limits agree");
-
-    let (end, orders, ordered) = (plan.end, server.handle().clone(), Rc::new(Cell::new(None)));
-    let order = {
-        let ordered = Rc::clone(&ordered);
-        move |net: &Net| {
-            if ordered.get().is_none() {
-                ordered.set(Some(net.now()));
-                match end.drain {
-                    Some(timeout) => orders.drain(timeout),
-                    None => orders.shutdown(),
-                }
-            }
-        }
+    let tape = |net: &Net| {
+        Box::new(Tape {
+            events: Rc::clone(&events),
+            wall: Rc::clone(&wall),
+            audience,
+            net: net.clone(),
+            meter: Box::new(pace.meter()),
+        }) as Box<dyn Observer>
     };
-    if let Some(at) = end.at {
-        net.at(Time::ZERO + at, order.clone());
-    }
-    let left = Rc::new(Cell::new(plan.clients.len()));
-    let clients: Vec<_> = plan
-        .clients
-        .iter()
-        .map(|client| {
-            let (left, order, net) = (Rc::clone(&left), order.clone(), net.clone());
-            let start = net.clone();
-            Client::start(&start, address(client.listener), client, move || {
-                left.set(left.get() - 1);
-                if left.get() == 0 {
-                    // Not now: this may be in the middle of something.
-                    net.at(net.now(), order.clone());
-                }
-            })
-        })
-        .collect();
-    if plan.clients.is_empty() {
-        net.at(Time::ZERO, order);
-    }
+    let Scene { mut event_loop, net, server, clients, left, ordered } =
+        Scene::set(builder, plan, tape);
+    let handle = event_loop.handle().clone();
 
     let mut trouble = None;
     let is_over = || server.is_finished() && left.get() == 0 && handle.task_count() == 0;
