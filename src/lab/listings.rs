@@ -87,6 +87,30 @@ impl Listing {
     }
 }
 
+/// Where the four phases of a turn are written.
+const TURN: &str = include_str!("../event_loop/turn.rs");
+
+/// The code of each phase of a turn: its comment and what follows it, up to the next phase; the function that phase 4
+/// is. Told as `phases`, by the names of the phases.
+pub(super) fn of_phases() -> Value {
+    let part = |name: &str, first: usize, lines: &[&str]| {
+        let json = json!({"file": "src/event_loop/turn.rs", "first_line": first, "lines": lines});
+        (name.to_owned(), json)
+    };
+    let listing = |function| Listing { title: "", file: "", source: TURN, function, cursor: &[] };
+    let (first, lines) = listing("begin_turn").lines();
+    let begins = |phase: &str| {
+        let comment = format!("// Phase {phase}:");
+        lines.iter().position(|line| line.contains(&comment)).unwrap_or(lines.len())
+    };
+    let bounds = ["1", "2", "3"].map(begins);
+    let [one, two, three] = bounds;
+    let phases = [("timeout", one, two), ("wait", two, three), ("queue", three, lines.len())];
+    let phases = phases.map(|(name, from, to)| part(name, first + from, &lines[from..to]));
+    let (first, lines) = listing("resume_next_then").lines();
+    phases.into_iter().chain([part("resume", first, &lines)]).collect()
+}
+
 /// Whether a line of code has this name, and not a longer one.
 fn names(line: &str, name: &str) -> bool {
     let ends = |rest: &str| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_');
@@ -103,6 +127,25 @@ pub(super) fn to_json() -> Vec<Value> {
 mod tests {
     use super::*;
     use crate::server::MACHINES;
+
+    #[test]
+    fn every_phase_of_a_turn_has_its_code() {
+        let phases = of_phases();
+        for (name, named) in [
+            ("timeout", "self.next_deadline()"),
+            ("wait", ".wait(until, &mut self.arrived)"),
+            ("queue", "timers.pop_due(now)"),
+            ("resume", "boxed.resume(&mut cx)"),
+        ] {
+            let phase = &phases[name];
+            let lines: Vec<_> = phase["lines"].as_array().unwrap().iter().collect();
+            let found = lines.iter().filter(|line| line.as_str().unwrap().contains(named));
+            assert_eq!(found.count(), 1, "{name}: {phase:#}");
+            let first = usize::try_from(phase["first_line"].as_u64().unwrap()).unwrap();
+            let source = TURN.lines().nth(first - 1).unwrap();
+            assert_eq!(source.trim(), lines[0].as_str().unwrap().trim());
+        }
+    }
 
     #[test]
     fn every_state_of_a_connection_has_a_line_in_both() {

@@ -10,8 +10,10 @@ use crate::watch::json;
 use crate::world::Time;
 use serde_json::{Map, Value, json};
 
+use super::changes;
+use super::glossary;
+use super::history::{COMPARED_MAX, Future, Futures, Parting};
 use super::listings;
-use super::snapshot::Snapshot;
 
 /// A message for all pages.
 #[derive(Clone, Debug)]
@@ -87,6 +89,8 @@ pub(super) fn hello(is_read_only: bool, of_guide: Option<&str>) -> Message {
         "version": env!("CARGO_PKG_VERSION"),
         "read_only": is_read_only,
         "machines": machines,
+        "glossary": glossary::to_json(),
+        "phases": listings::of_phases(),
     });
     let more = of_guide.and_then(|text| serde_json::from_str::<Map<_, _>>(text).ok());
     if let (Some(hello), Some(more)) = (hello.as_object_mut(), more) {
@@ -98,17 +102,14 @@ pub(super) fn hello(is_read_only: bool, of_guide: Option<&str>) -> Message {
     of_json("hello", Kind::Note, &hello)
 }
 
-pub(super) fn snapshot(snapshot: &Snapshot, dropped: u64) -> Message {
-    of_json("snapshot", Kind::Snapshot, &snapshot.to_json(dropped))
+/// Everything, as [`Snapshot::to_json`] has it.
+pub(super) fn snapshot(now: &Value) -> Message {
+    of_json("snapshot", Kind::Snapshot, now)
 }
 
-/// A snapshot with more members.
-pub(super) fn snapshot_and(snapshot: &Snapshot, more: Map<String, Value>) -> Message {
-    let mut object = snapshot.to_json(0);
-    if let Some(members) = object.as_object_mut() {
-        members.extend(more);
-    }
-    of_json("snapshot", Kind::Snapshot, &object)
+/// What is different from what was told before, a snapshot or changes.
+pub(super) fn changes(before: &Value, now: &Value) -> Message {
+    of_json("changes", Kind::Change, &changes::changes(before, now))
 }
 
 /// The page is to forget everything: the loop went back, and what follows is all that there is.
@@ -136,15 +137,42 @@ pub(super) fn stuck(why: &str) -> Message {
 
 /// Events that follow each other.
 pub(super) fn batch(events: &[(Time, Event)]) -> Message {
-    let mut data = String::from(r#"{"dropped":0,"events":["#);
+    let data = format!(r#"{{"dropped":0,"events":{}}}"#, array(events));
+    message("batch", Kind::Change, events.len() as u64, &data)
+}
+
+/// Events as an array of JSON.
+fn array(events: &[(Time, Event)]) -> String {
+    let mut array = String::from("[");
     for (index, (at, event)) in events.iter().enumerate() {
         if index > 0 {
-            data.push(',');
+            array.push(',');
         }
-        json::write(*at, event, true, &mut data);
+        json::write(*at, event, true, &mut array);
     }
-    data.push_str("]}");
-    message("batch", Kind::Change, events.len() as u64, &data)
+    array.push(']');
+    array
+}
+
+/// Two futures of a moment.
+pub(super) fn futures(futures: &Futures, moment: u64) -> Message {
+    let parting = match futures.parting {
+        Parting::Here => "here",
+        Parting::Never => "never",
+        Parting::NotYet => "not yet",
+    };
+    let of = |future: &Future| {
+        let recipe = future.recipe.to_string();
+        let (recipe, events) = (json!(recipe), array(&future.events));
+        let differs = future.differs.map_or("null".into(), |at| at.to_string());
+        format!(r#"{{"recipe":{recipe},"events":{events},"differs":{differs}}}"#)
+    };
+    let [as_is, with_more] = futures.both.each_ref().map(of);
+    let what = json!(futures.what.to_string());
+    let data = format!(
+        r#"{{"what":{what},"moment":{moment},"parting":"{parting}","compared":{COMPARED_MAX},"both":[{as_is},{with_more}]}}"#
+    );
+    message("futures", Kind::Note, 0, &data)
 }
 
 /// Events are missing here; a snapshot follows.

@@ -29,15 +29,17 @@
 //! The same page also shows loops that go backwards: in a simulated world, a moment is reached again by starting anew
 //! from the seed ([`history`]).
 //!
-//! Reading order: `snapshot` and `message` are what a page is sent; `tally` is what they need besides the loop itself.
+//! Reading order: `snapshot`, `changes` and `message` are what a page is sent; `tally` is what they need besides the loop itself.
 //! `live` is a lab beside a loop that runs, `history` one in a simulated world; `scenario` is what the clients of
 //! either do, and `lessons` what they ask for.
 
 mod snapshot;
+mod changes;
 mod message;
 mod tally;
 mod orders;
 mod listings;
+mod glossary;
 mod page;
 pub mod scenario;
 pub mod lessons;

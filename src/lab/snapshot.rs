@@ -93,6 +93,9 @@ fn task(task: &TaskView, totals: &Totals) -> Value {
         "resumes": totals.resumes,
         "busy_ns": nanos(Time::ZERO + totals.busy),
         "longest_ns": nanos(Time::ZERO + totals.longest),
+        "ready_ns": nanos(Time::ZERO + totals.ready),
+        "waited_ns": nanos(Time::ZERO + totals.waited),
+        "status_since": nanos(totals.since),
     })
 }
 

@@ -92,6 +92,45 @@ fn a_link_shows_the_lines_at_which_a_connection_is() {
 }
 
 #[test]
+fn two_futures_are_compared_and_gone_to() {
+    if !is_installed() {
+        return;
+    }
+    let lab = Lab::simulated("seed=1&act=0:dribble&at=30");
+    let mut page = lab.page();
+    page.until_moment("30 of 30");
+    page.value("document.activeElement.blur()");
+    page.key("w");
+    page.until("document.querySelectorAll('#what-if-what option').length > 12");
+    page.value("document.querySelector('#what-if-what').value = 'block'");
+    page.press("#compare");
+    let marked =
+        "[...document.querySelectorAll('.future .marked span')].map((row) => row.textContent)";
+    page.until(&format!("{marked}.length === 2"));
+    // The same thing, and later: one handler has held everybody up.
+    let both = page.value(marked);
+    assert_eq!(both[0], both[1]);
+    assert!(both[0].as_str().unwrap().contains("is readable"), "{both}");
+    assert!(page.text("#parting").contains("the first difference for others is in time"));
+    assert!(page.text("#parting").ends_with(" ms later."));
+    // What was compared leaves no trace, until one goes there.
+    assert_eq!(page.value("location.hash"), "#seed=1&act=0:dribble&at=30");
+    page.press(".future:last-child button");
+    page.until("document.querySelector('#what-if').hidden");
+    page.until("location.hash.startsWith('#seed=1&act=0:dribble,30:block&at=')");
+    let last = "document.querySelector('#turn-detail').textContent.includes('is readable')";
+    page.until(last);
+    // A client that disturbs nobody.
+    page.press("#open-what-if");
+    page.value("document.querySelector('#what-if-what').value = 'half-close'");
+    page.press("#compare");
+    page.until("document.querySelector('#parting').textContent.includes('nobody else notices')");
+    page.key("Escape");
+    page.until("document.querySelector('#what-if').hidden");
+    page.assert_content();
+}
+
+#[test]
 fn a_live_loop_has_no_bar_of_time() {
     if !is_installed() {
         return;

@@ -76,6 +76,35 @@ fn a_thousand_connections_are_counted() {
 }
 
 #[test]
+fn what_a_task_has_cost_is_in_a_table_and_sources_of_signals_are_folded_away() {
+    if !is_installed() {
+        return;
+    }
+    let lab = Lab::start(&[]);
+    let mut page = lab.page();
+    page.press("[data-scenario=block]");
+    page.until("document.querySelector('[data-talk=block] h3')?.textContent.endsWith(' ended')");
+    page.press_and_stop("#pause");
+    page.value("document.querySelector('#totals').open = true");
+    let rows = "[...document.querySelectorAll('#totals-rows tr')]";
+    page.until(&format!("{rows}.some((row) => row.textContent.startsWith('acceptor'))"));
+    page.press("[data-column=resumes]");
+    page.until("document.querySelector('#totals-head [aria-sort]').textContent === 'resumes'");
+    let resumes = page.value(&format!("{rows}.map((row) => Number(row.children[1].textContent))"));
+    let resumes: Vec<u64> =
+        resumes.as_array().unwrap().iter().map(|number| number.as_u64().unwrap()).collect();
+    assert!(resumes.is_sorted_by(|a, b| a >= b) && resumes[0] > 1, "{resumes:?}");
+    // Waiting is what a task does most.
+    let waited = format!("{rows}.every((row) => row.children[5].textContent.endsWith('s'))");
+    assert_eq!(page.value(&waited), true);
+    page.until("document.querySelector('#signal-count').textContent.includes('source')");
+    let shown = "document.querySelector('#signal-sources').open || \
+                 document.querySelector('#sources').textContent.includes('of signal')";
+    assert_eq!(page.value(shown), false);
+    page.assert_content();
+}
+
+#[test]
 fn a_read_only_page_says_why_it_does_nothing() {
     if !is_installed() {
         return;

@@ -124,6 +124,8 @@ pub(crate) struct Page {
     pub(crate) events: Vec<Value>,
     /// Everything so far.
     pub(crate) told: VecDeque<(String, Value)>,
+    /// What it is shown: snapshots, and the changes since.
+    shown: Value,
     connection: TcpStream,
 }
 
@@ -147,7 +149,8 @@ impl Page {
                 }
             }
         });
-        Page { messages, events: Vec::new(), told: VecDeque::new(), connection: ours }
+        let (events, told, shown) = (Vec::new(), VecDeque::new(), Value::Null);
+        Page { messages, events, told, shown, connection: ours }
     }
 
     /// Listens until a message of this name is what is waited for.
@@ -156,7 +159,7 @@ impl Page {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let (told, data) = match self.messages.recv_timeout(left) {
+            let (mut told, mut data) = match self.messages.recv_timeout(left) {
                 Ok(message) => message,
                 Err(RecvTimeoutError::Disconnected) => panic!("the lab is gone"),
                 Err(RecvTimeoutError::Timeout) => {
@@ -164,6 +167,13 @@ impl Page {
                     panic!("{name} was not told; the last were {last:#?}")
                 }
             };
+            // A test looks at all that a page is shown, and not at how it came to know it.
+            if told == "snapshot" {
+                self.shown = data.clone();
+            } else if told == "changes" {
+                apply(&mut self.shown, &data);
+                (told, data) = ("snapshot".into(), self.shown.clone());
+            }
             if told == "batch" {
                 self.events.extend(data["events"].as_array().unwrap().iter().cloned());
             }
@@ -201,5 +211,35 @@ impl Page {
 impl Drop for Page {
     fn drop(&mut self) {
         let _ = self.connection.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+/// Puts changes into what is shown.
+fn apply(shown: &mut Value, changes: &Value) {
+    for (name, change) in changes.as_object().unwrap() {
+        let keys: &[&str] = if name == "timers" { &["task", "deadline"] } else { &["id"] };
+        let is = |item: &Value, named: &Value| keys.iter().all(|key| item[key] == named[key]);
+        match name.as_str() {
+            "tasks" | "sources" | "timers" => {
+                let list = shown[name].as_array_mut().unwrap();
+                let gone = change["gone"].as_array().unwrap();
+                list.retain(|item| !gone.iter().any(|named| is(item, named)));
+                for set in change["set"].as_array().unwrap() {
+                    match list.iter_mut().find(|item| is(item, set)) {
+                        Some(item) => {
+                            item.as_object_mut().unwrap().extend(set.as_object().unwrap().clone());
+                        }
+                        None => list.push(set.clone()),
+                    }
+                }
+            }
+            "ready" => {
+                let queue = shown[name].as_array_mut().unwrap();
+                let dropped = usize::try_from(change["drop"].as_u64().unwrap()).unwrap();
+                queue.drain(..dropped);
+                queue.extend(change["push"].as_array().unwrap().iter().cloned());
+            }
+            _ => shown[name] = change.clone(),
+        }
     }
 }

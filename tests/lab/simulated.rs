@@ -39,7 +39,8 @@ fn a_simulated_world_goes_back_and_tells_what_it_told() {
 fn who_may_only_look_at_a_simulated_world_does_nothing() {
     let lab = Lab::simulated("seed=7&act=0:one&at=3", &["--read-only"]);
     let page = lab.open();
-    assert_eq!(page.told.back().unwrap().1["recipe"], "seed=7&act=0:one&at=3");
+    let (_, shown) = page.told.back().unwrap();
+    assert_eq!((&shown["recipe"], &shown["moment"]), (&"seed=7&act=0:one".into(), &3.into()));
     let (status, answer) = lab.ask("POST", &format!("{}do/step-turn", lab.path), "");
     assert_eq!((status, answer["error"].as_str().unwrap().contains("--read-only")), (403, true));
     let (status, _) = lab.ask("GET", "/guess/events", "");

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::{Deed, History, Recipe, Stuck};
+use crate::events::Event;
 use crate::lab::scenario::Scenario;
 use crate::server::Service;
 use crate::watch::json;
+use crate::world::Time;
 use crate::world::sim::Faults;
 
 /// Scenarios of one world.
@@ -37,22 +39,61 @@ pub fn digest<S: Service + 'static>(
     let mut history = History::new(&Recipe { faults, ..Recipe::new(seed) }, service)?;
     let mut random = fastrand::Rng::with_seed(seed ^ 0x9e37_79b9_7f4a_7c15);
     let mut draw = |most: u64| random.u64(0..most);
-    let (mut hash, mut told, mut text) = (Fnv::default(), 0, String::new());
+    let mut digest = Digest::default();
     for part in 1..=SCENARIOS as u64 {
         let drawn = usize::try_from(draw(DRAWN.len() as u64)).unwrap_or(0);
         let after = Duration::from_nanos(draw(2) * draw(1_000_000));
         history.act(Deed::Begin(DRAWN[drawn]), after)?;
         while history.moment() < steps * part / SCENARIOS as u64 && history.step()? {
-            let events = history.set.seen.events.borrow();
-            for (at, event) in events.after(told).1 {
-                text.clear();
-                json::write(*at, event, true, &mut text);
-                hash.add(text.as_bytes());
-            }
-            told = events.count;
+            digest.take_new(&history, u64::MAX);
         }
     }
-    Ok((hash.0, told))
+    Ok((digest.hash.0, digest.told))
+}
+
+/// A hash of the first events of a history that stands at its beginning, at most so many, and how many those are.
+///
+/// # Errors
+/// See [`History::step`].
+pub fn digest_of(history: &mut History, events_max: u64) -> Result<(u64, u64), Stuck> {
+    let mut digest = Digest::default();
+    while digest.told < events_max && history.step()? {
+        digest.take_new(history, events_max);
+    }
+    Ok((digest.hash.0, digest.told))
+}
+
+/// The same of events that were recorded.
+pub fn digest_of_events(events: &[(Time, Event)]) -> u64 {
+    let mut digest = Digest::default();
+    events.iter().for_each(|(at, event)| digest.take(*at, event));
+    digest.hash.0
+}
+
+#[derive(Default)]
+struct Digest {
+    hash: Fnv,
+    told: u64,
+    text: String,
+}
+
+impl Digest {
+    /// Takes what has happened since.
+    fn take_new(&mut self, history: &History, events_max: u64) {
+        let events = history.set.seen.events.borrow();
+        for (at, event) in events.after(self.told).1 {
+            if self.told < events_max {
+                self.take(*at, event);
+            }
+        }
+    }
+
+    fn take(&mut self, at: Time, event: &Event) {
+        self.text.clear();
+        json::write(at, event, true, &mut self.text);
+        self.hash.add(self.text.as_bytes());
+        self.told += 1;
+    }
 }
 
 /// The 64-bit hash of Fowler, Noll and Vo, 1a.

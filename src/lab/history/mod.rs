@@ -5,6 +5,8 @@
 //! made anew from its seed, and what was done is done again at the same moments. So a moment follows from a short text,
 //! the [`Recipe`], on every machine and every target.
 //!
+//! [`what_if`](History::what_if) compares two futures of one moment: as it is, and with one more client or fault.
+//!
 //! A [`Show`] is a history for a page of the [lab](super): it takes the commands of the page's buttons, lets virtual time
 //! pass as fast as real time does, and sends what the lab beside a live loop would send.
 //!
@@ -26,6 +28,7 @@ mod recipe;
 mod set;
 mod peer;
 mod exercises;
+mod futures;
 mod show;
 mod digest;
 
@@ -34,13 +37,15 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::events::Event;
+use crate::events::{Event, Observer};
 use crate::panics::caught;
 use crate::server::Service;
 use crate::world::Time;
-pub use digest::digest;
+pub use digest::{digest, digest_of, digest_of_events};
+pub use futures::{COMPARED_MAX, Future, Futures, Parting};
 pub use recipe::{ACTIONS_MAX, Action, BadRecipe, Deed, MOMENT_MAX, Recipe};
-use set::{Notes, Set};
+use set::{Make, Notes, Set};
+pub use set::{Staged, greeting_world};
 pub use show::Show;
 
 use super::message::{self, Message};
@@ -61,8 +66,11 @@ enum Stands {
     Over(String),
 }
 
-/// Makes the world of a recipe, at its beginning.
-type Make = dyn Fn(&Recipe) -> io::Result<Set>;
+/// So many steps behind the present one stands a spare world: going back a turn or two is a few milliseconds then.
+const SPARE_BEHIND: u64 = 1_000;
+
+/// Steps that a spare world is taken at once, at most: 15 ms.
+const SPARE_STEPS: u64 = 5_000;
 
 /// A simulated world that goes forwards and backwards.
 pub struct History {
@@ -75,6 +83,8 @@ pub struct History {
     reached: u64,
     /// The moments before a turn, as far as was seen.
     turns: Vec<u64>,
+    /// The same world at an earlier moment: going back begins there, and not at the beginning.
+    spare: Option<Box<History>>,
 }
 
 /// A moment that cannot be reached.
@@ -82,7 +92,7 @@ pub struct History {
 pub enum Stuck {
     /// The step to the next moment panics, with these words. The world stands at the moment before.
     Panics(String),
-    /// A world cannot be made: a mistake in the library.
+    /// A world cannot be made: there is none of this kind here, or a mistake was made.
     Unmade(String),
 }
 
@@ -107,14 +117,25 @@ impl History {
         recipe: &Recipe,
         service: impl Fn() -> S + 'static,
     ) -> Result<History, Stuck> {
-        let make = move |recipe: &Recipe| Set::new(recipe.seed, recipe.faults, service());
+        History::of(recipe, move |recipe, observer| greeting_world(recipe, observer, service()))
+    }
+
+    /// A history of other worlds, at the recipe's moment. `make` makes one, once for each replay; from equal recipes it has to
+    /// make equal worlds.
+    ///
+    /// # Errors
+    /// [`Stuck`].
+    pub fn of(
+        recipe: &Recipe,
+        make: impl Fn(&Recipe, Box<dyn Observer>) -> io::Result<Staged> + 'static,
+    ) -> Result<History, Stuck> {
         let make: Rc<Make> = Rc::new(make);
         History::again(&make, recipe)
     }
 
     /// The same with another recipe.
     fn again(make: &Rc<Make>, recipe: &Recipe) -> Result<History, Stuck> {
-        let set = make(recipe).map_err(|error| Stuck::Unmade(error.to_string()))?;
+        let set = Set::new(recipe, &**make).map_err(|error| Stuck::Unmade(error.to_string()))?;
         let start = Recipe { moment: 0, ..recipe.clone() };
         let mut history = History {
             make: Rc::clone(make),
@@ -123,6 +144,7 @@ impl History {
             stands: Stands::Between,
             reached: 0,
             turns: vec![0],
+            spare: None,
         };
         history.do_what_is_done();
         history.go_to(recipe.moment)?;
@@ -229,6 +251,8 @@ impl History {
         let action = Action { moment, after: after.max(soonest), what };
         self.recipe.actions.retain(|action| action.moment <= moment);
         self.recipe.actions.push(action);
+        // What stands later has not had it.
+        self.spare.take_if(|spare| spare.moment() >= moment);
         self.reached = present;
         self.turns.retain(|turn| *turn <= present);
         if moment == present {
@@ -262,7 +286,7 @@ impl History {
 
     fn everything(&self) -> Vec<Message> {
         let mut messages = self.news(&mut Told::default(), self.all());
-        messages.push(message::snapshot(&self.snapshot(true), 0));
+        messages.push(message::snapshot(&self.snapshot(true).to_json(0)));
         messages
     }
 
@@ -325,14 +349,53 @@ impl History {
         here.take_while(|action| action.moment == moment).for_each(|action| self.set.act(*action));
     }
 
-    /// Makes the world anew, and goes to a moment.
+    /// Makes the world anew, or takes the spare one, and goes to a moment.
     fn replay(&mut self, moment: u64) -> Result<(), Stuck> {
-        let made = (self.make)(&self.recipe);
-        self.set = made.map_err(|error| Stuck::Unmade(error.to_string()))?;
-        self.stands = Stands::Between;
-        self.recipe.moment = 0;
-        self.do_what_is_done();
-        self.run(moment).map(drop)
+        if let Some(spare) = self.spare.take_if(|spare| spare.moment() <= moment) {
+            self.recipe.moment = spare.moment();
+            (self.set, self.stands) = (spare.set, spare.stands);
+        } else {
+            let made = Set::new(&self.recipe, &*self.make);
+            self.set = made.map_err(|error| Stuck::Unmade(error.to_string()))?;
+            self.stands = Stands::Between;
+            self.recipe.moment = 0;
+            self.do_what_is_done();
+        }
+        self.run(moment - self.recipe.moment).map(drop)
+    }
+
+    /// Where the spare world should stand; `None` if it is good where it is, or if a replay is as fast.
+    fn spare_wanted(&self) -> Option<u64> {
+        let wanted = self.moment().saturating_sub(SPARE_BEHIND);
+        let good = wanted.saturating_sub(SPARE_BEHIND)..=wanted;
+        let is_good = self.spare.as_ref().is_some_and(|spare| good.contains(&spare.moment()));
+        (wanted >= SPARE_BEHIND && !is_good).then_some(wanted)
+    }
+
+    /// True if [`prepare`](History::prepare) has something to do.
+    pub fn is_to_be_prepared(&self) -> bool {
+        self.spare_wanted().is_some()
+    }
+
+    /// Makes ready for going back a little: does a part of the replay beforehand, for 15 ms or so. For a host that has
+    /// nothing else to do; call it again as long as [`is_to_be_prepared`](History::is_to_be_prepared).
+    ///
+    /// # Errors
+    /// See [`step`](History::step). The present moment stays.
+    pub fn prepare(&mut self) -> Result<(), Stuck> {
+        let Some(wanted) = self.spare_wanted() else { return Ok(()) };
+        let earlier = self.spare.take().filter(|spare| spare.moment() <= wanted);
+        let mut spare = match earlier {
+            Some(spare) => spare,
+            None => {
+                let beginning = Recipe { moment: 0, ..self.recipe.clone() };
+                Box::new(History::again(&self.make, &beginning)?)
+            }
+        };
+        spare.recipe.actions.clone_from(&self.recipe.actions);
+        spare.go_to(wanted.min(spare.moment() + SPARE_STEPS))?;
+        self.spare = Some(spare);
+        Ok(())
     }
 }
 

@@ -14,8 +14,14 @@ use crate::world::sim::{Net, Peer};
 /// Bytes that a slow reader takes at once, and that are on their way to it at most.
 const NARROW_BYTES: usize = 16 * 1024;
 
-/// Begins a scenario now.
-pub(super) fn begin(net: &Net, address: SocketAddr, scenario: Scenario, notes: &Rc<Notes>) {
+/// Begins a scenario now, as the action with this number.
+pub(super) fn begin(
+    net: &Net,
+    address: SocketAddr,
+    scenario: Scenario,
+    action: usize,
+    notes: &Rc<Notes>,
+) {
     if let Some(shortage) = scenario.shortage() {
         net.run_out_of_descriptors(shortage);
     }
@@ -28,6 +34,7 @@ pub(super) fn begin(net: &Net, address: SocketAddr, scenario: Scenario, notes: &
         let client = Rc::new(RefCell::new(Client {
             id: if crowd.is_some() { 0 } else { notes.next_client() },
             scenario,
+            action,
             steps: script.steps.into(),
             peer: None,
             waits: Waits::Time,
@@ -53,6 +60,8 @@ struct Crowd {
 struct Client {
     id: u64,
     scenario: Scenario,
+    /// The number of the action that it is of.
+    action: usize,
     /// The step that it is at, and those after it.
     steps: VecDeque<Step>,
     /// Its end of the connection, while it is connected.
@@ -94,7 +103,10 @@ fn connect(net: &Net, address: SocketAddr, client: &Rc<RefCell<Client>>) {
             go_on(net, &woken);
         }
     });
-    client.borrow_mut().peer = Some(peer);
+    let mut connected = client.borrow_mut();
+    connected.notes.connected(peer.address().port(), connected.action);
+    connected.peer = Some(peer);
+    drop(connected);
     go_on(net, client);
 }
 

@@ -28,6 +28,8 @@ const AFTER_MAX: Duration = Duration::from_secs(1_000_000);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe {
+    /// Which kind of world it is; empty: the lab's own, a server that greets. Others are those that the page's host knows.
+    pub kind: String,
     /// Everything that is left to chance follows from it.
     pub seed: u64,
     /// How rough the network is.
@@ -56,28 +58,48 @@ pub enum Deed {
     Begin(Scenario),
     /// The loop's wait is ended: what a pause does.
     Wake,
+    /// From then on, this fault strikes in so many percent of the cases: a name as in `faults=`.
+    Fault(&'static str, u8),
+    /// The network resets the connection that was opened last.
+    Reset,
 }
 
 impl Recipe {
     /// A world with this seed in which nothing goes wrong, at its beginning.
     pub fn new(seed: u64) -> Recipe {
-        Recipe { seed, faults: Faults::NONE, actions: Vec::new(), moment: 0 }
+        let (kind, actions) = (String::new(), Vec::new());
+        Recipe { kind, seed, faults: Faults::NONE, actions, moment: 0 }
+    }
+}
+
+/// `one`, `wake`, `reset`, `short=40`.
+impl fmt::Display for Deed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Deed::Begin(scenario) => f.write_str(scenario.name()),
+            Deed::Wake => f.write_str("wake"),
+            Deed::Reset => f.write_str("reset"),
+            Deed::Fault(name, percent) => write!(f, "{}={percent}", name.replace(' ', "-")),
+        }
     }
 }
 
 impl Deed {
-    fn name(self) -> &'static str {
-        match self {
-            Deed::Begin(scenario) => scenario.name(),
-            Deed::Wake => "wake",
+    /// What [`Display`](fmt::Display) has written; `None` if that makes no sense.
+    pub(super) fn named(name: &str) -> Option<Deed> {
+        match name {
+            "wake" => return Some(Deed::Wake),
+            "reset" => return Some(Deed::Reset),
+            _ => {}
         }
-    }
-
-    fn named(name: &str) -> Option<Deed> {
-        if name == "wake" {
-            return Some(Deed::Wake);
-        }
-        name.parse().ok().map(Deed::Begin)
+        let Some((fault, percent)) = name.split_once('=') else {
+            return name.parse().ok().map(Deed::Begin);
+        };
+        let percent = percent.parse().ok().filter(|percent| *percent <= 100)?;
+        let mut none = Faults::NONE;
+        let known = none.by_name().into_iter().map(|(known, _)| known);
+        let fault = known.into_iter().find(|known| known.replace(' ', "-") == fault)?;
+        Some(Deed::Fault(fault, percent))
     }
 }
 
@@ -87,23 +109,34 @@ impl fmt::Display for Action {
         if !self.after.is_zero() {
             write!(f, "+{}", self.after.as_nanos())?;
         }
-        write!(f, ":{}", self.what.name())
+        write!(f, ":{}", self.what)
     }
 }
 
 impl fmt::Display for Recipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seed={}", self.seed)?;
+        write!(f, "{}&at={}", self.world(), self.moment)
+    }
+}
+
+impl Recipe {
+    /// As a text, without the moment: the same for all moments of a history.
+    pub(in crate::lab) fn world(&self) -> String {
+        let mut text = String::new();
+        if !self.kind.is_empty() {
+            text = format!("world={}&", self.kind);
+        }
+        text += &format!("seed={}", self.seed);
         let mut faults = self.faults;
         let present = faults.by_name().into_iter().filter(|(_, percent)| **percent > 0);
         let faults = present.map(|(name, percent)| format!("{}:{percent}", name.replace(' ', "-")));
         let actions = self.actions.iter().map(Action::to_string);
         for (key, list) in [("faults", faults.collect::<Vec<_>>()), ("act", actions.collect())] {
             if !list.is_empty() {
-                write!(f, "&{key}={}", list.join(","))?;
+                text += &format!("&{key}={}", list.join(","));
             }
         }
-        write!(f, "&at={}", self.moment)
+        text
     }
 }
 
@@ -139,9 +172,10 @@ impl FromStr for Recipe {
                     recipe.seed = seed.map_err(|_| bad(pair, "a seed is a number below 2^64"))?;
                 }
                 "at" => recipe.moment = moment(value).ok_or_else(|| bad(pair, MOMENT))?,
+                "world" => recipe.kind = kind(value).ok_or_else(|| bad(pair, KIND))?,
                 "faults" => recipe.faults = faults(value)?,
                 "act" => recipe.actions = actions(value)?,
-                _ => return Err(bad(pair, "there are seed=, faults=, act= and at=")),
+                _ => return Err(bad(pair, "there are world=, seed=, faults=, act= and at=")),
             }
         }
         Ok(recipe)
@@ -152,6 +186,13 @@ const MOMENT: &str = "a moment is a number from 0 to 1000000";
 
 fn moment(text: &str) -> Option<u64> {
     text.parse().ok().filter(|moment| *moment <= MOMENT_MAX)
+}
+
+const KIND: &str = "a kind of world is a word of at most 20 letters";
+
+fn kind(text: &str) -> Option<String> {
+    let is_word = text.len() <= 20 && text.bytes().all(|byte| byte.is_ascii_lowercase());
+    is_word.then(|| text.to_owned())
 }
 
 /// `short:40,cut:5`
@@ -176,7 +217,7 @@ fn faults(text: &str) -> Result<Faults, BadRecipe> {
 /// `12:one,30+5000:wake`
 fn actions(text: &str) -> Result<Vec<Action>, BadRecipe> {
     const REMEDY: &str = "an action is such as 12:one or 12+5000:one, a moment, nanoseconds after it, and a \
-                          scenario, in the order of the moments";
+                          scenario, reset, or a fault such as short=40, in the order of the moments";
     let mut actions = Vec::<Action>::new();
     for part in text.split(',').filter(|part| !part.is_empty()) {
         let action = action(part).ok_or_else(|| bad(part, REMEDY))?;
@@ -209,8 +250,11 @@ mod tests {
         let actions = vec![
             Action { moment: 0, after: Duration::ZERO, what: Deed::Begin(Scenario::SlowReader) },
             Action { moment: 9, after: Duration::from_nanos(5), what: Deed::Wake },
+            Action { moment: 9, after: Duration::ZERO, what: Deed::Fault("would block", 100) },
+            Action { moment: 10, after: Duration::ZERO, what: Deed::Reset },
         ];
-        let recipe = Recipe { seed: u64::MAX, faults, actions, moment: 12 };
+        let kind = "hostile".to_owned();
+        let recipe = Recipe { kind, seed: u64::MAX, faults, actions, moment: 12 };
         assert_eq!(recipe.to_string().parse(), Ok(recipe.clone()));
         assert!(recipe.to_string().contains("would-block:7"), "{recipe}");
         assert_eq!("".parse(), Ok(Recipe::new(0)));
@@ -232,8 +276,11 @@ mod tests {
             ("act=1:two", "`1:two`"),
             ("act=2:one,1:one", "in the order"),
             ("act=2:wake", "nanoseconds"),
+            ("act=2:short=101", "`2:short=101`"),
+            ("act=2:shorts=1", "a fault such as"),
             ("act=2+18446744073709551615:one", "nanoseconds"),
-            ("sed=1", "there are seed="),
+            ("sed=1", "there are world="),
+            ("world=A%20b", "a word of"),
             ("\u{1b}[31m", "makes no sense"),
         ] {
             let error = text.parse::<Recipe>().unwrap_err().to_string();

@@ -1,7 +1,9 @@
 //! One life of a simulated world: a loop with a server on it, its clients outside, and what was seen of them.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,7 +11,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use super::recipe::{Action, Deed};
+use super::recipe::{Action, Deed, Recipe};
 use super::{Stands, peer};
 use crate::TaskId;
 use crate::event_loop::EventLoop;
@@ -72,6 +74,8 @@ impl<T> Kept<T> {
 pub(super) struct Notes {
     pub(super) kept: RefCell<Kept<(Time, Note)>>,
     clients: Cell<u64>,
+    /// For each port that a client has connected from: which action that client is of, counted from zero.
+    actions: RefCell<BTreeMap<u16, usize>>,
 }
 
 impl Notes {
@@ -83,6 +87,16 @@ impl Notes {
     pub(super) fn next_client(&self) -> u64 {
         self.clients.set(self.clients.get() + 1);
         self.clients.get()
+    }
+
+    /// A client of this action has connected from this port.
+    pub(super) fn connected(&self, port: u16, action: usize) {
+        self.actions.borrow_mut().insert(port, action);
+    }
+
+    /// The action whose client has connected from this port; `None` if it was none.
+    pub(super) fn action_at(&self, port: u16) -> Option<usize> {
+        self.actions.borrow().get(&port).copied()
     }
 }
 
@@ -105,51 +119,100 @@ pub(super) struct Set {
     pub(super) event_loop: EventLoop,
     slow: SlowCallbacks,
     net: Net,
+    /// How rough the network is at present.
+    faults: Rc<Cell<Faults>>,
+    /// Actions so far.
+    acted: Cell<usize>,
     pub(super) notes: Rc<Notes>,
     pub(super) seen: Rc<Seen>,
+    /// Dropped last.
+    _props: Box<dyn Any>,
 }
+
+/// A world at its beginning, for a history: a loop, and what is outside of it.
+pub struct Staged {
+    /// The loop, in a simulated world, with everything on it.
+    pub event_loop: EventLoop,
+    /// The outside of that world.
+    pub net: Net,
+    /// What lives as long as the world does.
+    pub props: Box<dyn Any>,
+}
+
+impl fmt::Debug for Staged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Staged").field("net", &self.net).finish_non_exhaustive()
+    }
+}
+
+/// Makes the lab's own world: a server with this service, and what the lessons ask for. `observer` sees all of it.
+///
+/// # Errors
+/// When the recipe is for a world of another kind. When the loop cannot listen, or be served: a mistake of ours.
+pub fn greeting_world<S: Service + 'static>(
+    recipe: &Recipe,
+    observer: Box<dyn Observer>,
+    service: S,
+) -> io::Result<Staged> {
+    if !recipe.kind.is_empty() {
+        let text = format!("world={} is not known here", recipe.kind);
+        return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+    }
+    let world = Sim::with_faults(recipe.seed, recipe.faults);
+    let net = world.net();
+    let mut event_loop = EventLoop::with_world(Box::new(world));
+    event_loop.observe(Some(observer));
+    let handle = event_loop.handle();
+    let listener = handle.listen(ADDRESS)?;
+    let (passes, outside) = (net.clone(), net.clone());
+    let service = Lessons {
+        service,
+        big_bytes: BIG_BYTES,
+        block: Box::new(move |duration| passes.pass(duration)),
+        elsewhere: Rc::new(move |_, duration| Box::pin(elsewhere(&outside, duration))),
+        own_address: Box::new(|| Some(ADDRESS)),
+    };
+    let limits = Limits::default().connections_max(CONNECTIONS_MAX);
+    let server = Server::builder().limits(limits).attach(handle, vec![listener], service)?;
+    Ok(Staged { event_loop, net, props: Box::new(server) })
+}
+
+/// Makes a world, before an observer.
+pub(super) type Make = dyn Fn(&Recipe, Box<dyn Observer>) -> io::Result<Staged>;
 
 impl Set {
     /// A world at its beginning.
     ///
     /// # Errors
-    /// When the loop cannot listen, or be served: a mistake of ours.
-    pub(super) fn new<S: Service + 'static>(
-        seed: u64,
-        faults: Faults,
-        service: S,
-    ) -> io::Result<Set> {
-        let world = Sim::with_faults(seed, faults);
-        let net = world.net();
-        let mut event_loop = EventLoop::with_world(Box::new(world));
+    /// When it cannot be made.
+    pub(super) fn new(recipe: &Recipe, make: &Make) -> io::Result<Set> {
         let seen = Rc::new(Seen {
             events: RefCell::new(Kept::new(EVENTS_KEPT)),
             tally: RefCell::default(),
         });
-        event_loop.observe(Some(Box::new(Watching(Rc::clone(&seen)))));
-        let handle = event_loop.handle();
-        let listener = handle.listen(ADDRESS)?;
-        let (passes, outside) = (net.clone(), net.clone());
-        let service = Lessons {
-            service,
-            big_bytes: BIG_BYTES,
-            block: Box::new(move |duration| passes.pass(duration)),
-            elsewhere: Rc::new(move |_, duration| Box::pin(elsewhere(&outside, duration))),
-            own_address: Box::new(|| Some(ADDRESS)),
-        };
-        let limits = Limits::default().connections_max(CONNECTIONS_MAX);
-        Server::builder().limits(limits).attach(handle, vec![listener], service)?;
+        let Staged { event_loop, net, props } = make(recipe, Box::new(Watching(Rc::clone(&seen))))?;
         let slow = SlowCallbacks::new(&event_loop);
         let kept = RefCell::new(Kept::new(NOTES_KEPT));
-        let notes = Rc::new(Notes { kept, clients: Cell::new(0) });
-        Ok(Set { event_loop, slow, net, notes, seen })
+        let notes = Notes { kept, clients: Cell::new(0), actions: RefCell::default() };
+        let (faults, acted) = (Rc::new(Cell::new(recipe.faults)), Cell::new(0));
+        Ok(Set { event_loop, slow, net, faults, acted, notes: Rc::new(notes), seen, _props: props })
     }
 
     /// Does what is done at the present moment, or sees to its being done in the wait that follows.
     pub(super) fn act(&self, action: Action) {
+        let number = self.acted.replace(self.acted.get() + 1);
         let (notes, remote) = (Rc::clone(&self.notes), self.event_loop.handle().remote());
+        let faults = Rc::clone(&self.faults);
         let act = move |net: &Net| match action.what {
-            Deed::Begin(scenario) => peer::begin(net, ADDRESS, scenario, &notes),
+            Deed::Begin(scenario) => peer::begin(net, ADDRESS, scenario, number, &notes),
+            Deed::Reset => net.cut_last(ADDRESS),
+            Deed::Fault(name, percent) => {
+                let mut rougher = faults.get();
+                let all = rougher.by_name().into_iter().filter(|(known, _)| *known == name);
+                all.for_each(|(_, place)| *place = percent);
+                faults.set(rougher);
+                net.set_faults(rougher);
+            }
             // No task has this id: the loop turns, and finds nothing to do.
             Deed::Wake => remote.wake(TaskId::default()),
         };
@@ -183,6 +246,11 @@ impl Set {
     #[cfg(test)]
     pub(super) fn bomb(&self) {
         self.net.at(Time::ZERO, |_| panic!("planted"));
+    }
+
+    /// The port from which the next connection of this world is made.
+    pub(super) fn next_port(&self) -> u16 {
+        self.net.next_port()
     }
 
     pub(super) fn now(&self) -> Time {

@@ -1,6 +1,8 @@
 use super::*;
+use crate::events::Event;
 use crate::http::{Request, Response};
 use crate::lab::scenario::Scenario;
+use crate::world::Readiness;
 use crate::world::sim::Faults;
 
 fn greet(_: &Request<'_>, response: &mut Response) {
@@ -184,4 +186,145 @@ fn digests_tell_seeds_apart_and_stay() {
     assert!(events > 100, "{events}");
     assert_eq!(digest(1, 300, service).unwrap(), (first, events));
     assert_ne!(digest(2, 300, service).unwrap().0, first);
+}
+
+/// The events of a future at which it parts.
+fn parts(future: &Future) -> Option<Event> {
+    Some(future.events[future.differs?].1)
+}
+
+#[test]
+fn what_if_a_handler_blocked() {
+    let history = history("seed=1&act=0:dribble&at=30");
+    let (text, recipe) = (history.text(), history.recipe().clone());
+    let futures = history.what_if(Deed::Begin(Scenario::Block)).unwrap();
+    assert_eq!(futures.parting, Parting::Here);
+    let [as_is, with_more] = &futures.both;
+    // The same connection reads its next byte, and later.
+    let (Some(Event::Ready { source, .. }), Some(Event::Ready { source: same, .. })) =
+        (parts(as_is), parts(with_more))
+    else {
+        panic!("{futures:#?}")
+    };
+    assert_eq!(source, same);
+    let at = |future: &Future| future.events[future.differs.unwrap()].0;
+    assert!(at(with_more).since(at(as_is)) > Duration::from_millis(100), "{futures:#?}");
+    assert_eq!(as_is.recipe.actions, recipe.actions);
+    assert_eq!(with_more.recipe.actions.len(), 2);
+    // Both can be gone to, and show what was shown of them.
+    for future in &futures.both {
+        let there = self::history(&future.recipe.to_string());
+        let events = there.set.seen.events.borrow();
+        let shown = future.events[future.differs.unwrap()];
+        assert!(events.after(0).1.any(|event| *event == shown), "{future:#?}");
+    }
+    // The history itself is where it was.
+    assert_eq!((history.text(), history.recipe()), (text, &recipe));
+}
+
+#[test]
+fn what_was_added_does_not_count_nor_do_its_turns() {
+    // Both are served in the same turns, and the ids of those who come later are others.
+    let history = history("seed=1&act=0:dribble,60:pair,90:one&at=30");
+    for scenario in [Scenario::One, Scenario::Pair, Scenario::Smuggle, Scenario::HalfClose] {
+        let futures = history.what_if(Deed::Begin(scenario)).unwrap();
+        assert_eq!(futures.parting, Parting::Never, "{futures:#?}");
+        let [as_is, with_more] = &futures.both;
+        assert_eq!((as_is.differs, with_more.differs), (None, None));
+        let accepts = |future: &Future| {
+            future
+                .events
+                .iter()
+                .filter(|(_, event)| matches!(event, Event::Accepted { .. }))
+                .count()
+        };
+        assert_eq!((accepts(as_is), accepts(with_more)), (0, 1));
+        let later = &with_more.recipe.actions[2..];
+        assert!(later.iter().all(|action| action.moment == 30 && !action.after.is_zero()));
+    }
+}
+
+#[test]
+fn what_if_a_connection_were_reset_or_the_network_rough() {
+    let history = history("seed=1&act=0:dribble&at=29");
+    let futures = history.what_if(Deed::Reset).unwrap();
+    let [Some(Event::Ready { readiness, .. }), Some(Event::Ready { readiness: reset, .. })] =
+        futures.both.each_ref().map(parts)
+    else {
+        panic!("{futures:#?}")
+    };
+    assert!(
+        reset.contains(Readiness::WRITE_CLOSED) && !readiness.contains(Readiness::WRITE_CLOSED)
+    );
+    let futures = history.what_if(Deed::Fault("would block", 100)).unwrap();
+    let Some(Event::WouldBlock { .. }) = parts(&futures.both[1]) else { panic!("{futures:#?}") };
+    // Nothing strikes where nothing is read.
+    let alone = self::history("seed=1");
+    let futures = alone.what_if(Deed::Fault("would block", 100)).unwrap();
+    assert_eq!(futures.parting, Parting::Never);
+}
+
+#[test]
+fn what_if_is_asked_in_a_wait_that_never_ends() {
+    let mut history = history("seed=1&act=0:one");
+    while history.step().unwrap() {}
+    let futures = history.what_if(Deed::Begin(Scenario::Pair)).unwrap();
+    assert_eq!(futures.parting, Parting::Never);
+    let there = self::history(&futures.both[1].recipe.to_string());
+    assert!(there.text().contains("/second"));
+}
+
+/// One more among many is like one more among none: whatever is asked, both futures can be gone to.
+#[test]
+fn futures_of_busy_worlds_are_made_of_what_happens() {
+    for seed in 0..30 {
+        let recipe = Recipe { moment: 20 + seed, ..busy(seed) };
+        let history = History::new(&recipe, service).unwrap();
+        let drawn = [Deed::Begin(Scenario::Block), Deed::Reset, Deed::Fault("short", 100)];
+        for what in drawn {
+            let futures = history.what_if(what).unwrap();
+            for future in &futures.both {
+                let there = self::history(&future.recipe.to_string());
+                let events = there.set.seen.events.borrow();
+                let shown = future.differs.map(|at| future.events[at]);
+                let is_shown = |shown| events.after(0).1.any(|event| *event == shown);
+                assert!(shown.is_none_or(is_shown), "seed {seed}, {what}: {future:#?}");
+            }
+        }
+    }
+}
+
+/// A history that was prepared goes back to the same moments, whatever was done in between.
+#[test]
+fn a_spare_world_is_the_same_world() {
+    for seed in 0..2 {
+        let mut recipe = busy(seed);
+        let crowds = (0..60).map(|crowd| Action {
+            moment: 40 * crowd + 10,
+            after: Duration::ZERO,
+            what: Deed::Begin(Scenario::Hundred),
+        });
+        recipe.actions.extend(crowds);
+        recipe.actions.sort_by_key(|action| action.moment);
+        let mut prepared = History::new(&Recipe { moment: 2_600, ..recipe }, service).unwrap();
+        assert_eq!(prepared.moment(), 2_600);
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..8 {
+            while prepared.is_to_be_prepared() {
+                prepared.prepare().unwrap();
+            }
+            assert!(prepared.spare.is_some());
+            match random.u8(0..4) {
+                0 => prepared.act(Deed::Begin(Scenario::One), Duration::ZERO).unwrap(),
+                1 => drop(prepared.run(random.u64(1..600)).unwrap()),
+                _ => {
+                    let back = random.u64(1..400);
+                    prepared.go_to(prepared.moment().saturating_sub(back).max(2_100)).unwrap();
+                }
+            }
+            let anew = History::new(prepared.recipe(), service).unwrap();
+            assert_eq!(prepared.text(), anew.text(), "{}", prepared.recipe());
+            assert_eq!(prepared.turn_before(), anew.turn_before());
+        }
+    }
 }

@@ -70,6 +70,30 @@ impl Pages {
     }
 }
 
+impl Pages {
+    /// Shows all pages the loop: by `changes` those that know what was before, if there are any. The others are shown
+    /// everything. True if one of them is too slow, and needs a snapshot.
+    pub(super) fn show(
+        &self,
+        everything: impl FnOnce() -> Message,
+        changes: Option<&Message>,
+        gap: impl Fn(u64) -> Message,
+    ) -> bool {
+        let pages = self.pages.borrow();
+        let needs_all = |page: &Page| changes.is_none() || page.wants_snapshot.get();
+        // It is large, and seldom needed.
+        let everything = pages.iter().any(|page| needs_all(page)).then(everything);
+        let mut is_one_lost = false;
+        for page in &*pages {
+            let all = everything.as_ref().filter(|_| needs_all(page));
+            if let Some(message) = all.or(changes) {
+                is_one_lost |= page.tell(message, &gap);
+            }
+        }
+        is_one_lost
+    }
+}
+
 impl Page {
     /// `gap` says how many events are missing. True if there is no room.
     pub(super) fn tell(&self, message: &Message, gap: impl Fn(u64) -> Message) -> bool {
@@ -180,6 +204,21 @@ mod tests {
         assert_eq!(waiting(&open)[2], "xxx");
         drop(open);
         assert_eq!(pages.count(), 0);
+    }
+
+    #[test]
+    fn only_a_page_that_needs_it_is_shown_everything() {
+        let event_loop = EventLoop::with_world(Box::new(Sim::new(1)));
+        let pages = Pages::new(event_loop.handle());
+        let known = pages.open(message(Kind::Note, 1));
+        let all = || message(Kind::Snapshot, 5);
+        pages.show(all, None, gap);
+        let new = pages.open(message(Kind::Note, 2));
+        pages.show(all, Some(&message(Kind::Change, 3)), gap);
+        assert_eq!(waiting(&known), ["x", "xxxxx", "xxx"]);
+        assert_eq!(waiting(&new), ["xx", "xxxxx"]);
+        pages.show(|| panic!("nobody needs it"), Some(&message(Kind::Change, 4)), gap);
+        assert_eq!(waiting(&new), ["xx", "xxxxx", "xxxx"]);
     }
 
     #[test]

@@ -230,7 +230,7 @@ fn events(desk: &Rc<Desk>) -> Reply {
     let open = stage.pages.open(desk.hello());
     stage.link.set_watched(true);
     if let Some(snapshot) = stage.link.ask_for_snapshot() {
-        open.page.tell(&message::snapshot(&snapshot, stage.dropped()), message::gap);
+        stage.show(&snapshot);
         if let Some(held) = stage.link.held() {
             open.page.tell(&message::gate(Some(&held)), message::gap);
         }

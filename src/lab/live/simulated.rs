@@ -72,13 +72,15 @@ impl Desk {
         Duration::from_nanos(self.handle.clock().as_nanos())
     }
 
-    /// Tells every page what is new. One that is too slow is told everything anew.
+    /// Tells every page what is new. If one is too slow, all are told everything anew.
     fn tell(&self) {
         let mut show = self.show.borrow_mut();
+        let mut is_one_lost = false;
         for message in show.take_messages() {
-            if self.pages.tell(&message, message::gap) {
-                self.pages.tell(&show.anew(), message::gap);
-            }
+            is_one_lost |= self.pages.tell(&message, message::gap);
+        }
+        if is_one_lost {
+            self.pages.tell(&show.anew(), message::gap);
         }
     }
 }
@@ -112,7 +114,9 @@ fn command(desk: &Desk, what: &str, request: &OwnedRequest) -> Reply {
 
 /// The stream of everything that happens, everything that has happened first.
 fn events(desk: &Rc<Desk>) -> Reply {
-    let show = desk.show.borrow();
+    desk.show.borrow_mut().catch_up(desk.now());
+    desk.tell();
+    let mut show = desk.show.borrow_mut();
     let open = desk.pages.open(show.hello(desk.is_read_only));
     open.page.tell(&show.anew(), message::gap);
     let (sender, receiver) = streamed_body();

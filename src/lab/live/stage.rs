@@ -1,15 +1,18 @@
 //! What stands on the lab's own loop: the link to the watched one, the open pages, and what is sent to them.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+
+use serde_json::Value;
 
 use super::link::{Link, News};
 use super::pages::Pages;
 use crate::event_loop::Handle;
 use crate::events::Event;
 use crate::lab::message::{self, Message, Refused};
+use crate::lab::snapshot::Snapshot;
 use crate::world::Time;
 
 /// The lab's own loop, for a [`Guide`].
@@ -19,6 +22,8 @@ pub struct Stage {
     pub(super) pages: Rc<Pages>,
     /// Events that were sent to no page.
     dropped: Cell<u64>,
+    /// What the pages were shown last, as far as they keep up.
+    shown: RefCell<Option<Value>>,
     /// Something was done on the loop since the pages were last shown all of it.
     is_behind: Cell<bool>,
 }
@@ -40,6 +45,7 @@ impl Stage {
             link: Arc::clone(link),
             pages: Pages::new(handle),
             dropped: Cell::new(0),
+            shown: RefCell::default(),
             is_behind: Cell::new(false),
         })
     }
@@ -77,7 +83,21 @@ impl Stage {
     pub(super) fn catch_up(&self) {
         self.is_behind.set(false);
         if let Some(snapshot) = self.link.ask_for_snapshot() {
-            self.tell_message(&message::snapshot(&snapshot, self.dropped.get()));
+            self.show(&snapshot);
+        }
+    }
+
+    /// Shows every page the loop as it was: what is different since the last time, or, to one that needs it,
+    /// everything.
+    pub(super) fn show(&self, snapshot: &Snapshot) {
+        let now = snapshot.to_json(self.dropped.get());
+        let before = self.shown.borrow_mut().take();
+        let changes = before.map(|before| message::changes(&before, &now));
+        let is_one_lost =
+            self.pages.show(|| message::snapshot(&now), changes.as_ref(), message::gap);
+        *self.shown.borrow_mut() = Some(now);
+        if is_one_lost {
+            self.make_good();
         }
     }
 
@@ -99,7 +119,7 @@ impl Stage {
                 }
                 News::Snapshot(snapshot) => {
                     self.is_behind.set(false);
-                    self.tell_message(&message::snapshot(&snapshot, self.dropped.get()));
+                    self.show(&snapshot);
                 }
                 News::Held(held) => self.tell_message(&message::gate(Some(&held))),
                 News::Released => self.tell_message(&message::gate(None)),
@@ -117,10 +137,17 @@ impl Stage {
 
     /// Tells every page. For one that is too slow, a snapshot will follow.
     fn tell_message(&self, message: &Message) {
-        if self.pages.tell(message, message::gap)
-            && let Some(snapshot) = self.link.ask_for_snapshot()
-        {
-            self.pages.tell(&message::snapshot(&snapshot, self.dropped.get()), message::gap);
+        if self.pages.tell(message, message::gap) {
+            self.make_good();
+        }
+    }
+
+    /// A page has lost something: it is shown everything, soon.
+    fn make_good(&self) {
+        if let Some(snapshot) = self.link.ask_for_snapshot() {
+            let now = snapshot.to_json(self.dropped.get());
+            self.pages.show(|| message::snapshot(&now), None, message::gap);
+            *self.shown.borrow_mut() = Some(now);
         }
     }
 }

@@ -197,16 +197,22 @@ function drawBanner() {
   setText(banner, text);
 }
 
+/** What lies over the page when it is asked for, and what it was asked for with, if that was no button of its own. */
+const OVER = ['log', 'keys', 'what-if', 'code'];
+const openedBy = {};
+
 /** Opens and closes what lies over the page. */
 function toggle(name, isOpen) {
   byName(name).hidden = !isOpen;
-  byName(`open-${name}`).setAttribute('aria-expanded', isOpen);
-  byName(isOpen ? `close-${name}` : `open-${name}`).focus();
+  const opener = document.getElementById(`open-${name}`);
+  opener?.setAttribute('aria-expanded', isOpen);
+  (isOpen ? byName(`close-${name}`) : (opener ?? openedBy[name]))?.focus();
   redraw();
 }
 
-for (const name of ['log', 'keys']) {
-  byName(`open-${name}`).addEventListener('click', () => toggle(name, byName(name).hidden));
+for (const name of OVER) {
+  const opener = document.getElementById(`open-${name}`);
+  opener?.addEventListener('click', () => toggle(name, byName(name).hidden));
   byName(`close-${name}`).addEventListener('click', () => toggle(name, false));
 }
 
@@ -215,6 +221,7 @@ const KEYS = [
   { key: '[', about: 'less slow', act: () => slower(-250) },
   { key: ']', about: 'slower', act: () => slower(250) },
   { key: 'f', about: 'follow the newest turn', press: 'follow' },
+  { key: 'w', about: 'what if: compare two futures (in a simulated world)', press: 'open-what-if' },
   { key: 'l', about: 'open or close the text log', press: 'open-log' },
   { key: '?', about: 'show the keys', press: 'open-keys' },
 ];
@@ -239,13 +246,13 @@ function slower(by) {
 
 document.addEventListener('keydown', (event) => {
   if (event.key === 'Escape') {
-    for (const name of ['log', 'keys']) if (!byName(name).hidden) toggle(name, false);
+    for (const name of OVER) if (!byName(name).hidden) toggle(name, false);
     return;
   }
   if (event.ctrlKey || event.metaKey || event.altKey || !byName('keys-on').checked) return;
   if (event.target.closest('input:not([type=checkbox], [type=range]), select, textarea')) return;
   const shortcut = KEYS.find((known) => known.key === event.key);
-  if (!shortcut) return;
+  if (!shortcut || (shortcut.press && byName(shortcut.press).closest('[hidden]'))) return;
   event.preventDefault();
   if (shortcut.press) byName(shortcut.press).click();
   else shortcut.act();

@@ -153,7 +153,7 @@ function lightCounts(diagram, counts) {
   for (const [name, { group, badge }] of diagram.nodes) {
     const number = counts.get(name) ?? 0;
     group.classList.toggle('here', number > 0);
-    setText(badge, number > 0 ? `× ${number.toLocaleString('en')}` : '');
+    setText(badge, number > 0 ? `× ${grouped(number)}` : '');
   }
   const told = [...counts].map(([state, number]) => `${number} ${state}`).join(', ');
   setText(diagram.title, `Connections by state: ${told}.`);

@@ -9,7 +9,10 @@ const BITS = [
 ];
 
 panels.push(function drawSources() {
-  const all = [...model.sources.values()];
+  const isOfSignals = (source) => model.tasks.get(source.task)?.kind === 'signal';
+  const signals = [...model.sources.values()].filter(isOfSignals);
+  drawSignals(signals);
+  const all = [...model.sources.values()].filter((source) => !isOfSignals(source));
   const shown = all
     .sort((a, b) => b.touched - a.touched)
     .slice(0, SOURCES_SHOWN_MAX)
@@ -29,6 +32,13 @@ panels.push(function drawSources() {
     },
   );
 });
+
+/** Sources of signals are quiet, and of no interest to most: they are folded away. */
+function drawSignals(signals) {
+  byName('signal-sources').hidden = signals.length === 0;
+  setText(byName('signal-count'), count(signals.length, 'source'));
+  keyed(byName('signals'), signals, (source) => source.id, makeSource, drawSource);
+}
 
 function makeSource() {
   const lamps = BITS.map(([name, label]) => h('span', { class: 'lamp', 'data-bit': name }, label));

@@ -77,43 +77,79 @@ function hasServer() {
 
 function takeHello(hello) {
   model.hello = hello;
+  takeGlossary(hello.glossary);
   model.machines = new Map((hello.machines ?? []).map((machine) => [machine.kind, machine]));
   // The first one only: who comes back finds the world where it is.
   if (hello.back) setTimeout(followLink);
 }
 
-/** A snapshot is the truth; what the page alone knows (paths, bytes) is kept. */
+/** What was told last of the loop as it is, for changes to build on: lists as maps by what names their members. */
+let shown = null;
+
+const NAMES = {
+  tasks: (task) => task.id,
+  sources: (source) => source.id,
+  timers: (timer) => timerKey(timer.task, timer.deadline),
+};
+
 function takeSnapshot(snapshot) {
-  if (snapshot.turn < model.turn) forgetHistory();
-  if (snapshot.recipe !== undefined) {
-    model.moment = snapshot.moment;
-    model.moments = snapshot.moments;
-    model.recipe = snapshot.recipe;
+  shown = { ...snapshot };
+  for (const [list, nameOf] of Object.entries(NAMES)) {
+    shown[list] = new Map(snapshot[list].map((item) => [nameOf(item), item]));
   }
-  model.turn = snapshot.turn;
-  model.phase = snapshot.phase;
-  model.paused = snapshot.paused;
-  model.dwell = snapshot.dwell_ms;
-  model.timeout = snapshot.timeout;
-  model.ready = [...snapshot.ready];
-  if (snapshot.phase !== 'resume') model.batch = null;
-  model.timers = new Map(
-    snapshot.timers.map((timer) => [timerKey(timer.task, timer.deadline), timer]),
-  );
-  model.groups = snapshot.groups ?? [];
+  adopt();
+}
+
+/** What is different since the last snapshot, or the last changes. */
+function takeChanges(changes) {
+  if (shown === null) return;
+  for (const [name, change] of Object.entries(changes)) {
+    const nameOf = NAMES[name];
+    if (nameOf) {
+      for (const item of change.gone) shown[name].delete(nameOf(item));
+      for (const item of change.set) {
+        const key = nameOf(item);
+        shown[name].set(key, { ...shown[name].get(key), ...item });
+      }
+    } else if (name === 'ready') {
+      shown.ready = [...shown.ready.slice(change.drop), ...change.push];
+    } else {
+      shown[name] = change;
+    }
+  }
+  adopt();
+}
+
+/** What was told is the truth; what the page alone knows (paths, bytes) is kept. */
+function adopt() {
+  if (shown.turn < model.turn) forgetHistory();
+  if (shown.recipe !== undefined) {
+    model.moment = shown.moment;
+    model.moments = shown.moments;
+    model.recipe = `${shown.recipe}&at=${shown.moment}`;
+  }
+  model.turn = shown.turn;
+  model.phase = shown.phase;
+  model.paused = shown.paused;
+  model.dwell = shown.dwell_ms;
+  model.timeout = shown.timeout;
+  model.ready = [...shown.ready];
+  if (shown.phase !== 'resume') model.batch = null;
+  model.timers = new Map(shown.timers);
+  model.groups = shown.groups ?? [];
   model.is_stale = false;
-  model.counts = snapshot.counts ?? {};
-  const tasks = snapshot.tasks.map((task) => {
-    const known = model.tasks.get(task.id);
-    return [task.id, { ...blankTask(task.id, task.kind), ...known, ...task }];
+  model.counts = shown.counts ?? {};
+  const tasks = [...shown.tasks].map(([id, task]) => {
+    const known = model.tasks.get(id);
+    return [id, { ...blankTask(id, task.kind), ...known, ...task }];
   });
   model.tasks = new Map(tasks);
-  const sources = snapshot.sources.map((source) => {
-    const known = model.sources.get(source.id) ?? blankSource(source.id);
-    return [source.id, { ...known, ...source, readiness: new Set(source.readiness) }];
+  const sources = [...shown.sources].map(([id, source]) => {
+    const known = model.sources.get(id) ?? blankSource(id);
+    return [id, { ...known, ...source, readiness: new Set(source.readiness) }];
   });
   model.sources = new Map(sources);
-  hear(snapshot.now);
+  hear(shown.now);
   tellListeners(null);
 }
 
@@ -162,10 +198,11 @@ function takeGate(gate) {
 function takeTraffic(note) {
   let talk = model.talks.get(note.id);
   if (!talk) {
-    talk = { id: note.id, scenario: note.scenario, lines: [], left_out: 0, ended: false };
+    talk = { id: note.id, scenario: note.scenario, lines: [], left_out: 0, ended: false, notes: 0 };
     model.talks.set(note.id, talk);
     if (model.talks.size > TALKS_MAX) model.talks.delete(model.talks.keys().next().value);
   }
+  talk.notes += 1;
   talk.ended = note.step === 'ended';
   const last = talk.lines.at(-1);
   if (last && last.step === note.step && (note.step === 'sent' || note.step === 'received')) {

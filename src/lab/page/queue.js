@@ -40,14 +40,17 @@ const timerLine = byName('timer-line').appendChild(
   s('svg', { height: TIMERS.height, role: 'img', class: 'timer-line' }),
 );
 
-/** In pixels: text keeps its size whatever the width is. */
-function timerWidth() {
-  return byName('timer-line').clientWidth;
-}
+/** In pixels: text keeps its size whatever the width is. To ask for it while a page is drawn would lay the page out once more. */
+let timerRoom = 0;
+
+new ResizeObserver(([{ contentRect }]) => {
+  timerRoom = contentRect.width;
+  redraw();
+}).observe(byName('timer-line'));
 
 /** Where a moment so far away is drawn: near ones have more room. */
 function timerX(nanoseconds) {
-  const room = timerWidth() - TIMERS.left - TIMERS.right;
+  const room = timerRoom - TIMERS.left - TIMERS.right;
   const most = Math.log1p(60e9 / 2e6);
   return TIMERS.left + room * Math.min(1, Math.log1p(Math.max(0, nanoseconds) / 2e6) / most);
 }
@@ -65,7 +68,7 @@ panels.push(function drawTimers() {
   const base = TIMERS.height - 26;
   const axis = s('line', {
     x1: TIMERS.left,
-    x2: timerWidth() - TIMERS.right,
+    x2: timerRoom - TIMERS.right,
     y1: base,
     y2: base,
     class: 'axis',

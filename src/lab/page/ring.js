@@ -8,11 +8,9 @@ function makeRing() {
   const centre = RING.size / 2;
   const svg = s('svg', {
     viewBox: `0 20 ${RING.size} ${RING.size - 40}`,
-    role: 'img',
+    role: 'group',
     class: 'ring',
   });
-  const title = s('title');
-  svg.append(title);
   const arcs = PHASES.map((phase, at) => {
     const from = (at / 4) * 2 * Math.PI - Math.PI / 2 + RING.gap;
     const to = from + Math.PI / 2 - 2 * RING.gap;
@@ -32,9 +30,26 @@ function makeRing() {
       },
       phase.label,
     );
-    const hint = s('title', {}, phase.about);
-    path.append(hint);
-    svg.append(path, label);
+    // A phase is a way to its code.
+    const way = s(
+      'g',
+      {
+        class: 'way',
+        role: 'button',
+        tabindex: '0',
+        'data-phase': phase.name,
+        'aria-label': `Phase ${phase.label}: ${phase.about} Shows its code.`,
+        onclick: () => showPhase(phase.name),
+      },
+      path,
+      label,
+    );
+    way.addEventListener('keydown', (event) => {
+      if (event.key !== 'Enter' && event.key !== ' ') return;
+      event.preventDefault();
+      showPhase(phase.name);
+    });
+    svg.append(way);
     return { path, label, phase };
   });
   const hand = s('circle', { r: 9, class: 'hand' });
@@ -48,7 +63,7 @@ function makeRing() {
   );
   svg.append(hand, ...lines);
   byName('ring').append(svg);
-  return { arcs, hand, lines, title, centre };
+  return { svg, arcs, hand, lines, centre };
 }
 
 function arc(centre, radius, from, to) {
@@ -64,7 +79,7 @@ function handAngle() {
 }
 
 panels.push(function drawRing() {
-  const { arcs, hand, lines, title, centre } = ring;
+  const { svg, arcs, hand, lines, centre } = ring;
   for (const { path, label, phase } of arcs) {
     const isHere = phase.name === model.phase;
     path.classList.toggle('here', isHere);
@@ -78,7 +93,8 @@ panels.push(function drawRing() {
   setText(lines[1], placeOnRing());
   setText(lines[2], model.paused ? 'held' : '');
   const where = phase ? `phase ${phase.label}` : 'between turns';
-  setText(title, `The loop is in turn ${model.turn}, ${where}${model.paused ? ', held' : ''}.`);
+  const told = `The loop is in turn ${model.turn}, ${where}${model.paused ? ', held' : ''}.`;
+  if (svg.getAttribute('aria-label') !== told) svg.setAttribute('aria-label', told);
   const reason = timeoutReason(model.timeout, model.turnReady, model.turnTimers);
   setText(byName('timeout'), reason ? `Phase 1 decided: ${reason}.` : '');
 });

@@ -10,17 +10,30 @@ function take(name, data) {
     hello: takeHello,
     back: takeBack,
     snapshot: takeSnapshot,
+    changes: takeChanges,
     batch: takeBatch,
     gate: takeGate,
     stuck: (stuck) => say(`It does not go there: ${stuck.why}`),
     traffic: takeTraffic,
     judged: takeJudged,
+    futures: takeFutures,
   };
   takes[name]?.(JSON.parse(data));
   redraw();
 }
 
-const MESSAGES = ['hello', 'back', 'snapshot', 'batch', 'gate', 'stuck', 'traffic', 'judged'];
+const MESSAGES = [
+  'hello',
+  'back',
+  'snapshot',
+  'changes',
+  'batch',
+  'gate',
+  'stuck',
+  'traffic',
+  'judged',
+  'futures',
+];
 
 /** The lab that has sent this page. */
 function labAsSource() {

@@ -146,7 +146,7 @@ function drawOverview(tasks, isMany) {
       const total = [...counts.values()].reduce((sum, number) => sum + number, 0);
       const left = total - Math.min(own.length, CHIPS_MAX);
       const none = `No ${kind} is here now. These are the states that one goes through.`;
-      const more = left > 0 ? `and ${left.toLocaleString('en')} more` : '';
+      const more = left > 0 ? `and ${grouped(left)} more` : '';
       setText(overview.children[2], total === 0 ? none : more);
     },
   );

@@ -94,8 +94,12 @@ const TIME_KEYS = {
   End: () => model.moments,
 };
 
+/** Where the arrow keys do something else: they choose, or scroll. */
+const SCROLLED =
+  'input, select, textarea, #turns, pre, ol[tabindex], ul[tabindex], .table, .sources, .conversations';
+
 document.addEventListener('keydown', (event) => {
-  const isElsewhere = event.target.closest('input, select, textarea, #turns, pre, .listing ol');
+  const isElsewhere = event.target.closest(SCROLLED);
   if (isElsewhere || !(event.key in TIME_KEYS) || model.hello?.back !== true) return;
   if (event.ctrlKey || event.metaKey || event.altKey || !byName('keys-on').checked) return;
   event.preventDefault();

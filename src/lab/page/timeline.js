@@ -3,7 +3,16 @@
 const TURN_HEIGHT = 84;
 const ZOOMS = [6, 10, 18, 30, 48];
 
-const timeline = { zoom: 2, follows: true, selected: null, drawn: '' };
+const timeline = {
+  zoom: 2,
+  follows: true,
+  selected: null,
+  drawn: '',
+  /** How wide the box is, and how far it is scrolled: to ask for it while drawing would lay the page out once more. */
+  room: 0,
+  left: 0,
+  width: 0,
+};
 
 /** Pixels for a duration: a decade is a step, from a microsecond to ten seconds. */
 function barHeight(nanoseconds) {
@@ -16,11 +25,16 @@ const turnsSvg = turnsBox.appendChild(s('svg', { class: 'turn-columns', height: 
 /** Only the columns in sight are drawn, however many turns are kept. */
 panels.push(function drawTimeline() {
   const column = ZOOMS[timeline.zoom];
-  const width = Math.max(turnsBox.clientWidth, model.turns.length * column);
-  turnsSvg.setAttribute('width', width);
-  if (timeline.follows) turnsBox.scrollLeft = width;
-  const first = Math.max(0, Math.floor(turnsBox.scrollLeft / column) - 2);
-  const last = Math.min(model.turns.length, first + Math.ceil(turnsBox.clientWidth / column) + 4);
+  const width = Math.max(timeline.room, model.turns.length * column);
+  const end = width - timeline.room;
+  if (timeline.width !== width) turnsSvg.setAttribute('width', width);
+  timeline.width = width;
+  if (timeline.follows && timeline.left !== end) {
+    timeline.left = end;
+    turnsBox.scrollLeft = end;
+  }
+  const first = Math.max(0, Math.floor(timeline.left / column) - 2);
+  const last = Math.min(model.turns.length, first + Math.ceil(timeline.room / column) + 4);
   const seen = model.turns.slice(first, last);
   const drawn = [
     first,
@@ -136,19 +150,39 @@ function moveSelection(by) {
   if (right > turnsBox.scrollLeft) turnsBox.scrollLeft = right;
 }
 
-let turnDrawn = '';
+/** What stands there: of which turn, under which heading, and how many of its events. */
+let told = { turn: null, heading: '', events: 0, list: null };
 
-/** The sentences of the selected turn, or of the latest one that did something. */
+/** The sentences of the selected turn, or of the latest one that did something. A turn that goes on is told on. */
 function drawTurn() {
   const turn =
     timeline.selected === null
       ? latestTurn()
       : model.turns.find((turn) => turn.turn === timeline.selected);
-  const key = turn ? `${turn.turn},${turn.events.length},${timeline.selected}` : '';
-  if (key === turnDrawn) return;
-  turnDrawn = key;
+  const heading = turn ? `${turnHeading(turn)} ${turn.turn}` : '';
+  const isSame = told.turn === turn && told.heading === heading;
+  if (isSame && told.events === (turn?.events.length ?? 0)) return;
+  if (isSame && turn && turn.events.length > told.events && told.events < TURN_LINES_MAX) {
+    tellOn(turn);
+    return;
+  }
   turnsBox.setAttribute('aria-activedescendant', turn ? `turn-${turn.turn}` : '');
-  byName('turn-detail').replaceChildren(...(turn ? tellTurn(turn) : ['No turn was seen yet.']));
+  told = { turn, heading, events: 0, list: sentences() };
+  if (!turn) {
+    byName('turn-detail').replaceChildren('No turn was seen yet.');
+    return;
+  }
+  byName('turn-detail').replaceChildren(h('h3', {}, heading), told.list.element);
+  tellOn(turn);
+}
+
+/** Adds what has happened in the turn since. */
+function tellOn(turn) {
+  const [from, to] = [told.events, Math.min(turn.events.length, TURN_LINES_MAX)];
+  for (let at = from; at < to; at += 1) told.list.add(turn.events[at], sentence(turn.events[at], turn));
+  told.events = turn.events.length;
+  const left = turn.events.length - TURN_LINES_MAX;
+  if (left > 0) told.list.end(`and ${count(left, 'more event')}; the log has all`);
 }
 
 function latestTurn() {
@@ -162,33 +196,34 @@ function turnHeading(turn) {
 
 const TURN_LINES_MAX = 250;
 
-function tellTurn(turn) {
-  const heading = h(
-    'h3',
-    {},
-    `${turnHeading(turn)} ${turn.turn}`,
-  );
-  const list = h('ol', { class: 'sentences' });
+/** A list of sentences, each new chapter with its label. */
+function sentences() {
+  const element = h('ol', { class: 'sentences' });
   let chapter = 'heading';
-  for (const event of turn.events.slice(0, TURN_LINES_MAX)) {
-    const before = chapter;
-    chapter = chapterAfter(chapter, event);
-    if (event.event === 'turn_began') continue;
-    const label = chapter !== before ? PHASES.find((phase) => phase.name === chapter)?.label : '';
-    list.append(
-      h(
-        'li',
-        { class: `in-${chapter} ${event.event}` },
-        h('time', {}, millis(event.at)),
-        h('b', {}, label ?? ''),
-        h('span', {}, sentence(event, turn)),
-      ),
-    );
-  }
-  const left = turn.events.length - TURN_LINES_MAX;
-  if (left > 0)
-    list.append(h('li', {}, h('span', {}, `and ${count(left, 'more event')}; the log has all`)));
-  return [heading, list];
+  let last = null;
+  return {
+    element,
+    add(event, said, mark = '') {
+      const before = chapter;
+      chapter = chapterAfter(chapter, event);
+      if (event.event === 'turn_began') return;
+      const label = chapter !== before ? PHASES.find((phase) => phase.name === chapter)?.label : '';
+      element.append(
+        h(
+          'li',
+          { class: `in-${chapter} ${event.event}${mark}` },
+          h('time', {}, millis(event.at)),
+          h('b', {}, label ?? ''),
+          h('span', {}, said),
+        ),
+      );
+    },
+    /** A last line, in the place of the one before. */
+    end(text) {
+      last?.remove();
+      last = element.appendChild(h('li', {}, h('span', {}, text)));
+    },
+  };
 }
 
 turnsBox.addEventListener('click', (click) => {
@@ -204,7 +239,13 @@ turnsBox.addEventListener('keydown', (key) => {
   key.preventDefault();
 });
 
+new ResizeObserver(([{ contentRect }]) => {
+  timeline.room = contentRect.width;
+  redraw();
+}).observe(turnsBox);
+
 turnsBox.addEventListener('scroll', () => {
+  timeline.left = turnsBox.scrollLeft;
   const isAtEnd = turnsBox.scrollLeft + turnsBox.clientWidth >= turnsBox.scrollWidth - 4;
   if (!isAtEnd) timeline.follows = false;
   redraw();

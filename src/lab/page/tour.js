@@ -101,7 +101,12 @@ function goToStep(at) {
 
 /** Writes the present step anew. */
 function showStep() {
-  byName('lesson-text').replaceChildren(...paragraphs().map((text) => h('p', {}, ...withCode(text))));
+  // A word of the glossary is explained where it comes first.
+  const known = new Set();
+  const explain = (part) => (typeof part === 'string' ? explained(part, known) : [part]);
+  byName('lesson-text').replaceChildren(
+    ...paragraphs().map((text) => h('p', {}, ...withCode(text).flatMap(explain))),
+  );
   if (tour.question) drawAnswers();
   // At once: what the step before has shown is not true of this one.
   drawTour();

@@ -15,6 +15,19 @@ const SCENARIOS = [
   ['thread', 'Another thread', 'works, and wakes'],
 ];
 
+/** The word of the glossary that a scenario shows. */
+const WORDS_OF_SCENARIOS = {
+  one: 'keep-alive',
+  pair: 'pipelining',
+  dribble: 'slowloris',
+  'slow-reader': 'backpressure',
+  hundred: 'accept queue',
+  'half-close': 'half-close',
+  smuggle: 'request smuggling',
+  block: 'starvation',
+  gather: 'coroutine',
+};
+
 byName('scenarios').append(
   ...SCENARIOS.map(([scenario, name, about]) =>
     h(
@@ -22,6 +35,7 @@ byName('scenarios').append(
       {
         type: 'button',
         'data-scenario': scenario,
+        'data-word': WORDS_OF_SCENARIOS[scenario],
         onclick: () => command(`traffic?scenario=${scenario}`),
       },
       h('b', {}, name),
@@ -61,6 +75,9 @@ panels.push(function drawTalks() {
 });
 
 function drawTalk(element, talk) {
+  // It is drawn when something new was said.
+  if (element.talk === talk && element.notes === talk.notes) return;
+  Object.assign(element, { talk, notes: talk.notes });
   const [heading, lines, rest] = element.children;
   const [, name] = SCENARIOS.find(([scenario]) => scenario === talk.scenario) ?? [, talk.scenario];
   setText(heading.firstChild, name);

@@ -247,7 +247,7 @@ impl State {
     }
 
     /// The network resets the connection of `end`.
-    fn cut(&mut self, end: EndId) {
+    pub(super) fn cut(&mut self, end: EndId) {
         for id in [end, self.ends[end].other] {
             if let Some(end) = self.ends.get_mut(id) {
                 end.was_cut = true;

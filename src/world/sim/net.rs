@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use super::faults::{EMFILE, duration, strikes};
+use super::link::End;
 use super::{Action, Backlog, EndId, Faults, Peer, SimClock, SimListener, SimStream, State};
 use crate::id::SourceId;
 use crate::world::{Readiness, Time};
@@ -109,6 +110,22 @@ impl Net {
         let state = self.state.borrow();
         let end = state.ends.values().find(|end| end.source == Some(source));
         end.map_or(0, |end| end.inbox.len())
+    }
+
+    /// The network resets the connection to `address` that was opened last, among those that the program has accepted.
+    pub(crate) fn cut_last(&self, address: SocketAddr) {
+        let mut state = self.state.borrow_mut();
+        let is_open = |end: &End| end.source.is_some() && !end.closed && !end.reset;
+        let open = state.ends.iter().filter(|(_, end)| end.address == address && is_open(end));
+        let last = open.max_by_key(|(_, end)| state.ends.get(end.other).map(|end| end.address));
+        if let Some((last, _)) = last {
+            state.cut(last);
+        }
+    }
+
+    /// The port from which the next connection is made.
+    pub(crate) fn next_port(&self) -> u16 {
+        self.state.borrow().next_port
     }
 
     /// Ends of connections that are still open, on either side.

@@ -3,13 +3,16 @@
 mod telling;
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use super::exercises::{self, Exercise};
 use super::recipe::{ACTIONS_MAX, Deed, MOMENT_MAX, Recipe};
 use super::set::EVENTS_KEPT;
-use super::{History, Stands, Stuck, Told};
-use crate::events::Event;
+use super::{History, Staged, Stands, Stuck, Told, greeting_world};
+use crate::events::{Event, Observer};
 use crate::lab::message::{self, Message, Refused};
 use crate::lab::orders::{Going, Order, Unit, Until, parameter};
 use crate::lab::scenario::{NoSuchScenario, Scenario};
@@ -27,6 +30,12 @@ const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A wait that is shorter is not waited for.
 const SHORT: Duration = Duration::from_millis(4);
+
+/// A page that orders nothing for so long is not going to do so at once: there is time to prepare for its going back.
+const REST: Duration = Duration::from_millis(60);
+
+/// Time between two parts of that: a page is to be drawn meanwhile.
+const PREPARE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A page that is behind by more than this has missed its time, and does not catch up.
 const LATE: Duration = Duration::from_millis(100);
@@ -57,6 +66,8 @@ pub struct Show {
     dwell: Duration,
     told: Told,
     outbox: Vec<Message>,
+    /// What pages were shown last, as far as they keep up.
+    base: Option<Value>,
     /// A moment of the host's clock, and that of the virtual one which belongs to it.
     rhythm: (Duration, Time),
     /// The wait of a turn is not over yet for the page.
@@ -65,6 +76,8 @@ pub struct Show {
     turned: Duration,
     /// When the last snapshot was sent.
     shown: Option<Duration>,
+    /// When something was ordered last.
+    ordered: Duration,
 }
 
 /// A wait that the history has behind it, or that never ends, and the page has not.
@@ -85,7 +98,18 @@ impl Show {
         recipe: &str,
         service: impl Fn() -> S + Clone + 'static,
     ) -> Result<Show, Box<dyn std::error::Error>> {
-        let make = Box::new(move |recipe: &Recipe| History::new(recipe, service.clone()));
+        Show::of(recipe, move |recipe, observer| greeting_world(recipe, observer, service()))
+    }
+
+    /// The world of a recipe, which may be one that the host makes; see [`History::of`].
+    ///
+    /// # Errors
+    /// What is wrong with the recipe, or with its world.
+    pub fn of(
+        recipe: &str,
+        make: impl Fn(&Recipe, Box<dyn Observer>) -> io::Result<Staged> + Clone + 'static,
+    ) -> Result<Show, Box<dyn std::error::Error>> {
+        let make = Box::new(move |recipe: &Recipe| History::of(recipe, make.clone()));
         let history = make(&recipe.parse()?)?;
         let mut show = Show {
             make,
@@ -95,19 +119,22 @@ impl Show {
             dwell: Duration::ZERO,
             told: Told::default(),
             outbox: Vec::new(),
+            base: None,
             rhythm: (Duration::ZERO, Time::ZERO),
             wait: None,
             turned: Duration::ZERO,
             shown: None,
+            ordered: Duration::ZERO,
         };
-        show.outbox = show.for_a_new_page();
+        let (opening, look) = show.for_a_new_page();
+        (show.outbox, show.base) = (opening, Some(look));
         show.told = show.history.all();
         Ok(show)
     }
 
     /// What a page is sent that has just been opened, as server-sent events.
     pub fn opening(&self) -> String {
-        text(&self.for_a_new_page())
+        text(&self.for_a_new_page().0)
     }
 
     /// What was not sent yet, as server-sent events: `event: NAME`, `data: JSON`, and an empty line.
@@ -120,12 +147,21 @@ impl Show {
         std::mem::take(&mut self.outbox)
     }
 
-    /// Everything, for a page that knows nothing, or has missed something.
+    /// Everything, for a page that knows nothing, or has missed something. The others have to be told first what is in
+    /// [`take_messages`](Show::take_messages): what follows is told as changes.
     #[cfg(feature = "lab")]
-    pub(in crate::lab) fn anew(&self) -> Message {
-        let mut all = vec![message::back()];
-        all.extend(self.everything());
+    pub(in crate::lab) fn anew(&mut self) -> Message {
+        let (everything, look) = self.everything();
+        self.base = Some(look);
+        let all: Vec<_> = [message::back()].into_iter().chain(everything).collect();
         message::joined(&all)
+    }
+
+    /// Shows all pages the present moment, so that one that is opened now sees what they see.
+    #[cfg(feature = "lab")]
+    pub(in crate::lab) fn catch_up(&mut self, now: Duration) {
+        self.tell_news();
+        self.show(now);
     }
 
     /// The text of the present moment's recipe.
@@ -138,6 +174,7 @@ impl Show {
     /// # Errors
     /// See [`Refused`].
     pub fn command(&mut self, what: &str, query: &str, now: Duration) -> Result<(), Refused> {
+        self.ordered = now;
         match Order::of(what, query) {
             Some(order) => self.obey(order?, now),
             None => self.travel(what, query, now)?,
@@ -166,7 +203,9 @@ impl Show {
     fn travel(&mut self, what: &str, query: &str, now: Duration) -> Result<(), Refused> {
         let history = &self.history;
         match what {
-            "traffic" => return self.begin(query, now),
+            "traffic" => return self.begin(named(query, "scenario")?, now),
+            "act" => return self.begin(named(query, "what")?, now),
+            "what-if" => return self.compare(named(query, "what")?),
             "back-resume" => self.go_to(history.moment().saturating_sub(1), now),
             "back-turn" => self.go_to(history.turn_before(), now),
             "go-to" => {
@@ -197,23 +236,34 @@ impl Show {
         Ok(())
     }
 
-    /// `scenario=NAME`
-    fn begin(&mut self, query: &str, now: Duration) -> Result<(), Refused> {
-        let name = parameter(query, "scenario").unwrap_or_default();
-        let scenario: Scenario = name
-            .parse()
-            .map_err(|error: NoSuchScenario| Refused::Query(error.to_string().into()))?;
-        if !offered().any(|known| known == scenario) {
-            return Err(Refused::Now("this page was built without the client".into()));
-        }
-        if self.history.is_full() {
-            let remedy = format!("no more than {ACTIONS_MAX} actions in a history; begin anew");
-            return Err(Refused::Now(remedy.into()));
-        }
-        self.act(Deed::Begin(scenario), now);
+    /// Does something from outside.
+    fn begin(&mut self, what: Deed, now: Duration) -> Result<(), Refused> {
+        self.has_room()?;
+        self.act(what, now);
         if self.going == Going::Paused {
             self.tell_news();
             self.show(now);
+        }
+        Ok(())
+    }
+
+    /// Two futures of the present moment.
+    fn compare(&mut self, what: Deed) -> Result<(), Refused> {
+        self.has_room()?;
+        if self.going != Going::Paused {
+            return Err(Refused::Now("the loop runs: pause it first".into()));
+        }
+        match self.history.what_if(what) {
+            Ok(futures) => self.outbox.push(message::futures(&futures, self.history.moment())),
+            Err(stuck) => self.say(Err(stuck)),
+        }
+        Ok(())
+    }
+
+    fn has_room(&self) -> Result<(), Refused> {
+        if self.history.is_full() {
+            let remedy = format!("no more than {ACTIONS_MAX} actions in a history; begin anew");
+            return Err(Refused::Now(remedy.into()));
         }
         Ok(())
     }
@@ -279,8 +329,9 @@ impl Show {
     fn tell_anew(&mut self, now: Duration) {
         (self.going, self.wait) = (Going::Paused, None);
         self.outbox.push(message::back());
-        let mut all = self.everything();
+        let (mut all, look) = self.everything();
         self.outbox.append(&mut all);
+        self.base = Some(look);
         self.told = self.history.all();
         self.shown = Some(now);
     }
@@ -290,7 +341,7 @@ impl Show {
     pub fn tick(&mut self, now: Duration) -> Option<Duration> {
         for _ in 0..STEPS_AT_ONCE {
             if self.going == Going::Paused {
-                return None;
+                return self.prepare(now);
             }
             if let Some(wait) = self.wait {
                 match wait.ends {
@@ -318,6 +369,19 @@ impl Show {
         Some(Duration::ZERO)
     }
 
+    /// Nothing else is to be done: makes ready for going back. Returns when to go on with it.
+    fn prepare(&mut self, now: Duration) -> Option<Duration> {
+        if !self.history.is_to_be_prepared() {
+            return None;
+        }
+        let rested = self.ordered + REST;
+        if now < rested {
+            return Some(rested - now);
+        }
+        // A world that cannot be prepared is replayed when it is needed, and what is wrong is said then.
+        self.history.prepare().ok().map(|()| PREPARE_INTERVAL)
+    }
+
     /// Slow motion holds each turn for a while.
     fn is_dwelling(&self, now: Duration) -> bool {
         self.going == Going::On
@@ -330,7 +394,7 @@ impl Show {
         let is_turn = self.history.stands == Stands::Between;
         let handle = self.history.set.event_loop.handle();
         let may_wait = is_turn && handle.ready().is_empty() && self.going == Going::On;
-        let before = may_wait.then(|| self.snapshot(self.history.snapshot(false)));
+        let before = may_wait.then(|| self.look(self.history.snapshot(false)));
         let all = self.history.all();
         let stepped = self.history.step();
         match stepped {
@@ -349,7 +413,7 @@ impl Show {
             // What was before the wait, then `TurnBegan` and `Waiting`. What clients do in a wait that ends is told when it
             // has ended.
             self.tell(all);
-            self.outbox.push(before);
+            self.tell_look(before);
             self.tell(Told { events: all.events + 2, ..all });
             if self.history.is_asleep() {
                 self.tell_news();
@@ -410,6 +474,23 @@ impl Show {
 fn exercise(query: &str) -> Result<&'static Exercise, Refused> {
     let name = parameter(query, "exercise").unwrap_or_default();
     exercises::named(name).ok_or_else(|| Refused::Query("there is no such exercise".into()))
+}
+
+/// What is to be done: a parameter that names it.
+fn named(query: &str, parameter_name: &str) -> Result<Deed, Refused> {
+    let name = parameter(query, parameter_name).unwrap_or_default();
+    let deed = Deed::named(name).filter(|deed| *deed != Deed::Wake);
+    let remedy = || {
+        let known = NoSuchScenario.to_string();
+        Refused::Query(format!("{known}, reset, and faults such as short=40").into())
+    };
+    let deed = deed.ok_or_else(remedy)?;
+    match deed {
+        Deed::Begin(scenario) if !offered().any(|known| known == scenario) => {
+            Err(Refused::Now("this page was built without the client".into()))
+        }
+        _ => Ok(deed),
+    }
 }
 
 /// Scenarios for which the server of a history has all that they ask for.

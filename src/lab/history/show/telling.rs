@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{SNAPSHOT_INTERVAL, Show, offered};
 use crate::lab::history::set::ADDRESS;
@@ -48,37 +48,45 @@ impl Show {
     pub(super) fn show(&mut self, now: Duration) {
         self.shown = Some(now);
         let is_paused = self.going == Going::Paused;
-        let snapshot = self.snapshot(self.history.snapshot(is_paused));
-        self.outbox.push(snapshot);
+        let look = self.look(self.history.snapshot(is_paused));
+        self.tell_look(look);
     }
 
-    pub(super) fn snapshot(&self, snapshot: Snapshot) -> Message {
-        let mut more = Map::new();
-        for (name, value) in [
-            ("moment", Value::from(self.history.moment())),
-            ("moments", self.history.reached().into()),
-            ("recipe", self.recipe().into()),
-        ] {
-            more.insert(name.into(), value);
-        }
-        message::snapshot_and(&Snapshot { dwell: self.dwell, ..snapshot }, more)
+    /// Shows what is different since the last time.
+    pub(super) fn tell_look(&mut self, look: Value) {
+        let message = match &self.base {
+            Some(before) => message::changes(before, &look),
+            None => message::snapshot(&look),
+        };
+        self.base = Some(look);
+        self.outbox.push(message);
     }
 
-    /// Everything for a page that has only had `hello`.
-    pub(super) fn everything(&self) -> Vec<Message> {
+    /// A snapshot, with what a history has besides.
+    pub(super) fn look(&self, snapshot: Snapshot) -> Value {
+        let mut look = Snapshot { dwell: self.dwell, ..snapshot }.to_json(0);
+        look["moment"] = self.history.moment().into();
+        look["moments"] = self.history.reached().into();
+        look["recipe"] = self.history.recipe().world().into();
+        look
+    }
+
+    /// Everything for a page that has only had `hello`, and what it has been shown then.
+    pub(super) fn everything(&self) -> (Vec<Message>, Value) {
         let is_paused = self.going == Going::Paused;
+        let look = self.look(self.history.snapshot(is_paused));
         let mut all = self.history.news(&mut Told::default(), self.history.all());
-        all.push(self.snapshot(self.history.snapshot(is_paused)));
+        all.push(message::snapshot(&look));
         if is_paused {
             all.push(message::gate(Some(&self.held())));
         }
-        all
+        (all, look)
     }
 
-    pub(super) fn for_a_new_page(&self) -> Vec<Message> {
-        let mut all = vec![self.hello(false)];
-        all.extend(self.everything());
-        all
+    pub(super) fn for_a_new_page(&self) -> (Vec<Message>, Value) {
+        let (everything, look) = self.everything();
+        let all = [self.hello(false)].into_iter().chain(everything).collect();
+        (all, look)
     }
 
     /// What is sent to a page first.
