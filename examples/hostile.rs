@@ -128,6 +128,9 @@ fn campaign(options: &Options) -> ExitCode {
                 println!(
                     "again: cargo run --release --example hostile --{mode} --seed {seed} --explain"
                 );
+                if !options.fetches {
+                    println!("step by step, forwards and back: {}", link(seed));
+                }
                 return ExitCode::FAILURE;
             }
         }
@@ -139,6 +142,11 @@ fn campaign(options: &Options) -> ExitCode {
     let Range { start, end } = options.range();
     println!("seeds {start}..{end}: {}; nothing failed", Progress(&tally, began.elapsed()));
     ExitCode::SUCCESS
+}
+
+/// What leads to a world of the server in the playground's page (docs/playground.md).
+fn link(seed: u64) -> String {
+    format!("playground.html#world=hostile&seed={seed}")
 }
 
 /// Runs one seed, before an audience if there is one.
@@ -178,6 +186,9 @@ fn one(seed: u64, options: &Options) -> ExitCode {
         }
         Err(failure) => {
             println!("{failure}");
+            if !options.fetches {
+                println!("step by step, forwards and back: {}", link(seed));
+            }
             ExitCode::FAILURE
         }
     }

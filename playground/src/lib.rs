@@ -7,11 +7,37 @@
 //! before by the recipe that it was last shown.
 
 use std::cell::RefCell;
+use std::io;
 use std::panic;
 use std::time::Duration;
 
+use helloop::events::{Event, Observer};
 use helloop::greeting::Greeting;
-use helloop::lab::history::{Show, digest};
+use helloop::lab::history::{
+    History, Recipe, Show, Staged, digest, digest_of, digest_of_events, greeting_world,
+};
+use helloop::server::Server;
+
+/// Hostile worlds, as the tests draw them: a seed that fails there can be looked at here.
+#[path = "../../tests/support/hostile/mod.rs"]
+#[allow(unused_imports, unreachable_pub, clippy::all, reason = "it is at home elsewhere")]
+mod hostile;
+/// What those are judged by, which the module leaves out.
+#[path = "../../tests/support/checkers/mod.rs"]
+#[allow(dead_code, unreachable_pub, clippy::all, reason = "it is shared with the tests")]
+mod checkers;
+
+use hostile::{Plan, Scene, record};
+
+/// The world of a recipe: the lab's own, or `world=hostile`, a server among hostile clients.
+fn world(recipe: &Recipe, observer: Box<dyn Observer>) -> io::Result<Staged> {
+    if recipe.kind != "hostile" {
+        return greeting_world(recipe, observer, Greeting);
+    }
+    let scene = Scene::set(Server::builder(), &Plan::drawn(recipe.seed), |_| observer);
+    let (event_loop, net, props) = scene.apart();
+    Ok(Staged { event_loop, net, props })
+}
 
 /// The text of the last call.
 #[derive(Default)]
@@ -78,7 +104,7 @@ pub extern "C" fn open(bytes: usize) -> u32 {
         WORDS.with_borrow_mut(|words| *words = info.to_string());
     }));
     with(|state| {
-        let opened = Show::new(&state.input(bytes), || Greeting);
+        let opened = Show::of(&state.input(bytes), world);
         let is_good = opened.is_ok();
         state.output = match opened {
             Ok(mut show) => {
@@ -139,6 +165,53 @@ pub fn digest_lines(first: u32, seeds: u32, steps: u32) -> String {
         format!("{seed} {hash:016x} {events}\n")
     };
     (first..first + seeds).map(line).collect()
+}
+
+/// Events of a hostile world that are compared.
+const HOSTILE_EVENTS: u64 = 2_000;
+
+/// The digests of hostile worlds from the seed `first` on, as lines `SEED HASH EVENTS`.
+#[unsafe(no_mangle)]
+pub extern "C" fn hostile_digests(first: u32, seeds: u32) {
+    let lines = hostile_lines(first, seeds);
+    with(|state| state.output = lines);
+}
+
+/// The same, for a comparison.
+///
+/// # Panics
+/// If a world is stuck.
+pub fn hostile_lines(first: u32, seeds: u32) -> String {
+    (first..first + seeds).map(|seed| hostile_line(seed, HOSTILE_EVENTS)).collect()
+}
+
+/// The digest of the first so many events of one of them.
+///
+/// # Panics
+/// If it is stuck.
+pub fn hostile_line(seed: u32, events_max: u64) -> String {
+    let recipe = Recipe { kind: "hostile".into(), ..Recipe::new(seed.into()) };
+    let mut history = History::of(&recipe, world).expect("it is made");
+    let (hash, events) = digest_of(&mut history, events_max).expect("it goes on");
+    format!("{seed} {hash:016x} {events}\n")
+}
+
+/// The same of a hostile world as a campaign records it, up to its first so many events.
+///
+/// # Panics
+/// If it has fewer.
+pub fn campaign_line(seed: u32, events: u64) -> String {
+    let events = usize::try_from(events).expect("they are few");
+    let recorded = record(&Plan::drawn(seed.into()), None).events;
+    let hash = digest_of_events(&recorded[..events]);
+    format!("{seed} {hash:016x} {events}\n")
+}
+
+/// How many events of a hostile world there are until everything on its loop has ended.
+pub fn campaign_events(seed: u32) -> u64 {
+    let recorded = record(&Plan::drawn(seed.into()), None).events;
+    let ends = |(_, event): &(_, Event)| matches!(event, Event::Finished { .. });
+    recorded.iter().rposition(ends).map_or(0, |last| last as u64 + 1)
 }
 
 fn moment(now_ms: f64) -> Duration {

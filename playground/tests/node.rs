@@ -4,13 +4,19 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::thread;
 
-use helloop_playground::digest_lines;
+use helloop_playground::{
+    campaign_events, campaign_line, digest_lines, hostile_line, hostile_lines,
+};
 
 /// At most so many bytes are in the file, with the client.
 const PAGE_BYTES_MAX: usize = 1_500_000;
 
 const SEEDS: u32 = 1_000;
 const STEPS: u32 = 400;
+
+/// Of the hostile worlds.
+const HOSTILE_SEEDS: u32 = 200;
+const EVENTS_MAX: u64 = 5_000;
 
 /// True if there is node. Without it says so, and panics where the variable `CI` is set.
 fn is_installed() -> bool {
@@ -30,6 +36,24 @@ fn said(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
+/// Prints digests, as the module in the page works them out.
+fn in_page(page: &Path, arguments: &[&str]) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/digests.mjs");
+    let mut node = Command::new("node");
+    said(&node.arg(script).arg(page).args(arguments).output().unwrap())
+}
+
+fn assert_same(native: &str, in_page: &str) {
+    for (native, in_page) in native.lines().zip(in_page.lines()) {
+        assert_eq!(native, in_page);
+    }
+    assert_eq!(native.lines().count(), in_page.lines().count());
+}
+
+fn events(lines: &str) -> u64 {
+    lines.lines().map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
 #[test]
 fn a_seed_is_the_same_world_in_the_page() {
     if !is_installed() {
@@ -43,17 +67,24 @@ fn a_seed_is_the_same_world_in_the_page() {
     assert!(bytes <= PAGE_BYTES_MAX as u64, "{bytes} bytes");
 
     let native = thread::spawn(|| digest_lines(1, SEEDS, STEPS));
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/digests.mjs");
-    let mut node = Command::new("node");
-    node.arg(script).arg(&page).args(["1", &SEEDS.to_string(), &STEPS.to_string()]);
-    let in_page = said(&node.output().unwrap());
+    let told = in_page(&page, &["digests", "1", &SEEDS.to_string(), &STEPS.to_string()]);
     let native = native.join().unwrap();
-    let events: u64 =
-        native.lines().map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum();
-    assert!(events > 100 * u64::from(SEEDS), "little happened: {events} events");
-    for (native, in_page) in native.lines().zip(in_page.lines()) {
-        assert_eq!(native, in_page);
+    assert!(events(&native) > 100 * u64::from(SEEDS), "little happened: {}", events(&native));
+    assert_same(&native, &told);
+    eprintln!("{SEEDS} seeds, {} events, {bytes} bytes", events(&native));
+
+    let native = thread::spawn(|| hostile_lines(1, HOSTILE_SEEDS));
+    let told = in_page(&page, &["hostile_digests", "1", &HOSTILE_SEEDS.to_string()]);
+    let native = native.join().unwrap();
+    assert!(events(&native) > 100 * u64::from(HOSTILE_SEEDS), "{}", events(&native));
+    assert_same(&native, &told);
+}
+
+/// The world that is shown is the one in which a campaign has found something.
+#[test]
+fn a_hostile_world_is_shown_as_a_campaign_saw_it() {
+    for seed in 1..=HOSTILE_SEEDS {
+        let events = campaign_events(seed).min(EVENTS_MAX);
+        assert_eq!(hostile_line(seed, events), campaign_line(seed, events));
     }
-    assert_eq!(native.lines().count(), in_page.lines().count());
-    eprintln!("{SEEDS} seeds, {events} events, {bytes} bytes");
 }

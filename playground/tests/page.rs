@@ -40,6 +40,14 @@ fn a_file_on_the_disk_is_a_loop_that_goes_back() {
     page.until("location.hash === '#seed=7&act=0:hundred,30:gather&at=30'");
     page.press("#resume");
     page.until("document.querySelector('#conversations').textContent.includes('was cancelled')");
+    // A seed of the hostile worlds, by the link that its campaign prints.
+    page.value("location.hash = 'world=hostile&seed=17&at=200'");
+    page.until(&shows("200 of 200"));
+    page.press("#open-log");
+    page.until("document.querySelector('#log-text').textContent.includes('accepts a connection')");
+    page.press("#close-log");
+    page.value("location.hash = 'world=other&seed=17'");
+    page.until("document.querySelector('#banner').textContent.includes('world=other')");
     page.value("location.hash = 'seed=7&act=0:nobody'");
     page.until("document.querySelector('#banner').textContent.includes('`0:nobody`')");
     page.assert_content();
