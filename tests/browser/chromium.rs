@@ -135,6 +135,13 @@ impl Page {
         self.call("Page.addScriptToEvaluateOnNewDocument", &json!({"source": script}));
     }
 
+    /// The reader wants no motion.
+    #[track_caller]
+    pub(crate) fn prefer_no_motion(&mut self) {
+        let feature = json!({"name": "prefers-reduced-motion", "value": "reduce"});
+        self.call("Emulation.setEmulatedMedia", &json!({"features": [feature]}));
+    }
+
     /// Calls a method, and waits for its result.
     #[track_caller]
     fn call(&mut self, method: &str, parameters: &Value) -> Value {
@@ -223,15 +230,64 @@ impl Page {
         text.as_str().unwrap().to_owned()
     }
 
-    /// Types a key.
+    /// Types a key; `Shift+Tab` with the shift.
     #[track_caller]
     pub(crate) fn key(&mut self, key: &str) {
-        let mut down = json!({"type": "keyDown", "key": key});
-        if key.len() == 1 {
+        let (key, shift) = match key.strip_prefix("Shift+") {
+            Some(key) => (key, 8),
+            None => (key, 0),
+        };
+        let mut down = json!({"type": "keyDown", "key": key, "modifiers": shift});
+        // Without its code and its character, a key is not what buttons and the order of focus wait for.
+        let known = match key {
+            "Tab" => Some((9, None)),
+            "Enter" => Some((13, Some("\r"))),
+            _ => None,
+        };
+        if let Some((code, text)) = known {
+            (down["code"], down["windowsVirtualKeyCode"]) = (json!(key), json!(code));
+            text.into_iter().for_each(|text| down["text"] = json!(text));
+        } else if key.len() == 1 {
             down["text"] = json!(key);
         }
         self.call("Input.dispatchKeyEvent", &down);
-        self.call("Input.dispatchKeyEvent", &json!({"type": "keyUp", "key": key}));
+        let up = json!({"type": "keyUp", "key": key, "modifiers": shift});
+        self.call("Input.dispatchKeyEvent", &up);
+    }
+
+    /// What has the focus, as it is said to somebody who does not see it: its role, and its name.
+    #[track_caller]
+    pub(crate) fn focused(&mut self) -> (String, String) {
+        let element = json!({"expression": "document.activeElement"});
+        let element = self.call("Runtime.evaluate", &element)["result"]["objectId"].clone();
+        let tree = json!({"objectId": element, "fetchRelatives": false});
+        let node = self.call("Accessibility.getPartialAXTree", &tree)["nodes"][0].clone();
+        let said = |member: &str| node[member]["value"].as_str().unwrap_or_default().to_owned();
+        (said("role"), said("name"))
+    }
+
+    /// Everything that can be read in the page's regions with this role, as it is said to somebody who does not see it.
+    #[track_caller]
+    pub(crate) fn said_in(&mut self, role: &str) -> String {
+        let tree = self.call("Accessibility.getFullAXTree", &json!({}));
+        let nodes = tree["nodes"].as_array().unwrap();
+        let value = |node: &Value, member: &str| node[member]["value"].as_str().map(str::to_owned);
+        let by_id = |id: &Value| nodes.iter().find(|node| node["nodeId"] == *id);
+        let is_region = |node: &&Value| {
+            value(node, "role").as_deref() == Some(role) && node["ignored"] == false
+        };
+        let mut said = String::new();
+        let mut left: Vec<&Value> = nodes.iter().filter(is_region).collect();
+        left.reverse();
+        while let Some(node) = left.pop() {
+            if value(node, "role").as_deref() == Some("StaticText") {
+                said += &value(node, "name").unwrap_or_default();
+                said.push('\n');
+            }
+            let children = node["childIds"].as_array().into_iter().flatten();
+            left.extend(children.rev().filter_map(by_id));
+        }
+        said
     }
 
     /// A picture of what is in sight, as a PNG.

@@ -10,4 +10,5 @@ mod lab;
 mod back;
 mod lessons;
 mod looking;
+mod reading;
 mod stepping;
