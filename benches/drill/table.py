@@ -120,9 +120,10 @@ def story(report):
     gap = report["longest_gap_ms"]
     if "refused" in report["kinds"]:
         text += f" (nobody listened for up to {gap:.0f} ms)"
+    text = text or "nothing"
     if report["trouble"]:
-        text += " not carried out: " + report["trouble"]["text"].splitlines()[0]
-    return text or "nothing"
+        text += "; not carried out: " + report["trouble"]["text"].split(";")[0]
+    return text
 
 
 def main():

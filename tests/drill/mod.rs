@@ -102,7 +102,7 @@ fn the_report_is_a_table_and_its_stories() {
         "1 of 1 restarts, by `kill -HUP {pid}`\n",
         "  habit         requests  answered  repeated      lost   doubled\n",
         " x wrong-status: the answer had another status than before the first restart\n",
-        "  keep-alive: round 1, ",
+        ": round 1, ",
         "answered 503 instead of 200, ",
         " lost, 0 doubled of ",
     ] {

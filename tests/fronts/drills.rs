@@ -34,10 +34,9 @@ fn an_upgrade_loses_nothing_and_no_successor_stays() {
     let restart = format!("{HELLOOP} upgrade {{pid}}");
     let port = free_port();
     let flag = format!("--port={port}");
-    let flags =
-        [&flag, "--rounds=3", "--restart", &restart, "--access-log=-", "--idle-timeout=300ms"];
+    let flags = [&flag, "--rounds=3", "--restart", &restart, "--access-log=-", "--idle-timeout=1s"];
     let listen = ["serve", "--listen=127.0.0.1:{port}", "--access-log=common"];
-    loses_nothing(3, &flags, &[&[HELLOOP], &listen[..], &["--idle-timeout=300ms"]].concat());
+    loses_nothing(3, &flags, &[&[HELLOOP], &listen[..], &["--idle-timeout=1s"]].concat());
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "a successor is still there");
 }
 

@@ -14,7 +14,7 @@ use super::verdict::{Answer, End, Kind, Seen, Verdict, judge};
 const STORIES_MAX: usize = 20;
 
 /// A kept connection that is closed so soon after an answer, unannounced, was not closed for being idle.
-const SOON: Duration = Duration::from_millis(100);
+const SOON: Duration = Duration::from_millis(300);
 
 /// A request on its way.
 #[derive(Clone, Debug)]
