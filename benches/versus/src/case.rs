@@ -10,6 +10,9 @@ pub(crate) const DEPTH: usize = 16;
 /// Different names in the mixed case.
 pub(crate) const NAMES: usize = 512;
 
+/// The case of the gate.
+pub(crate) const CORRECTNESS: &str = "correctness";
+
 /// With fewer idle connections, memory for each of them is mostly that of buffers of the process.
 const IDLE_TO_DIVIDE_BY: usize = 10_000;
 
@@ -30,6 +33,8 @@ pub(crate) struct Case {
 /// How a case is measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Kind {
+    /// Held against the cases of the gate.
+    Correctness,
     /// By the lean generator.
     Traffic(Traffic),
     /// By wrk, on the other core, with so many requests at once.
@@ -135,6 +140,21 @@ const fn idle(name: &'static str, title: &'static str, idle: usize) -> Case {
 
 /// All cases, in the order of the report. `saturation` stands before those that need it.
 pub(crate) const ALL: &[Case] = &[
+    // First: nobody is timed before it has been held against the cases.
+    Case {
+        name: CORRECTNESS,
+        title: "Correctness",
+        what: "Each server is held against raw cases from RFC 9110 and RFC 9112 (cases/), and against \
+            clients that are slow, silent, or never read.",
+        kind: Kind::Correctness,
+        metrics: &[
+            Metric::MustBroken,
+            Metric::ShouldBroken,
+            Metric::BesideSlow,
+            Metric::BesideSilent,
+            Metric::Unread,
+        ],
+    },
     Case {
         name: "keep-alive",
         title: "Keep-alive, same core",

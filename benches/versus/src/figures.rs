@@ -6,6 +6,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Metric {
+    /// Clauses with MUST that were not kept.
+    MustBroken,
+    /// Clauses with SHOULD that were not kept.
+    ShouldBroken,
+    /// The slowest answer to another client beside a slow one, milliseconds.
+    BesideSlow,
+    /// The slowest answer to another client beside many silent ones, milliseconds.
+    BesideSilent,
+    /// Growth of anonymous memory by a client that never reads, bytes.
+    Unread,
     /// Server CPU for each request, microseconds: user and system.
     Cpu,
     /// Of it in user space.
@@ -52,6 +62,11 @@ impl Metric {
     /// The head of its column.
     pub(crate) fn label(self) -> &'static str {
         match self {
+            Metric::MustBroken => "MUST broken",
+            Metric::ShouldBroken => "SHOULD broken",
+            Metric::BesideSlow => "beside a slow client, ms",
+            Metric::BesideSilent => "beside 2,000 silent ones, ms",
+            Metric::Unread => "unread answers, kB",
             Metric::Cpu => "CPU µs",
             Metric::CpuUser => "user µs",
             Metric::CpuSystem => "system µs",
@@ -83,7 +98,8 @@ impl Metric {
             }
             Metric::CallsMany | Metric::CallsOne | Metric::CallsClose => format!("{value:.2}"),
             Metric::Resting => format!("{:.1}", value / 1e6),
-            Metric::Binary => thousands(value / 1e3),
+            Metric::Binary | Metric::Unread => thousands(value / 1e3),
+            Metric::MustBroken | Metric::ShouldBroken => thousands(value),
             Metric::AnswersPerTurn | Metric::Start => format!("{value:.1}"),
             _ if value < 100.0 => format!("{value:.1}"),
             _ => thousands(value),

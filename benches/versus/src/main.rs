@@ -11,6 +11,7 @@ mod session;
 mod manifest;
 mod building;
 mod case;
+mod gate;
 mod measure;
 mod server;
 mod cores;

@@ -13,6 +13,7 @@ use crate::case::{CONNECTIONS, Case, DEPTH, Kind, NAMES, Traffic};
 use crate::cores::{Cores, pin};
 use crate::counting::Counted;
 use crate::figures::Metric;
+use crate::gate::{self, Level, Others, Violation};
 use crate::generator::{Job, Load, Measured, Until, generate};
 use crate::manifest::{Places, Stanza};
 use crate::processes::Cpu;
@@ -29,6 +30,8 @@ pub(crate) struct Bench {
     pub(crate) window: Duration,
     /// Requests of the smaller run where they are counted.
     pub(crate) counted: u64,
+    /// What servers are held against.
+    pub(crate) gate: Vec<gate::Case>,
     pub(crate) interrupted: Arc<AtomicBool>,
 }
 
@@ -40,6 +43,7 @@ pub(crate) type Figures = BTreeMap<Metric, f64>;
 pub(crate) struct Outcome {
     pub(crate) figures: Figures,
     pub(crate) opinion: Opinion,
+    pub(crate) violations: Vec<Violation>,
 }
 
 impl Bench {
@@ -53,8 +57,9 @@ impl Bench {
         stanza: &Stanza,
         saturation: Option<f64>,
     ) -> Result<Outcome> {
-        let just = |figures| Ok(Outcome { figures, opinion: Opinion::default() });
+        let just = |figures| Ok(Outcome { figures, ..Outcome::default() });
         match kind {
+            Kind::Correctness => self.correctness(stanza),
             Kind::Traffic(traffic) => self.traffic(traffic, stanza, saturation),
             Kind::Wrk { depth } => self.wrk(depth, stanza),
             Kind::Start => just(self.start(stanza)?),
@@ -77,6 +82,46 @@ impl Bench {
 
     fn running(&self, stanza: &Stanza) -> Result<Running> {
         Running::start(stanza, &self.here, self.cores, |_| Vec::new())
+    }
+
+    fn correctness(&self, stanza: &Stanza) -> Result<Outcome> {
+        let running = self.running(stanza)?;
+        let mut violations: Vec<Violation> = Vec::new();
+        for case in &self.gate {
+            violations.extend(gate::hold(case, running.address).map_err(|error| {
+                running.with_output(&error.context(format!("case {}", case.name)))
+            })?);
+        }
+        let mut opinion = Opinion::default();
+        let mut figures = Figures::new();
+        let broken = |level| violations.iter().filter(|v| v.level == level).count() as f64;
+        figures.insert(Metric::MustBroken, broken(Level::Must));
+        figures.insert(Metric::ShouldBroken, broken(Level::Should));
+        // Each with a server of its own: what one client leaves behind must not slow the next.
+        let mut beside = |metric, others: Others, who| {
+            figures.insert(metric, others.slowest.as_secs_f64() * 1e3);
+            let Others { unanswered, beside, .. } = others;
+            if unanswered > 0 {
+                opinion
+                    .warnings
+                    .push(format!("another client was not answered beside {beside} {who}"));
+            }
+            if metric == Metric::BesideSilent && beside < gate::SILENT * 9 / 10 {
+                opinion.warnings.push(format!("only {beside} silent clients could connect"));
+            }
+        };
+        drop(running);
+        beside(
+            Metric::BesideSlow,
+            gate::beside_slow(self.running(stanza)?.address)?,
+            "slow client",
+        );
+        let running = self.running(stanza)?;
+        beside(Metric::BesideSilent, gate::beside_silent(running.address)?, "silent ones");
+        drop(running);
+        let running = self.running(stanza)?;
+        figures.insert(Metric::Unread, gate::never_read(running.address, &running.processes)?);
+        Ok(Outcome { figures, opinion, violations })
     }
 
     fn traffic(
@@ -111,7 +156,8 @@ impl Bench {
             let grown = measured.memory.anonymous as f64 - at_rest.anonymous as f64;
             figures.insert(Metric::PerIdle, grown / (traffic.idle + CONNECTIONS) as f64);
         }
-        Ok(Outcome { figures, opinion: audit(&claim, measured.pace.as_ref()) })
+        let opinion = audit(&claim, measured.pace.as_ref());
+        Ok(Outcome { figures, opinion, ..Outcome::default() })
     }
 
     fn wrk(&self, depth: usize, stanza: &Stanza) -> Result<Outcome> {
@@ -142,7 +188,7 @@ impl Bench {
             (Metric::LatencyP90, said.p90),
             (Metric::LatencyP99, said.p99),
         ]);
-        Ok(Outcome { figures, opinion })
+        Ok(Outcome { figures, opinion, ..Outcome::default() })
     }
 
     fn start(&self, stanza: &Stanza) -> Result<Figures> {

@@ -6,9 +6,10 @@ use anyhow::Result;
 
 use crate::case::{Case, Kind, Shape, Traffic};
 use crate::figures::Metric;
-use crate::plot::{Bar, Line, bars, escape, lines};
+use crate::gate::{Level, Violation};
+use crate::plot::{Bar, Line, Point, bars, escape, lines, scatter};
 use crate::record::{AGAIN, Record};
-use crate::table::absent_line;
+use crate::table::{Places, absent_line};
 
 const STYLE: &str = include_str!("page.css");
 /// The server that stands out in the plots.
@@ -61,7 +62,8 @@ fn head(record: &Record) -> String {
         "<p>Every server gives the same greeting with one thread or one worker. What leads is the \
          server's CPU time for each request: medians of interleaved rounds. The stronger colour is \
          user space, the other the kernel; the thin line goes from the least to the most. Bars \
-         that would dwarf the others are cut.</p>"
+         that would dwarf the others are cut. Faded are servers that break a MUST: they have a place \
+         among all (raw), but not among those that serve.</p>"
     );
     put!(
         html,
@@ -98,15 +100,77 @@ fn section(html: &mut String, record: &Record, case: &Case) {
         total,
         part: part.and_then(|part| Some(record.summary(case, &server.name, part)?.median)),
         is_ours: server.name.starts_with(OURS),
+        is_apart: is_apart(record, &server.name),
     };
     html.push_str(&bars(
         leading,
         &record.ranking(case).into_iter().map(of_server).collect::<Vec<_>>(),
     ));
+    if case.kind == Kind::Correctness {
+        cost_against_violations(html, record);
+        violations(html, record);
+    }
     remarks(html, record, case);
     put!(html, "<details><summary>{}: the table</summary>", escape(case.title));
     table(html, record, case);
     put!(html, "</details>");
+}
+
+/// Whether it was held against the cases, and broke a MUST.
+fn is_apart(record: &Record, server: &str) -> bool {
+    record.broken(server, Level::Must).is_some_and(|broken| broken > 0)
+}
+
+/// The case whose CPU time stands for what a server costs.
+const COST: &str = "keep-alive";
+
+/// What a server costs, and what it leaves out.
+fn cost_against_violations(html: &mut String, record: &Record) {
+    let Some(cost) = record.cases.iter().find(|case| case.name == COST) else { return };
+    let point = |server: &crate::record::ServerInfo| {
+        let [must, should] = [Level::Must, Level::Should].map(|l| record.broken(&server.name, l));
+        Some(Point {
+            name: server.name.clone(),
+            x: record.summary(cost, &server.name, Metric::Cpu)?.median,
+            y: (must? + should?) as f64,
+            is_ours: server.name.starts_with(OURS),
+            is_apart: must? > 0,
+        })
+    };
+    let all = record.servers.iter().filter(|server| !server.name.ends_with(AGAIN));
+    let points: Vec<Point> = all.filter_map(point).collect();
+    if points.is_empty() {
+        return;
+    }
+    put!(
+        html,
+        "<h3>Cost against violations</h3><p>To the right: server CPU for each keep-alive request, \
+         µs, logarithmic. Upwards: clauses that are not kept, MUST and SHOULD. Full points keep \
+         every MUST, hollow ones do not. Better is left and down.</p>{}",
+        scatter(Metric::Cpu, "clauses not kept", &points)
+    );
+}
+
+/// Which clauses each server does not keep, with the line that shows it.
+fn violations(html: &mut String, record: &Record) {
+    for run in record.runs.iter().filter(|run| !run.violations.is_empty()) {
+        let [must, should] = [Level::Must, Level::Should].map(|l| record.broken(&run.server, l));
+        put!(
+            html,
+            "<details><summary>{}: {} MUST, {} SHOULD</summary><ul>",
+            escape(&run.server),
+            must.unwrap_or(0),
+            should.unwrap_or(0)
+        );
+        for violation in &run.violations {
+            let Violation { case, level, clause, asks, seen, line } = violation;
+            let [case, clause, asks, seen, line] =
+                [case, clause, asks, seen, line].map(|text| escape(text));
+            put!(html, "<li><b>{level}</b>, {clause}: {asks}. <i>{case}</i>: {seen}");
+            put!(html, "<pre>{line}</pre>");
+        }
+        put!(html, "</ul></details>");
+    }
 }
 
 fn table(html: &mut String, record: &Record, case: &Case) {
@@ -114,6 +178,10 @@ fn table(html: &mut String, record: &Record, case: &Case) {
     for (index, metric) in case.metrics.iter().enumerate() {
         let extremes = if index == 0 { "<th>least<th>most<th>runs" } else { "" };
         put!(html, "<th>{}{extremes}", escape(metric.label()));
+    }
+    let places = Places::of(record, case);
+    for head in places.heads() {
+        put!(html, "<th>{head}");
     }
     for (server, leading) in record.ranking(case) {
         let class = if server.name.starts_with(OURS) { " class='ours'" } else { "" };
@@ -125,6 +193,9 @@ fn table(html: &mut String, record: &Record, case: &Case) {
                 let (min, max) = (metric.format(leading.min), metric.format(leading.max));
                 put!(html, "<td>{min}<td>{max}<td>{}", leading.count);
             }
+        }
+        for cell in places.cells(&server.name) {
+            put!(html, "<td>{cell}");
         }
     }
     put!(html, "</table></div>");
@@ -210,7 +281,7 @@ fn raw(html: &mut String, record: &Record) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::tests::record;
+    use crate::record::tests::{gated, record};
 
     #[test]
     fn the_page_shows_everything_and_needs_no_network() {
@@ -221,7 +292,17 @@ mod tests {
         {
             assert!(html.contains(wanted), "{wanted} is missing");
         }
+        assert!(!html.contains(" apart'"), "nobody was held against the cases");
         assert!(html.contains("&quot;case&quot;") || html.contains("\"case\": \"keep-alive\""));
+        let gated = page(&gated()).unwrap();
+        for wanted in [
+            "class='other apart'",
+            "Cost against violations",
+            "b: 1 MUST, 1 SHOULD",
+            "&amp;amp; done",
+        ] {
+            assert!(gated.contains(wanted), "{wanted} is missing");
+        }
         for outside in ["http://", "https://", "src=", "@import", "url("] {
             assert!(!html.contains(outside), "{outside} leads out of the page");
         }

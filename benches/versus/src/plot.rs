@@ -12,7 +12,7 @@ macro_rules! put {
 
 /// Units of the view box; the page scales it.
 const WIDTH: f64 = 860.0;
-const NAMES_WIDTH: f64 = 140.0;
+const NAMES_WIDTH: f64 = 180.0;
 const VALUES_WIDTH: f64 = 130.0;
 const ROW: f64 = 24.0;
 const BAR: f64 = 14.0;
@@ -29,6 +29,8 @@ pub(crate) struct Bar {
     pub(crate) part: Option<f64>,
     /// Stands out.
     pub(crate) is_ours: bool,
+    /// Breaks a MUST: ranked apart.
+    pub(crate) is_apart: bool,
 }
 
 /// Horizontal bars with their extremes, in the given order.
@@ -63,7 +65,7 @@ fn one_bar(
 ) {
     let Summary { median, min, max, .. } = bar.total;
     let (middle, y) = (top + ROW / 2.0, top + (ROW - BAR) / 2.0);
-    let class = if bar.is_ours { "ours" } else { "other" };
+    let class = class(bar.is_ours, bar.is_apart);
     let (zero, to) = (x(0.0), x(median));
     let (name, names_end, text_y) = (escape(&bar.name), NAMES_WIDTH - 8.0, middle + 4.0);
     put!(svg, "<g class='{class}'><title>{name}: {} ", metric.format(median));
@@ -88,6 +90,95 @@ fn one_bar(
     let label_x = x(max).max(to) + 6.0;
     let label = metric.format(median);
     put!(svg, "<text class='value' x='{label_x:.1}' y='{text_y:.1}'>{label}</text></g>");
+}
+
+fn class(is_ours: bool, is_apart: bool) -> &'static str {
+    match (is_ours, is_apart) {
+        (true, false) => "ours",
+        (true, true) => "ours apart",
+        (false, false) => "other",
+        (false, true) => "other apart",
+    }
+}
+
+/// One server of [`scatter`].
+#[derive(Clone, Debug)]
+pub(crate) struct Point {
+    pub(crate) name: String,
+    /// Positive.
+    pub(crate) x: f64,
+    /// Not negative.
+    pub(crate) y: f64,
+    pub(crate) is_ours: bool,
+    /// Breaks a MUST.
+    pub(crate) is_apart: bool,
+}
+
+/// Points over a metric, whose axis is logarithmic; upwards, counts of `what`.
+pub(crate) fn scatter(metric: Metric, what: &str, points: &[Point]) -> String {
+    const HEIGHT: f64 = 460.0;
+    const SIZE: f64 = 6.5;
+    let Some(xs) = summarise(points.iter().map(|point| point.x)) else { return String::new() };
+    let most = points.iter().map(|point| point.y).fold(4.0, f64::max);
+    let end = nice_end(most);
+    let (left, right, top, bottom) = (60.0, WIDTH - 120.0, 24.0, HEIGHT - 44.0);
+    let (low, high) = ((xs.min / 1.15).ln(), (xs.max * 1.15).ln());
+    let x = |value: f64| left + (right - left) * (value.ln() - low) / (high - low);
+    let y = |value: f64| bottom - (bottom - top) * value / end;
+    let mut svg = open(HEIGHT, &format!("{what} over {}", metric.label()));
+    for tick in 0..=4 {
+        let share = f64::from(tick) / 4.0;
+        let (at, text) = (y(end * share), format!("{:.0}", end * share));
+        put!(svg, "<line class='grid' x1='{left}' y1='{at:.1}' x2='{right}' y2='{at:.1}'/>");
+        let (text_x, text_y) = (left - 8.0, at + 4.0);
+        put!(
+            svg,
+            "<text class='tick' x='{text_x}' y='{text_y:.1}' text-anchor='end'>{text}</text>"
+        );
+        let value = (low + (high - low) * share).exp();
+        let (at, text, foot) = (x(value), metric.format(value), bottom + 16.0);
+        put!(svg, "<text class='tick' x='{at:.1}' y='{foot}' text-anchor='middle'>{text}</text>");
+    }
+    let (middle, foot) = (f64::midpoint(left, right), bottom + 34.0);
+    let label = metric.label();
+    put!(svg, "<text class='tick' x='{middle}' y='{foot}' text-anchor='middle'>{label}</text>");
+    put!(svg, "<text class='tick' x='4' y='12'>{}</text>", escape(what));
+    let mut taken: Vec<[f64; 4]> = points
+        .iter()
+        .map(|point| around(x(point.x) - SIZE, y(point.y), 2.0 * SIZE, 2.0 * SIZE))
+        .collect();
+    for point in points {
+        let (at_x, at_y) = (x(point.x), y(point.y));
+        let width = 7.2 * point.name.chars().count() as f64;
+        let place = free_place(&taken, at_x + SIZE + 3.0, at_y, width, top);
+        taken.push(around(at_x + SIZE + 3.0, place, width, 13.0));
+        let name = escape(&point.name);
+        put!(svg, "<g class='{}'>", class(point.is_ours, point.is_apart));
+        put!(svg, "<title>{name}: {}, {:.0}</title>", metric.format(point.x), point.y);
+        put!(svg, "<circle cx='{at_x:.1}' cy='{at_y:.1}' r='{SIZE}'/>");
+        let (text_x, text_y) = (at_x + SIZE + 3.0, place + 4.0);
+        if (place - at_y).abs() > 1.0 {
+            put!(svg, "<path class='leader' d='M{at_x:.1} {at_y:.1}L{text_x:.1} {place:.1}'/>");
+        }
+        put!(svg, "<text class='name' x='{text_x:.1}' y='{text_y:.1}'>{name}</text></g>");
+    }
+    svg + "</svg>"
+}
+
+/// A box of this width and height, from `left`, around the height `middle`.
+fn around(left: f64, middle: f64, width: f64, height: f64) -> [f64; 4] {
+    [left, middle - height / 2.0, left + width, middle + height / 2.0]
+}
+
+/// The height next to `middle` where a label overlaps nothing.
+fn free_place(taken: &[[f64; 4]], left: f64, middle: f64, width: f64, top: f64) -> f64 {
+    let is_free = |place: f64| {
+        let [a, b, c, d] = around(left, place, width, 13.0);
+        place >= top && taken.iter().all(|t| c <= t[0] || t[2] <= a || d <= t[1] || t[3] <= b)
+    };
+    let offsets = (0..80).flat_map(|step| [-3.5 * f64::from(step), 3.5 * f64::from(step)]);
+    let mut places = offsets.map(|offset| middle + offset);
+    places.find(|place| is_free(*place)).unwrap_or(middle)
 }
 
 /// One line.
@@ -197,7 +288,7 @@ mod tests {
 
     fn bar(name: &str, median: f64) -> Bar {
         let total = Summary { median, min: median, max: median, count: 3 };
-        Bar { name: name.into(), total, part: Some(median / 2.0), is_ours: false }
+        Bar { name: name.into(), total, part: Some(median / 2.0), is_ours: false, is_apart: false }
     }
 
     #[test]
@@ -206,6 +297,31 @@ mod tests {
         assert_eq!(svg.matches("class='cut'").count(), 1);
         assert!(svg.contains("&lt;c&gt;") && svg.contains(">50.0<"), "{svg}");
         assert_eq!(bars(Metric::Cpu, &[]), "");
+    }
+
+    #[test]
+    fn labels_of_points_do_not_overlap() {
+        let point = |name: &str, x| Point {
+            name: name.into(),
+            x,
+            y: 3.0,
+            is_ours: false,
+            is_apart: x > 5.0,
+        };
+        let svg = scatter(
+            Metric::Cpu,
+            "clauses",
+            &[point("a", 5.0), point("<b>", 5.01), point("c", 40.0)],
+        );
+        assert_eq!(svg.matches("<circle").count(), 3);
+        assert_eq!(svg.matches("class='other apart'").count(), 2);
+        assert_eq!(svg.matches("class='leader'").count(), 1, "{svg}");
+        assert!(svg.contains("&lt;b&gt;"));
+        assert_eq!(scatter(Metric::Cpu, "clauses", &[]), "");
+        let taken = [around(0.0, 50.0, 100.0, 13.0)];
+        assert_eq!(free_place(&taken, 10.0, 20.0, 30.0, 0.0), 20.0);
+        let place = free_place(&taken, 10.0, 50.0, 30.0, 0.0);
+        assert!((place - 50.0).abs() >= 13.0 && (place - 50.0).abs() < 20.0, "{place}");
     }
 
     #[test]

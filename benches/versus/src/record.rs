@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::building::Absent;
-use crate::case::Case;
+use crate::case::{CORRECTNESS, Case};
 use crate::figures::Metric;
+use crate::gate::{Level, Violation};
 use crate::machine::Machine;
 use crate::measure::Figures;
 use crate::statistics::{Summary, distance, summarise};
@@ -52,6 +53,9 @@ pub(crate) struct RunRecord {
     /// Why it does not count; empty if it does.
     pub(crate) refused: Vec<String>,
     pub(crate) warnings: Vec<String>,
+    /// Clauses that the server did not keep.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) violations: Vec<Violation>,
 }
 
 /// Two entrants that are the same program.
@@ -94,6 +98,24 @@ impl Record {
         ranked
     }
 
+    /// Clauses of a level that a server did not keep, or `None` if it was not held against the cases.
+    pub(crate) fn broken(&self, server: &str, level: Level) -> Option<usize> {
+        let server = server.strip_suffix(AGAIN).unwrap_or(server);
+        let mut runs = self.runs.iter().filter(|run| run.case == CORRECTNESS);
+        let run = runs.find(|run| run.server == server && run.refused.is_empty())?;
+        Some(run.violations.iter().filter(|violation| violation.level == level).count())
+    }
+
+    /// Whether a server was held against the cases and keeps every MUST.
+    pub(crate) fn is_serving(&self, server: &str) -> bool {
+        self.broken(server, Level::Must) == Some(0)
+    }
+
+    /// Whether any server was held against the cases.
+    pub(crate) fn has_gate(&self) -> bool {
+        self.servers.iter().any(|server| self.broken(&server.name, Level::Must).is_some())
+    }
+
     /// The A/A run of a case, if there was one.
     pub(crate) fn noise_floor(&self, case: &Case) -> Option<NoiseFloor> {
         let again = self.servers.iter().find(|server| server.name.ends_with(AGAIN))?;
@@ -123,7 +145,7 @@ pub(crate) mod tests {
 
     /// A record of one case with runs `(server, CPU, refused)`.
     pub(crate) fn record(runs: &[(&str, f64, bool)]) -> Record {
-        let case = case::ALL[0];
+        let case = *case::ALL.iter().find(|case| case.name == "keep-alive").unwrap();
         let mut servers: Vec<ServerInfo> = Vec::new();
         for (name, ..) in runs {
             if !servers.iter().any(|server| server.name == *name) {
@@ -139,6 +161,7 @@ pub(crate) mod tests {
             figures: Figures::from([(Metric::Cpu, cpu)]),
             refused: if refused { vec!["because".into()] } else { Vec::new() },
             warnings: Vec::new(),
+            violations: Vec::new(),
         };
         Record {
             command: "versus".into(),
@@ -151,6 +174,41 @@ pub(crate) mod tests {
             runs: runs.iter().map(run).collect(),
             cases: vec![case],
         }
+    }
+
+    /// Of `helloop`, which keeps every clause, `b`, which does not, and `late`, which was not asked.
+    pub(crate) fn gated() -> Record {
+        let mut record = record(&[
+            ("helloop", 2.0, false),
+            ("b", 1.0, false),
+            ("late", 3.0, false),
+            ("helloop (again)", 2.1, false),
+        ]);
+        record.cases.insert(0, *case::ALL.iter().find(|case| case.name == CORRECTNESS).unwrap());
+        let violation = |name: &str, level| Violation {
+            case: name.into(),
+            level,
+            clause: "RFC 9112 1".into(),
+            asks: "ask & do".into(),
+            seen: "200".into(),
+            line: "printf '&amp; done' | nc".into(),
+        };
+        for (server, violations) in [
+            ("helloop", vec![]),
+            ("b", vec![violation("first", Level::Must), violation("second", Level::Should)]),
+        ] {
+            let must = violations.iter().filter(|v| v.level == Level::Must).count();
+            record.runs.push(RunRecord {
+                case: CORRECTNESS,
+                server: server.into(),
+                round: 0,
+                figures: Figures::from([(Metric::MustBroken, must as f64)]),
+                refused: Vec::new(),
+                warnings: Vec::new(),
+                violations,
+            });
+        }
+        record
     }
 
     #[test]

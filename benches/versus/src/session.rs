@@ -12,6 +12,7 @@ use crate::building::{Absent, Entrant, prepare};
 use crate::case::{Case, Kind};
 use crate::cores::{Cores, pin};
 use crate::figures::Metric;
+use crate::gate;
 use crate::machine::Machine;
 use crate::manifest::Stanza;
 use crate::measure::{Bench, can};
@@ -75,8 +76,9 @@ impl Session {
         let Some(first) = entrants.first().cloned() else { bail!("no server can be had") };
         entrants.push(again(first));
         let record = record(&plan, machine, &entrants, absent);
+        let gate = gate::read_all(&plan.here.join("cases"))?;
         let Plan { here, warm_up, window, counted, rounds, .. } = plan;
-        let bench = Bench { here, cores, warm_up, window, counted, interrupted };
+        let bench = Bench { here, cores, warm_up, window, counted, gate, interrupted };
         Ok(Session { bench, entrants, rounds, record, bar })
     }
 
@@ -132,12 +134,14 @@ impl Session {
             figures: Default::default(),
             refused: Vec::new(),
             warnings: Vec::new(),
+            violations: Vec::new(),
         };
         match self.bench.measure(case.kind, stanza, saturation) {
             Ok(outcome) => {
                 run.figures = outcome.figures;
                 run.refused = outcome.opinion.refusals;
                 run.warnings = outcome.opinion.warnings;
+                run.violations = outcome.violations;
             }
             Err(error) => run.refused.push(format!("{error:#}")),
         }
@@ -157,9 +161,9 @@ impl Record {
     }
 }
 
-/// Counts that are the same each time.
+/// Counts and verdicts that are the same each time.
 fn is_exact(kind: Kind) -> bool {
-    matches!(kind, Kind::Size | Kind::SystemCalls | Kind::Instructions)
+    matches!(kind, Kind::Correctness | Kind::Size | Kind::SystemCalls | Kind::Instructions)
 }
 
 /// The same server under another name: what the two differ by is noise.

@@ -1,9 +1,11 @@
 //! Tables, as Markdown: on the terminal and for the README.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::case::Case;
+use crate::case::{Case, Kind};
 use crate::figures::Metric;
+use crate::gate::{Level, Violation};
 use crate::record::{AGAIN, Record};
 use crate::statistics::Summary;
 
@@ -11,17 +13,84 @@ use crate::statistics::Summary;
 pub(crate) fn case_table(record: &Record, case: &Case) -> String {
     let mut text = format!("### {}\n\n{}\n\n", case.title, case.what);
     let heads = case.metrics.iter().map(|metric| metric.label());
-    let mut rows = vec![["server"].into_iter().chain(heads).map(str::to_owned).collect()];
+    let places = Places::of(record, case);
+    let mut rows: Vec<Vec<String>> =
+        vec![["server"].into_iter().chain(heads).map(str::to_owned).collect()];
+    rows[0].extend(places.heads().map(str::to_owned));
     for (server, _) in record.ranking(case) {
         let cell = |(index, metric): (usize, &Metric)| {
             let summary = record.summary(case, &server.name, *metric);
             summary.map_or_else(String::new, |summary| cell(*metric, summary, index == 0))
         };
         let cells = case.metrics.iter().enumerate().map(cell);
-        rows.push(std::iter::once(server.name.clone()).chain(cells).collect());
+        let places = places.cells(&server.name);
+        rows.push(std::iter::once(server.name.clone()).chain(cells).chain(places).collect());
     }
     text.push_str(&align(&rows));
     text.push_str(&remarks(record, case));
+    text.push_str(&violations(record, case));
+    text
+}
+
+/// The two rankings of a case: everybody, and those that keep every MUST. Empty where nobody was held
+/// against the cases, and in the gate's own table.
+#[derive(Debug, Default)]
+pub(crate) struct Places(BTreeMap<String, [String; 3]>);
+
+impl Places {
+    pub(crate) fn of(record: &Record, case: &Case) -> Places {
+        let mut places = Places::default();
+        if case.kind == Kind::Correctness || !record.has_gate() {
+            return places;
+        }
+        let (mut raw, mut serving) = (0, 0);
+        for (server, _) in record.ranking(case) {
+            // The second entry of the same program has no place of its own.
+            let counts = usize::from(!server.name.ends_with(AGAIN));
+            raw += counts;
+            let is_serving = record.is_serving(&server.name);
+            serving += counts * usize::from(is_serving);
+            let place = |is_placed: bool, place: usize| match is_placed && counts == 1 {
+                true => place.to_string(),
+                false => "–".to_owned(),
+            };
+            let broken = record.broken(&server.name, Level::Must);
+            let broken = broken.map_or_else(|| "?".to_owned(), |broken| broken.to_string());
+            let row = [place(true, raw), place(is_serving, serving), broken];
+            places.0.insert(server.name.clone(), row);
+        }
+        places
+    }
+
+    pub(crate) fn heads(&self) -> impl Iterator<Item = &'static str> {
+        let heads = ["raw", "serving", "MUST broken"];
+        heads.into_iter().filter(|_| !self.0.is_empty())
+    }
+
+    pub(crate) fn cells(&self, server: &str) -> impl Iterator<Item = String> {
+        self.0.get(server).cloned().into_iter().flatten()
+    }
+}
+
+/// Which clauses each server does not keep, and the line that shows it.
+fn violations(record: &Record, case: &Case) -> String {
+    let mut text = String::new();
+    let mut line = |args: std::fmt::Arguments<'_>| {
+        writeln!(text, "{args}").expect("a String takes everything");
+    };
+    for run in record.runs.iter().filter(|run| run.case == case.name) {
+        if run.violations.is_empty() {
+            continue;
+        }
+        line(format_args!("\n#### {}\n", run.server));
+        for level in [Level::Must, Level::Should] {
+            for violation in run.violations.iter().filter(|violation| violation.level == level) {
+                let Violation { case, clause, asks, seen, line: shell, .. } = violation;
+                line(format_args!("- {level}, {clause}: {asks}. {case}: {seen}"));
+                line(format_args!("  ```sh\n  {shell}\n  ```"));
+            }
+        }
+    }
     text
 }
 
@@ -146,7 +215,7 @@ pub(crate) fn absent_line(absent: &crate::building::Absent) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::tests::record;
+    use crate::record::tests::{gated, record};
 
     #[test]
     fn a_table_shows_medians_extremes_noise_and_refusals() {
@@ -165,6 +234,24 @@ mod tests {
         assert!(text.contains("Bar: fast, CPU µs: 1.50, at most 2.00: met."), "{text}");
         assert_eq!(text.matches("Bar: ").count(), 2, "{text}");
         assert!(text.find("| fast").unwrap() < text.find("| slow").unwrap(), "{text}");
+    }
+
+    #[test]
+    fn who_breaks_a_must_has_no_place_among_those_that_serve() {
+        let record = gated();
+        let case = record.cases.iter().find(|case| case.name == "keep-alive").unwrap();
+        let row = |server| Places::of(&record, case).cells(server).collect::<Vec<_>>();
+        assert_eq!(row("b"), ["1", "–", "1"]);
+        assert_eq!(row("helloop"), ["2", "1", "0"]);
+        assert_eq!(row("helloop (again)"), ["–", "–", "0"]);
+        assert_eq!(row("late"), ["3", "–", "?"]);
+        let text = case_table(&record, case);
+        assert!(text.contains("| raw | serving | MUST broken |"), "{text}");
+        let gate = record.cases.iter().find(|case| case.kind == Kind::Correctness).unwrap();
+        let text = case_table(&record, gate);
+        assert!(text.contains("#### b\n\n- MUST, RFC 9112 1: ask & do. first: 200\n"), "{text}");
+        assert!(text.contains("\n  printf '&amp; done' | nc\n"), "{text}");
+        assert!(!text.contains("serving"), "{text}");
     }
 
     #[test]
