@@ -4,6 +4,8 @@
 const exercise = {
   /** What the world said last, and of which moment: `missing` is null if it is right. */
   judged: null,
+  /** A moment is being judged. */
+  isUnderWay: false,
   /** A right answer was asked for. */
   isShown: false,
 };
@@ -56,7 +58,13 @@ byName('lesson-scenario').append(
 byName('lesson-begin').addEventListener('click', () =>
   command(`traffic?scenario=${byName('lesson-scenario').value}`),
 );
-byName('lesson-check').addEventListener('click', () => command(`check?exercise=${tour.lesson.id}`));
+byName('lesson-check').addEventListener('click', async () => {
+  // Once is enough: a second answer could be judged when the lesson has been left.
+  if (exercise.isUnderWay) return;
+  exercise.isUnderWay = true;
+  await command(`check?exercise=${tour.lesson.id}`);
+  exercise.isUnderWay = false;
+});
 byName('lesson-show').addEventListener('click', async () => {
   exercise.judged = null;
   exercise.isShown = await command(`solve?exercise=${tour.lesson.id}`);
