@@ -15,7 +15,7 @@ const LESSONS: [(&str, &[&str], [&str; 2]); 15] = [
     ("slow-client", &["dribble", "reads"], ["act=0:dribble&at=5", "act=0:dribble,5:one&at=8"]),
     ("readiness", &["crowd", "remember"], ["act=0:hundred&at=2", "act=0:hundred&at=69"]),
     ("partial-read", &["dribble", "waits"], ["act=0:dribble&at=6", "act=0:dribble&at=7"]),
-    ("blocking", &["block", "victims"], ["act=0:block&at=5", "act=0:block&at=7"]),
+    ("blocking", &["block", "heard"], ["act=0:block&at=5", "act=0:block&at=7"]),
     ("awaiting", &["serve", "end"], ["act=0:sleep&at=5", "act=0:sleep&at=7"]),
     ("timers", &["order", "end"], ["act=0:sleep,0:slow-reader&at=8", "act=0:slow-reader&at=9"]),
     ("batches", &["crowd", "share"], ["act=0:hundred&at=4", "act=0:hundred&at=67"]),

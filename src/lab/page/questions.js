@@ -66,6 +66,15 @@ const QUESTIONS = {
     }
     return numbers(taken, [1, 64, 100]);
   },
+  /** How many clients has the loop accepted since it was held up? */
+  known() {
+    let accepted = 0;
+    for (const event of newestEvents()) {
+      if (event.event === 'stall') break;
+      if (event.event === 'accepted') accepted += 1;
+    }
+    return { ...numbers(accepted, [0, 1, 2]), values: { accepted } };
+  },
   /** Is the listener that was used last still readable, as far as the loop knows? */
   readable() {
     const owner = (source) => model.tasks.get(source.task)?.kind;
