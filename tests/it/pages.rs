@@ -301,10 +301,9 @@ fn what_is_to_be_pressed_is_there() {
         for path in entries(&directory) {
             if path.is_dir() {
                 directories.push(path);
-            } else if path
-                .extension()
-                .is_some_and(|extension| extension == "js" || extension == "html")
-            {
+            } else if path.extension().is_some_and(|extension| {
+                ["js", "html", "json"].iter().any(|of_page| extension == *of_page)
+            }) {
                 page_of_the_lab += &read(&path);
             }
         }
@@ -313,7 +312,11 @@ fn what_is_to_be_pressed_is_there() {
     let mut buttons = 0;
     for paragraph in page.split("\n\n").filter(|text| text.trim_start().starts_with("**Press**")) {
         for button in paragraph.replace("**", "").split('*').skip(1).step_by(2) {
-            let is_there = [format!("'{button}'"), format!(">{button} <kbd>")];
+            let is_there = [
+                format!("'{button}'"),
+                format!(">{button} <kbd>"),
+                format!("\"name\": \"{button}\""),
+            ];
             let is_there = is_there.iter().any(|text| page_of_the_lab.contains(text));
             assert!(is_there, "the lab has no {button:?}");
             buttons += 1;
