@@ -85,7 +85,7 @@ impl<S: Service> Shared<S> {
     pub(super) fn answer_requests(
         &self,
         exchange: &mut Exchange,
-        who: Who,
+        who: &Who,
         rest: &mut &[u8],
         eof: bool,
         requests_left: &mut usize,
@@ -143,7 +143,7 @@ impl<S: Service> Shared<S> {
     /// Asks the service for the `number`-th answer of a connection. Returns how it began, and how long that took.
     fn ask(
         &self,
-        who: Who,
+        who: &Who,
         number: u32,
         request: &Request<'_>,
         response: &mut Response,
@@ -186,7 +186,7 @@ impl<S> Shared<S> {
     pub(super) fn time_is_up(
         &self,
         exchange: &mut Exchange,
-        who: Who,
+        who: &Who,
         error: Error,
         output: &mut Vec<u8>,
     ) -> Reason {
@@ -215,8 +215,8 @@ impl<S> Shared<S> {
     }
 
     /// Tells of the end of a connection.
-    pub(super) fn tell_ending(&self, who: Who, reason: Reason) {
-        let (Who { task, peer, .. }, why) = (who, reason.sentence());
+    pub(super) fn tell_ending(&self, who: &Who, reason: Reason) {
+        let (Who { task, peer, .. }, why) = (*who, reason.sentence());
         self.status.handle.tell(|| Event::Ending { task, why });
         log::debug!("connection {task} from {peer} ends: {why}");
     }
@@ -236,7 +236,7 @@ impl<S> Shared<S> {
     /// Tells of the `number`-th answer of a connection. `took`: how long the service did.
     pub(super) fn answered(
         &self,
-        who: Who,
+        who: &Who,
         number: u32,
         request: Option<&Request<'_>>,
         answer: &Answer,
@@ -254,7 +254,7 @@ impl<S> Shared<S> {
     }
 
     /// Who asks, as requests show it.
-    pub(super) fn caller(&self, who: Who) -> Peer<'_> {
+    pub(super) fn caller(&self, who: &Who) -> Peer<'_> {
         Peer { address: who.peer, client: who.client, rule: self.client_rule.as_deref() }
     }
 

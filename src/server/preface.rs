@@ -102,12 +102,12 @@ impl<S> Shared<S> {
             Preface::Partial => return Err(Want::Head),
             Preface::Wrong(why) => why,
         };
-        Err(Want::Close(self.refuse_preface(*who, why)))
+        Err(Want::Close(self.refuse_preface(who, why)))
     }
 
     /// Logs why there is no good preface, but not again and again. Returns why the connection ends.
-    pub(super) fn refuse_preface(&self, who: Who, why: &str) -> Reason {
-        let (Who { task, peer, .. }, now) = (who, self.status.handle.now());
+    pub(super) fn refuse_preface(&self, who: &Who, why: &str) -> Reason {
+        let (Who { task, peer, .. }, now) = (*who, self.status.handle.now());
         let logged = self.prefaces.as_ref().map(|prefaces| &prefaces.logged);
         let is_news = |at: &Cell<Option<Time>>| {
             at.get().is_none_or(|at| now.since(at) >= PREFACE_LOG_INTERVAL)

@@ -97,7 +97,7 @@ impl<S: Service> Twin<S> {
     async fn live(mut self) {
         self.who.task = self.shared.status.handle.current_task().unwrap_or_default();
         if let Err(reason) = self.converse().await {
-            self.shared.tell_ending(self.who, reason);
+            self.shared.tell_ending(&self.who, reason);
         }
         self.enter(CLOSED);
     }
@@ -171,7 +171,7 @@ impl<S: Service> Twin<S> {
         };
         *is_introduced = begun.is_ok();
         let pause = match begun {
-            Ok(()) => shared.answer_requests(exchange, *who, &mut rest, *eof, left, output),
+            Ok(()) => shared.answer_requests(exchange, who, &mut rest, *eof, left, output),
             Err(want) => Pause::Want(want),
         };
         let consumed = input.len() - rest.len();
@@ -238,10 +238,10 @@ impl<S: Service> Twin<S> {
             let part = part.await?.flatten();
             let Twin { exchange, shared, stream, who, .. } = self;
             let Some(part) = part else {
-                abandon(exchange, Reason::PeerGone, shared, *who);
+                abandon(exchange, Reason::PeerGone, shared, who);
                 return Err(Reason::PeerGone);
             };
-            let want = take_part(part, exchange, output, shared, *who, stream.source().socket());
+            let want = take_part(part, exchange, output, shared, who, stream.source().socket());
             self.write(output).await?;
             match want {
                 Want::Service => {}
@@ -262,13 +262,13 @@ impl<S: Service> Twin<S> {
     fn refuse(&mut self, output: &mut Vec<u8>) -> Result<Pause, Reason> {
         let error = match self.at.0 {
             RECEIVING_HEAD if !self.is_introduced => {
-                return Err(self.shared.refuse_preface(self.who, PREFACE_LATE));
+                return Err(self.shared.refuse_preface(&self.who, PREFACE_LATE));
             }
             RECEIVING_HEAD => Error::HeadTimeout,
             RECEIVING_BODY => Error::BodyTimeout,
             _ => return Err(self.shared.why_idle_ends(self.stream.source().id())),
         };
-        let reason = self.shared.time_is_up(&mut self.exchange, self.who, error, output);
+        let reason = self.shared.time_is_up(&mut self.exchange, &self.who, error, output);
         Ok(Pause::Want(Want::Close(reason)))
     }
 
@@ -280,7 +280,7 @@ impl<S: Service> Twin<S> {
             source.socket().abort_on_close(false);
         }
         let lingers = !is_truncated && must_linger(reason, self.eof, self.came_whole, source);
-        self.shared.tell_ending(self.who, reason);
+        self.shared.tell_ending(&self.who, reason);
         if lingers && self.stream.shut_write().is_ok() {
             self.enter(LINGERING);
             let peers_end = self.wait(|stream, cx| {

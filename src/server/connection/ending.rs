@@ -68,7 +68,7 @@ impl<S: Service> Connection<S> {
     }
 
     fn tell_ending(&self, reason: Reason, cx: &Context<'_>) {
-        self.shared.tell_ending(self.who(cx.task()), reason);
+        self.shared.tell_ending(&self.who(cx.task()), reason);
     }
 }
 
@@ -81,7 +81,7 @@ impl<S: Service> Connection<S> {
             IDLE => self.end(self.shared.why_idle_ends(self.source.id()), cx),
             RECEIVING_HEAD if self.peer.introduction == Introduction::Awaited => {
                 let who = self.who(cx.task());
-                self.end(self.shared.refuse_preface(who, PREFACE_LATE), cx)
+                self.end(self.shared.refuse_preface(&who, PREFACE_LATE), cx)
             }
             RECEIVING_HEAD => self.refuse(Error::HeadTimeout, cx),
             RECEIVING_BODY => self.refuse(Error::BodyTimeout, cx),
@@ -116,7 +116,7 @@ impl<S: Service> Connection<S> {
     fn refuse(&mut self, error: Error, cx: &mut Context<'_>) -> Next {
         let who = self.who(cx.task());
         let output = &mut cx.scratch.output;
-        let reason = self.shared.time_is_up(&mut self.exchange, who, error, output);
+        let reason = self.shared.time_is_up(&mut self.exchange, &who, error, output);
         self.deliver(Then::Close(reason), false, cx)
     }
 

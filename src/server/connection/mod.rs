@@ -241,7 +241,7 @@ impl<S: Service> Connection<S> {
         let pause = match self.introduce(&mut who, &mut rest) {
             Ok(()) => {
                 let (exchange, eof) = (&mut self.exchange, self.eof);
-                self.shared.answer_requests(exchange, who, &mut rest, eof, left, output)
+                self.shared.answer_requests(exchange, &who, &mut rest, eof, left, output)
             }
             Err(want) => Pause::Want(want),
         };

@@ -94,7 +94,7 @@ impl<S: Service> Connection<S> {
             false => self.source.readiness(),
         };
         if serving.work.is_for_nobody(readiness) {
-            abandon(&mut self.exchange, Reason::PeerGone, &self.shared, who);
+            abandon(&mut self.exchange, Reason::PeerGone, &self.shared, &who);
             return self.end(Reason::PeerGone, cx);
         }
         if budget.parts_left.is_spent() {
@@ -111,7 +111,7 @@ impl<S: Service> Connection<S> {
         };
         budget.parts_left.take(&part);
         let (output, socket) = (&mut cx.scratch.output, self.source.socket());
-        let then = match take_part(part, &mut self.exchange, output, &self.shared, who, socket) {
+        let then = match take_part(part, &mut self.exchange, output, &self.shared, &who, socket) {
             Want::Service => Then::To(State::Serving(serving)),
             Want::Close(reason) => Then::Close(reason),
             _ => Then::To(State::Answering { held: serving.held }),
@@ -146,7 +146,7 @@ impl<S: Service> Connection<S> {
                         // Within the request: nobody will read the answer either, as a rule.
                         self.eof = true;
                         let who = self.who(cx.task());
-                        abandon(&mut self.exchange, Reason::PeerGone, &self.shared, who);
+                        abandon(&mut self.exchange, Reason::PeerGone, &self.shared, &who);
                         return Err(self.end(Reason::PeerGone, cx));
                     }
                     Ok(bytes) => {
@@ -202,7 +202,7 @@ pub(in crate::server) fn take_part<S: Service>(
     exchange: &mut Exchange,
     output: &mut Vec<u8>,
     shared: &Shared<S>,
-    who: Who,
+    who: &Who,
     socket: &Stream,
 ) -> Want {
     let date = shared.date(shared.status.handle.now());
@@ -245,7 +245,7 @@ pub(in crate::server) fn abandon<S: Service>(
     exchange: &mut Exchange,
     reason: Reason,
     shared: &Shared<S>,
-    who: Who,
+    who: &Who,
 ) -> Want {
     let caller = shared.caller(who);
     let mut room = Room::new(Some(&caller));

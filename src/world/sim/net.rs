@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use super::faults::{EMFILE, duration, strikes};
-use super::link::End;
 use super::{Action, Backlog, EndId, Faults, Peer, SimClock, SimListener, SimStream, State};
 use crate::id::SourceId;
 use crate::world::{Readiness, Time};
@@ -113,9 +112,10 @@ impl Net {
     }
 
     /// The network resets the connection to `address` that was opened last, among those that the program has accepted.
+    #[cfg(feature = "history")]
     pub(crate) fn cut_last(&self, address: SocketAddr) {
         let mut state = self.state.borrow_mut();
-        let is_open = |end: &End| end.source.is_some() && !end.closed && !end.reset;
+        let is_open = |end: &super::link::End| end.source.is_some() && !end.closed && !end.reset;
         let open = state.ends.iter().filter(|(_, end)| end.address == address && is_open(end));
         let last = open.max_by_key(|(_, end)| state.ends.get(end.other).map(|end| end.address));
         if let Some((last, _)) = last {
@@ -124,6 +124,7 @@ impl Net {
     }
 
     /// The port from which the next connection is made.
+    #[cfg(feature = "history")]
     pub(crate) fn next_port(&self) -> u16 {
         self.state.borrow().next_port
     }
