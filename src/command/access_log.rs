@@ -206,12 +206,12 @@ mod tests {
         assert!(line(Format::Common, None).contains("] \"-\" 400 14\n"));
     }
 
-    #[test]
-    fn a_peer_on_a_unix_socket_has_no_address() {
+    /// Lines of two formats for what a peer on a Unix socket has asked.
+    fn lines_of_unix_peer(client: Option<&str>, weight: u32) -> String {
         let entry = Entry {
             time: "2026-11-21T07:05:41.123456Z".parse().unwrap(),
-            client: None,
-            weight: 1,
+            client: client.map(|client| client.parse().unwrap()),
+            weight,
             peer: plain(NO_ADDRESS),
             asked: None,
             status: 400,
@@ -221,25 +221,19 @@ mod tests {
         let mut lines = String::new();
         entry.write(Format::Common, &mut lines);
         entry.write(Format::Json, &mut lines);
+        lines
+    }
+
+    #[test]
+    fn a_peer_on_a_unix_socket_has_no_address() {
+        let lines = lines_of_unix_peer(None, 1);
         assert!(lines.starts_with("unix: - - ["), "{lines}");
         assert!(lines.contains("\"peer\":\"unix:\""), "{lines}");
     }
 
     #[test]
     fn a_client_that_is_known_stands_in_the_place_of_its_proxy() {
-        let entry = Entry {
-            time: "2026-11-21T07:05:41.123456Z".parse().unwrap(),
-            client: Some("192.0.2.9:50000".parse().unwrap()),
-            weight: 10,
-            peer: plain(NO_ADDRESS),
-            asked: None,
-            status: 200,
-            body_bytes: 0,
-            service_time: Duration::ZERO,
-        };
-        let mut lines = String::new();
-        entry.write(Format::Common, &mut lines);
-        entry.write(Format::Json, &mut lines);
+        let lines = lines_of_unix_peer(Some("192.0.2.9:50000"), 10);
         assert!(lines.starts_with("192.0.2.9 - - ["), "{lines}");
         let members = "\"peer\":\"unix:\",\"client\":\"192.0.2.9\",\"client_port\":50000,";
         assert!(lines.contains(members) && lines.contains("\"weight\":10,"), "{lines}");

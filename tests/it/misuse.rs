@@ -516,6 +516,7 @@ fn the_table_of_mistakes_names_tests_that_exist() {
     let page = include_str!("../../SECURITY.md");
     let tests = concat!(
         include_str!("misuse.rs"),
+        include_str!("prefaces.rs"),
         include_str!("lifetimes/endings.rs"),
         include_str!("loopback/hosted.rs"),
         include_str!("loopback/listeners.rs"),
