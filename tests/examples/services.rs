@@ -49,6 +49,28 @@ fn the_json_service_has_state_queries_and_cookies() {
 }
 
 #[test]
+fn echo_says_back_bodies_and_fields() {
+    let program = Program::start_on_stdout(&mut example("echo", &["localhost:0"]));
+    let ask = |bytes: &[u8]| {
+        let answer = program.ask(bytes);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head[9..12].to_owned(), body.to_owned())
+    };
+    let says = |code: &str, body: &str| (code.to_owned(), body.to_owned());
+    assert_eq!(ask(request("POST", "/", "", "hello").as_bytes()), says("200", "hello"));
+    let chunks =
+        b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n\
+        5;a=b\r\nhello\r\n1\r\n!\r\n0\r\nA: v\r\n\r\n";
+    assert_eq!(ask(chunks), says("200", "hello!"));
+    let fields = request("GET", "/echo?a", "A:  v \r\na: w\r\nB:\r\n", "");
+    let seen = "Host: h\nConnection: close\nA: v\na: w\nB: \nContent-Length: 0\n";
+    assert_eq!(ask(fields.as_bytes()), says("200", seen));
+    assert_eq!(ask(request("GET", "/", "", "").as_bytes()), says("200", "OK\n"));
+    let long = request("POST", "/", "", &"x".repeat(64 * 1024 + 1));
+    assert_eq!(ask(long.as_bytes()).0, "413");
+}
+
+#[test]
 fn events_end_in_order_when_the_server_drains() {
     let mut program = Program::start_on_stdout(&mut example("events", &["localhost:0"]));
     let mut client = program.connect();
