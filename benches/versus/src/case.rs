@@ -138,6 +138,16 @@ const fn idle(name: &'static str, title: &'static str, idle: usize) -> Case {
     }
 }
 
+impl Case {
+    /// Whether it measures time, so that whatever else the machine does matters.
+    pub(crate) fn is_timed(&self) -> bool {
+        matches!(self.kind, Kind::Traffic(_) | Kind::Wrk { .. } | Kind::Start)
+    }
+}
+
+/// What a look is about: the cases of `--quick`.
+pub(crate) const QUICK: &[&str] = &[CORRECTNESS, "keep-alive", "pipelined", "close"];
+
 /// All cases, in the order of the report. `saturation` stands before those that need it.
 pub(crate) const ALL: &[Case] = &[
     // First: nobody is timed before it has been held against the cases.
@@ -288,6 +298,15 @@ mod tests {
         assert_eq!(Shape::Open { share: 0.5 }.load(None), None);
         let load = Shape::Open { share: 0.5 }.load(Some(100.0));
         assert_eq!(load, Some(Load::Open { connections: CONNECTIONS, per_second: 50.0 }));
+    }
+
+    #[test]
+    fn the_cases_of_a_look_exist() {
+        assert_eq!(selected(QUICK), QUICK);
+        let timed = ALL.iter().filter(|case| case.is_timed()).map(|case| case.name);
+        let untimed = ["correctness", "size", "syscalls", "instructions"];
+        assert!(timed.clone().all(|name| !untimed.contains(&name)));
+        assert_eq!(timed.count() + untimed.len(), ALL.len());
     }
 
     #[test]

@@ -7,26 +7,34 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use std::{env, fs};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::case;
+use crate::compare;
+use crate::held;
 use crate::manifest::Manifest;
 use crate::page;
 use crate::record::Record;
-use crate::session::{Plan, Session};
+use crate::session::{Plan, Session, Unfit};
 use crate::table;
 
 /// At least one run was refused.
 const REFUSED: u8 = 3;
+/// Something became dearer.
+const DEARER: u8 = 4;
+/// The machine is not fit.
+const UNFIT: u8 = 5;
 
 const AFTER_HELP: &str = "\
 Exit codes:
   0  every run counts
   1  something broke
   2  usage
-  3  at least one run was refused; the tables say which and why";
+  3  at least one run was refused; the tables say which and why
+  4  --hold: a figure has grown; --compare: there is a regression
+  5  the machine is not fit: it is busy, stolen or throttled";
 
 /// helloop against other servers: how much CPU each spends on a request, and more.
 ///
@@ -66,6 +74,26 @@ struct Arguments {
     #[arg(long)]
     no_build: bool,
 
+    /// Measure even if the machine is busy, stolen or throttled: its figures cannot be believed
+    #[arg(long)]
+    anyway: bool,
+
+    /// Go on with a session that was interrupted: the same command, and the same --out
+    #[arg(long)]
+    resume: bool,
+
+    /// Compare this commit of helloop with the work tree, pair by pair: more than 2 % is a regression
+    #[arg(long, value_name = "REV")]
+    compare: Option<String>,
+
+    /// Fail if a figure in this file has grown by more than 3 %
+    #[arg(long, value_name = "FILE")]
+    hold: Option<PathBuf>,
+
+    /// Write the figures of this session into this file
+    #[arg(long, value_name = "FILE", conflicts_with = "hold")]
+    renew: Option<PathBuf>,
+
     /// Say which servers and cases there are, and end
     #[arg(long)]
     list: bool,
@@ -90,28 +118,72 @@ pub(crate) fn main() -> Result<ExitCode> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
     }
-    let here = fs::canonicalize(&file)?.parent().context("the manifest is in no folder")?.into();
+    let here: PathBuf =
+        fs::canonicalize(&file)?.parent().context("the manifest is in no folder")?.into();
     let (rounds, millis) = if arguments.quick { (2, 500) } else { (8, 2_000) };
+    let mut servers = match arguments.quick && arguments.only.is_empty() {
+        true => manifest.quick(),
+        false => manifest.select(&arguments.only)?,
+    };
+    let mut names = arguments.case.clone();
+    let mut pair = None;
+    if let Some(revision) = &arguments.compare {
+        if arguments.only.is_empty() {
+            servers = manifest.select(&[compare::SERVER.to_owned()])?;
+        }
+        ensure!(servers.len() == 1, "--compare takes one server: --only {}", compare::SERVER);
+        servers.insert(0, compare::at_commit(&servers[0], &here, revision)?);
+        pair = Some([servers[0].name.clone(), servers[1].name.clone()]);
+    }
+    if names.is_empty() && (arguments.quick || pair.is_some()) {
+        let chosen = if pair.is_some() { &compare::CASES[..] } else { case::QUICK };
+        names = chosen.iter().map(|&name| name.to_owned()).collect();
+    }
     let window = Duration::from_millis(arguments.window.unwrap_or(millis).into());
     let plan = Plan {
         here,
-        servers: manifest.select(&arguments.only)?,
-        cases: case::select(&arguments.case).map_err(|text| anyhow!(text))?,
+        servers,
+        cases: case::select(&names).map_err(|text| anyhow!(text))?,
         rounds: arguments.rounds.map_or(rounds, usize::from),
         warm_up: window / 4,
         window,
         counted: if arguments.quick { 2_000 } else { 10_000 },
         build: !arguments.no_build,
         command: command(),
+        anyway: arguments.anyway,
+        out: arguments.out.clone(),
+        resume: arguments.resume,
     };
-    let record = Session::new(plan, interrupted)?.run()?;
+    let session = match Session::new(plan, interrupted) {
+        Ok(session) => session,
+        Err(error) if error.is::<Unfit>() => {
+            eprintln!("versus: {error}");
+            return Ok(ExitCode::from(UNFIT));
+        }
+        Err(error) => return Err(error),
+    };
+    let record = session.run()?;
     write(&record, &arguments.out)?;
     let refused = record.runs.iter().filter(|run| !run.refused.is_empty()).count();
     if refused > 0 {
         eprintln!("{refused} of {} runs were refused, see above", record.runs.len());
         return Ok(ExitCode::from(REFUSED));
     }
-    Ok(ExitCode::SUCCESS)
+    let mut is_dearer = false;
+    if let Some([earlier, later]) = &pair {
+        let compared = compare::compare(&record, earlier, later);
+        println!("{}", compare::lines(&compared, earlier, later));
+        is_dearer |= compared.iter().any(compare::Compared::is_regression);
+    }
+    if let Some(file) = &arguments.renew {
+        held::renew(&record, file)?;
+    }
+    if let Some(file) = &arguments.hold {
+        let (lines, all_kept) = held::check(&record, file)?;
+        println!("{lines}");
+        is_dearer |= !all_kept;
+    }
+    Ok(if is_dearer { ExitCode::from(DEARER) } else { ExitCode::SUCCESS })
 }
 
 fn list(manifest: &Manifest) {

@@ -6,6 +6,8 @@ use std::process::Command;
 use procfs::{Current, Meminfo};
 use serde::Serialize;
 
+use crate::fitness::{Disturbance, Settings};
+
 /// The machine, as far as it matters.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Machine {
@@ -18,9 +20,39 @@ pub(crate) struct Machine {
     pub(crate) rustc: String,
     /// Mean number of runnable threads in the minute before the first run.
     pub(crate) load_before: f32,
+    pub(crate) settings: Settings,
+    /// While nothing was measured yet.
+    pub(crate) at_rest: Disturbance,
 }
 
 impl Machine {
+    /// Why nothing that is measured here now can be believed; empty if it can.
+    pub(crate) fn objections(&self) -> Vec<String> {
+        let mut objections = self.settings.objections(self.cores);
+        objections.extend(self.at_rest.objections_at_rest());
+        objections
+    }
+
+    /// What else it did and what kept its clock, in a few words.
+    pub(crate) fn condition(&self) -> String {
+        let Settings { governor, boost, cores_allowed } = &self.settings;
+        let Disturbance { steal_percent, busy_percent, .. } = self.at_rest;
+        let mut text = format!(
+            "before the first run others used {busy_percent:.0} % of the cores, and \
+             {steal_percent:.0} % were stolen"
+        );
+        if !governor.is_empty() {
+            text.push_str(&format!("; governor {governor}"));
+        }
+        if let Some(boost) = boost {
+            text.push_str(if *boost { "; boost" } else { "; no boost" });
+        }
+        if let Some(cores) = cores_allowed {
+            text.push_str(&format!("; cpu.max allows {cores:.1} cores"));
+        }
+        text
+    }
+
     /// Looks around. What cannot be found out is left empty.
     pub(crate) fn look() -> Machine {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -38,6 +70,8 @@ impl Machine {
                 |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
             ),
             load_before: load.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0),
+            settings: Settings::look(),
+            at_rest: Disturbance::default(),
         }
     }
 }

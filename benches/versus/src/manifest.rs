@@ -61,6 +61,9 @@ pub(crate) struct Stanza {
     /// True if callgrind can run it: it is native code, and ends on SIGTERM.
     #[serde(default)]
     pub(crate) callgrind: bool,
+    /// True if it takes part in a look, where nobody is named.
+    #[serde(default)]
+    pub(crate) quick: bool,
 }
 
 impl Manifest {
@@ -98,6 +101,11 @@ impl Manifest {
         }
         let chosen = |stanza: &&Stanza| names.is_empty() || names.contains(&stanza.name);
         Ok(self.servers.iter().filter(chosen).cloned().collect())
+    }
+
+    /// Those that take part in a look.
+    pub(crate) fn quick(&self) -> Vec<Stanza> {
+        self.servers.iter().filter(|stanza| stanza.quick).cloned().collect()
     }
 }
 
@@ -159,6 +167,8 @@ mod tests {
     fn the_shipped_file_is_right() {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let manifest = Manifest::read(&here.join("versus.toml")).unwrap();
+        let quick = manifest.quick().len();
+        assert!((5..=10).contains(&quick), "{quick} servers in a look");
         for stanza in &manifest.servers {
             assert!(!stanza.what.is_empty(), "{} does not say what it is", stanza.name);
             let config = stanza.config.as_ref().map(|config| here.join(config));

@@ -13,6 +13,7 @@ use crate::case::{CONNECTIONS, Case, DEPTH, Kind, NAMES, Traffic};
 use crate::cores::{Cores, pin};
 use crate::counting::Counted;
 use crate::figures::Metric;
+use crate::fitness::Moment;
 use crate::gate::{self, Level, Others, Violation};
 use crate::generator::{Job, Load, Measured, Until, generate};
 use crate::manifest::{Places, Stanza};
@@ -20,6 +21,9 @@ use crate::processes::Cpu;
 use crate::script::{Script, random_names};
 use crate::server::Running;
 use crate::wrk;
+
+/// Cases that a server is held against at the same time: most of them wait most of the time.
+const CASES_AT_ONCE: usize = 4;
 
 /// What all runs have in common.
 #[derive(Clone, Debug)]
@@ -30,6 +34,8 @@ pub(crate) struct Bench {
     pub(crate) window: Duration,
     /// Requests of the smaller run where they are counted.
     pub(crate) counted: u64,
+    /// Measures even if the machine is not fit.
+    pub(crate) anyway: bool,
     /// What servers are held against.
     pub(crate) gate: Vec<gate::Case>,
     pub(crate) interrupted: Arc<AtomicBool>,
@@ -53,10 +59,22 @@ impl Bench {
     /// When the run came to nothing; see also [`Outcome::opinion`].
     pub(crate) fn measure(
         &self,
-        kind: Kind,
+        case: &Case,
         stanza: &Stanza,
         saturation: Option<f64>,
     ) -> Result<Outcome> {
+        let before = Moment::now();
+        let mut outcome = self.outcome(case.kind, stanza, saturation)?;
+        if case.is_timed() {
+            let objections = before.until_now().objections();
+            let opinion = &mut outcome.opinion;
+            let to = if self.anyway { &mut opinion.warnings } else { &mut opinion.refusals };
+            to.extend(objections);
+        }
+        Ok(outcome)
+    }
+
+    fn outcome(&self, kind: Kind, stanza: &Stanza, saturation: Option<f64>) -> Result<Outcome> {
         let just = |figures| Ok(Outcome { figures, ..Outcome::default() });
         match kind {
             Kind::Correctness => self.correctness(stanza),
@@ -86,12 +104,10 @@ impl Bench {
 
     fn correctness(&self, stanza: &Stanza) -> Result<Outcome> {
         let running = self.running(stanza)?;
-        let mut violations: Vec<Violation> = Vec::new();
-        for case in &self.gate {
-            violations.extend(gate::hold(case, running.address).map_err(|error| {
-                running.with_output(&error.context(format!("case {}", case.name)))
-            })?);
-        }
+        // One that serves a client at a time must not be judged by two.
+        let at_once = if stanza.cannot.contains_key("keep-alive") { 1 } else { CASES_AT_ONCE };
+        let violations = gate::hold_all(&self.gate, running.address, at_once)
+            .map_err(|error| running.with_output(&error))?;
         let mut opinion = Opinion::default();
         let mut figures = Figures::new();
         let broken = |level| violations.iter().filter(|v| v.level == level).count() as f64;

@@ -67,7 +67,7 @@ fn head(record: &Record) -> String {
     );
     put!(
         html,
-        "<p class='dim'>{}, {} cores{virtual_machine}, {:.0} GB, Linux {}; {}; load before: {:.1}. \
+        "<p class='dim'>{}, {} cores{virtual_machine}, {:.0} GB, Linux {}; {}; load before: {:.1}; {}. \
          Measured {}, {} s warm-up and {} s for each run. Again: <code>{}</code></p>",
         escape(&machine.processor),
         machine.cores,
@@ -75,6 +75,7 @@ fn head(record: &Record) -> String {
         escape(&machine.kernel),
         escape(&machine.rustc),
         machine.load_before,
+        escape(&machine.condition()),
         escape(&record.began),
         record.warm_up_seconds,
         record.window_seconds,

@@ -65,6 +65,12 @@ impl Processes {
         Ok(Processes { pids })
     }
 
+    /// This one. Its group would have those of other tests in it, which come and go.
+    #[cfg(test)]
+    pub(crate) fn own() -> Processes {
+        Processes { pids: vec![std::process::id().cast_signed()] }
+    }
+
     /// Their ids.
     pub(crate) fn pids(&self) -> &[i32] {
         &self.pids

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::building::Absent;
 use crate::case::{CORRECTNESS, Case};
@@ -42,9 +42,9 @@ pub(crate) struct ServerInfo {
 }
 
 /// One run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RunRecord {
-    pub(crate) case: &'static str,
+    pub(crate) case: String,
     pub(crate) server: String,
     /// From 0.
     pub(crate) round: usize,
@@ -54,7 +54,7 @@ pub(crate) struct RunRecord {
     pub(crate) refused: Vec<String>,
     pub(crate) warnings: Vec<String>,
     /// Clauses that the server did not keep.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) violations: Vec<Violation>,
 }
 
@@ -155,7 +155,7 @@ pub(crate) mod tests {
             }
         }
         let run = |&(server, cpu, refused): &(&str, f64, bool)| RunRecord {
-            case: case.name,
+            case: case.name.into(),
             server: server.into(),
             round: 0,
             figures: Figures::from([(Metric::Cpu, cpu)]),
@@ -199,7 +199,7 @@ pub(crate) mod tests {
         ] {
             let must = violations.iter().filter(|v| v.level == Level::Must).count();
             record.runs.push(RunRecord {
-                case: CORRECTNESS,
+                case: CORRECTNESS.into(),
                 server: server.into(),
                 round: 0,
                 figures: Figures::from([(Metric::MustBroken, must as f64)]),

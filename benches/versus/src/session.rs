@@ -1,5 +1,6 @@
 //! A session: every case, every server, in rounds.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +13,9 @@ use crate::building::{Absent, Entrant, prepare};
 use crate::case::{Case, Kind};
 use crate::cores::{Cores, pin};
 use crate::figures::Metric;
+use crate::fitness::Disturbance;
 use crate::gate;
+use crate::journal::Journal;
 use crate::machine::Machine;
 use crate::manifest::Stanza;
 use crate::measure::{Bench, can};
@@ -35,6 +38,38 @@ pub(crate) struct Plan {
     pub(crate) build: bool,
     /// What was typed.
     pub(crate) command: String,
+    /// Measures even if the machine is not fit.
+    pub(crate) anyway: bool,
+    /// Where the runs are written down.
+    pub(crate) out: PathBuf,
+    /// Goes on with the session that is written down there.
+    pub(crate) resume: bool,
+}
+
+/// The machine is busy, stolen or throttled.
+#[derive(Debug)]
+pub(crate) struct Unfit(String);
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = &self.0;
+        write!(
+            f,
+            "nothing that is timed here could be believed: {why} (--anyway measures all the same)"
+        )
+    }
+}
+
+impl std::error::Error for Unfit {}
+
+impl Plan {
+    /// Sessions with the same identity can be one.
+    fn identity(&self) -> String {
+        let servers: Vec<&str> = self.servers.iter().map(|stanza| stanza.name.as_str()).collect();
+        let cases: Vec<&str> = self.cases.iter().map(|case| case.name).collect();
+        let (servers, cases) = (servers.join(","), cases.join(","));
+        format!("{} rounds of {:?}: {cases}: {servers}", self.rounds, self.window)
+    }
 }
 
 /// A session under way.
@@ -43,6 +78,7 @@ pub(crate) struct Session {
     entrants: Vec<Entrant>,
     rounds: usize,
     record: Record,
+    journal: Journal,
     bar: ProgressBar,
 }
 
@@ -52,7 +88,7 @@ impl Session {
     /// # Errors
     /// When none of them can be had.
     pub(crate) fn new(plan: Plan, interrupted: Arc<AtomicBool>) -> Result<Session> {
-        let machine = Machine::look();
+        let mut machine = Machine::look();
         let bar = ProgressBar::new(plan.servers.len() as u64);
         bar.set_style(ProgressStyle::with_template("{pos:>4}/{len} {msg}")?);
         let (mut entrants, mut absent) = (Vec::new(), Vec::new());
@@ -73,13 +109,26 @@ impl Session {
         // Only now: builds may use all cores.
         let cores = Cores::choose()?;
         pin(cores.generator)?;
+        machine.at_rest = Disturbance::at_rest();
+        let is_timed = plan.cases.iter().any(Case::is_timed);
+        let objections = machine.objections();
+        if is_timed && !objections.is_empty() && !plan.anyway {
+            return Err(Unfit(objections.join("; ")).into());
+        }
         let Some(first) = entrants.first().cloned() else { bail!("no server can be had") };
         entrants.push(again(first));
-        let record = record(&plan, machine, &entrants, absent);
+        let mut record = record(&plan, machine, &entrants, absent);
+        let journal = if plan.resume {
+            let (journal, runs) = Journal::go_on(&plan.out, &plan.identity())?;
+            record.runs = runs;
+            journal
+        } else {
+            Journal::begin(&plan.out, &plan.identity())?
+        };
         let gate = gate::read_all(&plan.here.join("cases"))?;
-        let Plan { here, warm_up, window, counted, rounds, .. } = plan;
-        let bench = Bench { here, cores, warm_up, window, counted, gate, interrupted };
-        Ok(Session { bench, entrants, rounds, record, bar })
+        let Plan { here, warm_up, window, counted, rounds, anyway, .. } = plan;
+        let bench = Bench { here, cores, warm_up, window, counted, gate, anyway, interrupted };
+        Ok(Session { bench, entrants, rounds, record, journal, bar })
     }
 
     /// Measures everything. After an interrupt it returns what there is.
@@ -94,14 +143,18 @@ impl Session {
                 let entrant = &self.entrants[taking_part[index]];
                 let name = entrant.stanza.name.clone();
                 self.bar.set_message(format!("{}, round {}: {name}", case.name, round + 1));
+                if self.record.has_run(&case, &name, round) {
+                    self.bar.inc(1);
+                    continue;
+                }
                 let run = self.one(&case, &entrant.stanza, round);
-                self.record.runs.push(run);
                 self.bar.inc(1);
                 if self.bench.interrupted.load(Ordering::Relaxed) {
-                    self.record.runs.pop();
-                    say(&self.bar, "interrupted");
+                    say(&self.bar, "interrupted: the same command with --resume goes on");
                     return Ok(self.record);
                 }
+                self.journal.add(&run)?;
+                self.record.runs.push(run);
             }
             say(&self.bar, &table::case_table(&self.record, &case));
         }
@@ -128,7 +181,7 @@ impl Session {
     fn one(&self, case: &Case, stanza: &Stanza, round: usize) -> RunRecord {
         let saturation = self.record.saturation(&stanza.name);
         let mut run = RunRecord {
-            case: case.name,
+            case: case.name.to_owned(),
             server: stanza.name.clone(),
             round,
             figures: Default::default(),
@@ -136,7 +189,7 @@ impl Session {
             warnings: Vec::new(),
             violations: Vec::new(),
         };
-        match self.bench.measure(case.kind, stanza, saturation) {
+        match self.bench.measure(case, stanza, saturation) {
             Ok(outcome) => {
                 run.figures = outcome.figures;
                 run.refused = outcome.opinion.refusals;
@@ -154,6 +207,12 @@ impl Session {
 }
 
 impl Record {
+    /// Whether a run is there already.
+    fn has_run(&self, case: &Case, server: &str, round: usize) -> bool {
+        let mut runs = self.runs.iter();
+        runs.any(|run| run.case == case.name && run.server == server && run.round == round)
+    }
+
     /// What a server reached in the case `saturation`, requests a second.
     fn saturation(&self, server: &str) -> Option<f64> {
         let case = self.cases.iter().find(|case| case.name == "saturation")?;

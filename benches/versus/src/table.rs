@@ -176,14 +176,15 @@ pub(crate) fn markdown(record: &Record) -> String {
     let machine = &record.machine;
     let mut text = format!(
         "# helloop versus others\n\nMeasured {} with `{}` on {} ({} cores, Linux {}); {}. Medians \
-         of interleaved rounds, in parentheses the extremes. METHODOLOGY.md says how to read \
+         of interleaved rounds, in parentheses the extremes; {}. METHODOLOGY.md says how to read \
          this.\n\n",
         record.began,
         record.command,
         machine.processor,
         machine.cores,
         machine.kernel,
-        machine.rustc
+        machine.rustc,
+        machine.condition()
     );
     for case in record.cases.iter().filter(|case| record.runs.iter().any(|r| r.case == case.name)) {
         text.push_str(&case_table(record, case));

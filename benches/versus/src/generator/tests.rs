@@ -20,11 +20,7 @@ fn against_helloop(load: Load, names: usize, idle: usize, until: Until) -> Measu
         server.serve(Greeting).unwrap();
     });
     let address = receive.recv().unwrap();
-    generate(job(address, load, names, idle, until), &own_processes()).unwrap()
-}
-
-fn own_processes() -> Processes {
-    Processes::of_group(rustix::process::getpgrp().as_raw_nonzero().get()).unwrap()
+    generate(job(address, load, names, idle, until), &Processes::own()).unwrap()
 }
 
 fn job(address: SocketAddr, load: Load, names: usize, idle: usize, until: Until) -> Job {
@@ -89,7 +85,7 @@ fn failure(bytes: &'static str) -> String {
     });
     let load = Load::Closed { connections: 1, depth: 1 };
     let job = job(address, load, 1, 0, Until::Answers(10));
-    generate(job, &own_processes()).unwrap_err().to_string()
+    generate(job, &Processes::own()).unwrap_err().to_string()
 }
 
 #[test]
@@ -105,6 +101,6 @@ fn an_interrupt_ends_a_run() {
     let load = Load::Closed { connections: 0, depth: 1 };
     let mut job = job(address, load, 1, 0, Until::Answers(1));
     job.interrupted = Arc::new(AtomicBool::new(true));
-    let error = generate(job, &own_processes()).unwrap_err();
+    let error = generate(job, &Processes::own()).unwrap_err();
     assert_eq!(error.to_string(), "interrupted");
 }
