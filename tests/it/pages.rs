@@ -29,7 +29,9 @@ fn read(path: impl AsRef<Path>) -> String {
 /// Every Markdown file that we wrote.
 fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
-    for directory in ["", "docs", "docs/operate", "packaging", "benches/versus", "fuzz"] {
+    let folders =
+        ["", "docs", "docs/operate", "packaging", "benches/facts", "benches/versus", "fuzz"];
+    for directory in folders {
         pages.extend(entries(&root().join(directory)).into_iter().filter(|path| is_page(path)));
     }
     for directory in ["examples", "tests", "src"] {
@@ -141,6 +143,31 @@ fn files_that_are_named_are_there() {
         }
     }
     assert!(missing.is_empty(), "these are not there:\n{}", missing.join("\n"));
+}
+
+/// Every question of `benches/facts` is about a fact of `docs/asyncio.md`, and is asked of all runtimes.
+#[test]
+fn what_other_loops_are_asked_are_facts() {
+    let (facts, compared) = (read("docs/asyncio.md"), read("benches/facts/README.md"));
+    let cells = |line: &str| -> Vec<String> {
+        line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
+    };
+    let rows = |page: &str| -> Vec<Vec<String>> {
+        let rows = page.lines().filter(|line| line.starts_with("| ")).map(cells);
+        rows.filter(|row| row[0].starts_with(|c: char| c.is_ascii_digit())).collect()
+    };
+    let known: Vec<String> = rows(&facts).into_iter().map(|row| row[0].clone()).collect();
+    let compared = rows(&compared);
+    let number = |row: &Vec<String>| row[0].trim_end_matches(char::is_alphabetic).to_owned();
+    let unknown: Vec<String> =
+        compared.iter().map(number).filter(|number| !known.contains(number)).collect();
+    assert!(unknown.is_empty(), "docs/asyncio.md has no facts {unknown:?}");
+    // A fact counts where six runtimes or more have an answer.
+    let is_answered = |cell: &&String| !["–", "varies", "not asked"].contains(&cell.as_str());
+    let is_broad = |row: &&Vec<String>| row[2..].iter().filter(is_answered).count() >= 6;
+    let mut broad: Vec<String> = compared.iter().filter(is_broad).map(number).collect();
+    broad.dedup();
+    assert!(broad.len() >= 40, "{} facts are compared on six runtimes or more", broad.len());
 }
 
 #[test]
