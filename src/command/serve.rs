@@ -261,10 +261,7 @@ impl Arguments {
                 Err(outcome) => return outcome,
                 Ok(place) => place,
             };
-        let successor = match Successor::of_this_process() {
-            Err(error) => return Outcome::Failed(error),
-            Ok(successor) => successor,
-        };
+        let successor = Successor::of_this_process();
         let started = self.access.start(self.content.health_path()).and_then(|log| {
             Tracing::start(self.trace.as_deref(), self.trace_size).map(|tracing| (log, tracing))
         });

@@ -109,19 +109,17 @@ fn receive_message(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Vec<OwnedFd>)
 /// How this process was started, and how the next one will be.
 #[derive(Clone, Debug)]
 pub(crate) struct Successor {
-    program: PathBuf,
+    /// `None`: the system does not say which program this is, as where /proc is not mounted.
+    program: Option<PathBuf>,
     arguments: Vec<OsString>,
 }
 
 impl Successor {
     /// To be called early: by the time it is needed, another file may stand in the place of the program's, and that is
     /// the one which is meant.
-    ///
-    /// # Errors
-    /// When the system does not say which program this is.
-    pub(crate) fn of_this_process() -> io::Result<Successor> {
-        let program = env::current_exe()?;
-        Ok(Successor { program, arguments: env::args_os().skip(1).collect() })
+    pub(crate) fn of_this_process() -> Successor {
+        let program = env::current_exe().ok();
+        Successor { program, arguments: env::args_os().skip(1).collect() }
     }
 
     /// Starts it, hands `sockets` over, and waits until it serves. Returns the number of its process. It blocks.
@@ -129,9 +127,13 @@ impl Successor {
     /// # Errors
     /// When it does not come to serve: a sentence. It is gone then.
     pub(crate) fn start(&self, sockets: &Sockets) -> Result<u32, String> {
-        let cannot = |error: io::Error| format!("cannot start {}: {error}", self.program.display());
+        let Some(program) = &self.program else {
+            return Err("the system does not say which program this is (is /proc mounted?)".into());
+        };
+        log::info!("SIGUSR2: starting {} as a successor", program.display());
+        let cannot = |error: io::Error| format!("cannot start {}: {error}", program.display());
         let (ours, theirs) = pair().map_err(cannot)?;
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(program);
         command.args(&self.arguments).env(TAKE_OVER, "1").stdin(Stdio::from(theirs));
         NOT_INHERITED.iter().for_each(|name| _ = command.env_remove(name));
         let mut child = command.spawn().map_err(cannot)?;
@@ -177,7 +179,6 @@ impl Incumbent {
         let admin = self.admin.borrow().as_ref().map_or(Ok(Vec::new()), admin::Open::sockets)?;
         let agent = self.agent.borrow().as_ref().map_or(Ok(Vec::new()), agent::Open::sockets)?;
         let (sockets, successor) = (Sockets { loops, admin, agent }, self.successor.clone());
-        log::info!("SIGUSR2: starting {} as a successor", successor.program.display());
         self.is_busy.set(true);
         // Starting a program blocks, and so does waiting for it.
         let started = handle.run_blocking(move || successor.start(&sockets));

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use std::{fs, process::Command};
 
 use crate::program::{Program, command, command_of, get_from, run};
+use crate::strace::has_strace;
 
 /// Sends a signal to a process that is no child of ours, and may be gone.
 fn kill(pid: &str, signal: &str) {
@@ -213,4 +214,23 @@ fn the_file_of_a_unix_socket_stays_and_a_service_manager_is_told() {
     assert_eq!(run(&mut command(&["check", &format!("{listen}:/World")])).0, Some(0));
     kill(&successor.0, "TERM");
     assert!(next().starts_with("STOPPING=1"));
+}
+
+#[test]
+fn a_server_that_does_not_know_its_program_serves_and_is_not_replaced() {
+    if !has_strace() {
+        return;
+    }
+    // As where /proc is not mounted: nobody knows by what program this is.
+    let unknown = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=readlink"];
+    let mut traced = command_of(Path::new("strace"), &unknown);
+    traced.args(["-e", "inject=readlink:error=ENOENT"]).arg(command(&[]).get_program());
+    let mut server = Program::start(traced.args(["serve", "-v", "--listen", "127.0.0.1:0"]));
+    server.greet();
+    let children = format!("/proc/{0}/task/{0}/children", server.id());
+    // Of strace, which does not end it.
+    let child = Adopted(fs::read_to_string(children).unwrap().trim().to_owned());
+    kill(child.id(), "USR2");
+    server.wait_for("the system does not say which program this is");
+    server.greet();
 }
