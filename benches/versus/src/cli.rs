@@ -153,6 +153,7 @@ pub(crate) fn main() -> Result<ExitCode> {
         anyway: arguments.anyway,
         out: arguments.out.clone(),
         resume: arguments.resume,
+        counts_again: pair.is_some() || arguments.hold.is_some() || arguments.renew.is_some(),
     };
     let session = match Session::new(plan, interrupted) {
         Ok(session) => session,
@@ -172,6 +173,7 @@ pub(crate) fn main() -> Result<ExitCode> {
     let mut is_dearer = false;
     if let Some([earlier, later]) = &pair {
         let compared = compare::compare(&record, earlier, later);
+        ensure!(!compared.is_empty(), "there is nothing to compare: see what is absent or refused");
         println!("{}", compare::lines(&compared, earlier, later));
         is_dearer |= compared.iter().any(compare::Compared::is_regression);
     }
