@@ -796,7 +796,7 @@ async def a_signal_handler():
         time.sleep(0.02)
         got.append("callback")
     loop.call_soon(callback)
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.5)
     loop.remove_signal_handler(signal.SIGUSR1)
     return {"callback handler": "after it", "handler callback": "in its midst"}.get(" ".join(got), "never")
 

@@ -563,7 +563,7 @@ const FACTS = {
       block(20);
       got.push('callback');
     });
-    await sleep(100);
+    await sleep(500);
     process.off('SIGUSR2', handler);
     return { 'callback handler': 'after it', 'handler callback': 'in its midst' }[got.join(' ')] ?? 'never';
   },

@@ -767,7 +767,7 @@ async def a_signal_handler():
             nursery.start_soon(handler)
             await trio.sleep(0.01)
             call_soon(callback)
-            await trio.sleep(0.1)
+            await trio.sleep(0.5)
             nursery.cancel_scope.cancel()
     return {"callback handler": "after it", "handler callback": "in its midst"}.get(" ".join(got), "never")
 

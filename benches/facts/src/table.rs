@@ -14,6 +14,9 @@ const END: &str = "<!-- so far -->\n";
 /// What a cell says whose question has no meaning there.
 const NO_MEANING: &str = "–";
 
+/// What a cell says of a runtime that was never there.
+const NOT_ASKED: &str = "not asked";
+
 /// What was recorded of a runtime.
 #[derive(Debug, Default)]
 struct Recorded {
@@ -45,7 +48,8 @@ impl Table {
                     continue;
                 }
                 ensure!(cells.len() == 2 + NAMES.len(), "a row of the table is broken: {line}");
-                for (name, cell) in NAMES.into_iter().zip(&cells[2..]) {
+                let known = NAMES.into_iter().zip(&cells[2..]);
+                for (name, cell) in known.filter(|(_, cell)| **cell != NOT_ASKED) {
                     let column = columns.entry(name).or_default();
                     column.cells.insert(cells[0].to_owned(), (*cell).to_owned());
                 }
@@ -96,7 +100,7 @@ impl Table {
         for question in QUESTIONS {
             let cell = |name| {
                 let cell = self.0.get(name).and_then(|column| column.cells.get(question.id));
-                cell.map_or("not asked", String::as_str)
+                cell.map_or(NOT_ASKED, String::as_str)
             };
             let cells: Vec<&str> = NAMES.into_iter().map(cell).collect();
             writeln!(text, "| {} | {} | {} |", question.id, question.text, cells.join(" | "))?;

@@ -889,7 +889,7 @@ fn a_signal_handler() -> Answer {
             thread::sleep(ms(20));
             callback.push("callback");
         });
-        h.sleep(ms(100)).await;
+        h.sleep(ms(500)).await;
         signal_order(&got)
     })
 }

@@ -867,7 +867,7 @@ fn a_signal_handler() -> Answer {
             thread::sleep(ms(20));
             callback.push("callback");
         });
-        sleep(ms(100)).await;
+        sleep(ms(500)).await;
         signal_order(&got)
     })
 }
