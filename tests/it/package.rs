@@ -11,8 +11,8 @@ fn written_below(root: &Path, directory: &str, found: &mut BTreeSet<PathBuf>) {
     for entry in fs::read_dir(root.join(directory)).expect("a directory of the sources") {
         let path = entry.expect("an entry").path();
         let relative = path.strip_prefix(root).expect("it is below the root").to_owned();
-        if path.join("Cargo.toml").is_file() {
-            // A package of its own.
+        if path.join("Cargo.toml").is_file() || path.ends_with("node_modules") {
+            // Packages of their own.
             continue;
         }
         if path.is_dir() {

@@ -52,9 +52,11 @@ fn collect(directory: &Path, pages: &mut Vec<PathBuf>) {
 }
 
 /// Nothing where the directory is not in the package.
+/// What is in a directory, but for packages that others have written.
 fn entries(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten();
-    entries.map(|entry| entry.expect("an entry").path()).collect()
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.filter(|path| !path.ends_with("node_modules")).collect()
 }
 
 fn is_page(path: &Path) -> bool {
