@@ -49,6 +49,7 @@ fn axe_finds_nothing_at_any_width_and_in_any_colours() {
             page.look_as(view);
             assert_accessible(&mut page, &format!("{view:?}"));
             page.press("#open-what-if");
+            page.until("document.querySelector('#what-if-what option[value=block]') !== null");
             page.value("document.querySelector('#what-if-what').value = 'block'");
             page.press("#compare");
             page.until("document.querySelectorAll('.future').length === 2");

@@ -14,6 +14,10 @@ use helloop::lab::scenario::{Note, Scenario, Script, Step, crowd_begins, crowd_e
 use super::client::{Client, Connection, Teller};
 use super::shortage::Shortage;
 
+/// How often descriptors that others in the process have closed are taken again, while there are to be none: well before
+/// the acceptor tries once more.
+const FILLED_EVERY: Duration = Duration::from_millis(20);
+
 /// A client that has no answer by then gives up. Long, because a teacher may explain something while
 /// the loop is held.
 const GIVES_UP_AFTER: Duration = Duration::from_secs(600);
@@ -113,11 +117,17 @@ impl Traffic {
         client: &Client,
         shortage: Duration,
     ) -> io::Result<Connection> {
+        // The connection on which the page has asked for this is closed by then: its descriptor would go to the acceptor.
+        self.handle.sleep(FILLED_EVERY).await;
         if self.shortage.borrow().is_none() {
             self.shortage.borrow_mut().insert(Shortage::begin()?).spare_one();
             let (handle, over) = (self.handle.clone(), Rc::clone(&self.shortage));
             drop(self.handle.spawn_named("shortage", async move {
-                handle.sleep(shortage).await;
+                let until = handle.now() + shortage;
+                while handle.now() < until {
+                    handle.sleep(FILLED_EVERY).await;
+                    over.borrow_mut().iter_mut().for_each(Shortage::fill);
+                }
                 over.take();
             }));
         }
