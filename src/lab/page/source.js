@@ -156,10 +156,15 @@ function setLink(link) {
   redraw();
 }
 
+let commands = 0;
+
 /** Sends a command, and gives whether it was taken; if not, the banner says why. */
 async function command(path) {
+  commands += 1;
+  const number = commands;
   const why = await source.order(path);
-  say(why);
+  // Replies may overtake each other: that an older one was taken is no news after a refusal.
+  if (why !== '' || number === commands) say(why);
   return why === '';
 }
 
