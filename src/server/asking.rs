@@ -94,7 +94,7 @@ impl<S: Service> Shared<S> {
         let date = self.date(self.status.handle.now());
         let terms = self.terms(&date);
         let response = &mut *self.response.borrow_mut();
-        let caller = self.caller(&who);
+        let caller = self.caller(who);
         loop {
             // Find: the exchange says what is at the front of the input.
             let mut room = Room::new(Some(&caller));
@@ -110,7 +110,7 @@ impl<S: Service> Shared<S> {
                 // Ask the service, and answer.
                 Found::Request(asked) => {
                     let (number, request) = (exchange.requests, &asked.request);
-                    let (started, took) = self.ask(&who, number, request, response);
+                    let (started, took) = self.ask(who, number, request, response);
                     let answer = match started {
                         Ok(Start::Done) => exchange.answer(asked, response, &terms, output),
                         Ok(Start::Later(mut pending)) => {
@@ -131,7 +131,7 @@ impl<S: Service> Shared<S> {
                 Found::Body(_) => unreachable!("a body was announced, and was received"),
                 Found::Nothing(want) => return Pause::Want(want),
             };
-            self.answered(&who, exchange.requests, request, &answer, took);
+            self.answered(who, exchange.requests, request, &answer, took);
             *requests_left = requests_left.saturating_sub(1);
             let is_enough = *requests_left == 0 || output.len() >= self.limits.output_bytes_max;
             if is_enough && !rest.is_empty() && answer.closes.is_none() {
@@ -190,7 +190,7 @@ impl<S> Shared<S> {
         error: Error,
         output: &mut Vec<u8>,
     ) -> Reason {
-        let caller = self.caller(&who);
+        let caller = self.caller(who);
         let mut room = Room::new(Some(&caller));
         match exchange.time_is_up(error, &mut room) {
             Found::Wrong(wrong) => {
@@ -198,7 +198,7 @@ impl<S> Shared<S> {
                 let response = &mut self.response.borrow_mut();
                 let answer = exchange.refuse(&wrong, response, &self.terms(&date), output);
                 let number = exchange.requests;
-                self.answered(&who, number, wrong.request, &answer, Duration::ZERO);
+                self.answered(who, number, wrong.request, &answer, Duration::ZERO);
                 Reason::Refused(error)
             }
             Found::Nothing(Want::Close(reason)) => reason,

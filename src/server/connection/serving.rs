@@ -206,7 +206,7 @@ pub(in crate::server) fn take_part<S: Service>(
     socket: &Stream,
 ) -> Want {
     let date = shared.date(shared.status.handle.now());
-    let (terms, caller) = (&shared.terms(&date), shared.caller(&who));
+    let (terms, caller) = (&shared.terms(&date), shared.caller(who));
     let mut room = Room::new(Some(&caller));
     let answered = match part {
         Part::Failed if exchange.is_streaming() => {
@@ -236,7 +236,7 @@ pub(in crate::server) fn take_part<S: Service>(
     };
     let Some((asked, answer)) = answered else { return Want::Request };
     let request = Some(&asked.request);
-    shared.answered(&who, exchange.requests, request, &answer, Duration::ZERO);
+    shared.answered(who, exchange.requests, request, &answer, Duration::ZERO);
     answer.closes.map_or(Want::Request, Want::Close)
 }
 
@@ -247,11 +247,11 @@ pub(in crate::server) fn abandon<S: Service>(
     shared: &Shared<S>,
     who: &Who,
 ) -> Want {
-    let caller = shared.caller(&who);
+    let caller = shared.caller(who);
     let mut room = Room::new(Some(&caller));
     if let Some((asked, answer)) = exchange.abandon(reason, &mut room) {
         let request = Some(&asked.request);
-        shared.answered(&who, exchange.requests, request, &answer, Duration::ZERO);
+        shared.answered(who, exchange.requests, request, &answer, Duration::ZERO);
     }
     Want::Close(reason)
 }
