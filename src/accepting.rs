@@ -4,7 +4,9 @@
 //! next one is taken. Or there is no descriptor or no memory: the queue stays as it is, and so does the
 //! readiness of the listener, so that a loop which only asked again would spin. It pauses instead.
 
+use std::cell::Cell;
 use std::io;
+use std::time::Duration;
 
 use crate::limits::{ACCEPT_BACKOFF, ACCEPT_LOG_INTERVAL};
 use crate::world::{Time, concerns_one_connection};
@@ -15,8 +17,8 @@ pub(crate) struct Failures {
     /// Connections that were gone before they were accepted, since the last one that was not: whoever accepts one
     /// sets this to 0.
     pub(crate) gone_in_a_row: usize,
-    /// When it was last logged why nothing is accepted.
-    logged: Option<Time>,
+    /// Why nothing is accepted.
+    logged: Seldom,
 }
 
 impl Failures {
@@ -41,9 +43,25 @@ impl Failures {
 
     /// Logs why others have to wait, and not again for a while.
     pub(crate) fn warn(&mut self, now: Time, why: impl FnOnce() -> String) {
-        if self.logged.is_none_or(|logged| now.since(logged) >= ACCEPT_LOG_INTERVAL) {
-            self.logged = Some(now);
+        if self.logged.is_due(now, ACCEPT_LOG_INTERVAL) {
             log::warn!("{}", why());
         }
+    }
+}
+
+/// When a line of the log was written that newcomers could cause without end.
+#[derive(Debug, Default)]
+pub(crate) struct Seldom {
+    last: Cell<Option<Time>>,
+}
+
+impl Seldom {
+    /// Whether to write it at `now`: true at most once in an `interval`, and noted then.
+    pub(crate) fn is_due(&self, now: Time, interval: Duration) -> bool {
+        let is_due = self.last.get().is_none_or(|last| now.since(last) >= interval);
+        if is_due {
+            self.last.set(Some(now));
+        }
+        is_due
     }
 }

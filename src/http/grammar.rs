@@ -59,7 +59,6 @@ pub(crate) fn token_bytes(bytes: &[u8]) -> usize {
 
 /// The highest bit of each byte that is neither a letter nor `-`. No sum here carries into the next byte.
 fn others_than_letters(word: [u8; 8]) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
     const HIGHEST: u64 = 0x80 * ONES;
     let of_each = |byte: u8| ONES * u64::from(byte);
     let word = u64::from_le_bytes(word);
@@ -111,7 +110,6 @@ pub(crate) fn text_bytes(bytes: &[u8]) -> usize {
 /// A byte below 0x20 borrows in the first subtraction, one that is 0x7f in the second; a borrow marks the bytes above
 /// it falsely, but never one below, and the lowest mark is what is asked for.
 fn marks(word: [u8; 8]) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
     let word = u64::from_le_bytes(word);
     let delete = word ^ (0x7f * ONES);
     let below = word.wrapping_sub(0x20 * ONES) & !word;
@@ -138,6 +136,9 @@ pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
 pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(trim).filter(|element| !element.is_empty())
 }
+
+/// Each byte of a word.
+const ONES: u64 = u64::MAX / 255;
 
 const TOKEN: u8 = 1;
 const HOST: u8 = 2;

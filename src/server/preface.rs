@@ -4,17 +4,17 @@
 //! A connection has not begun before its preface is read. Until then it is idle, or, with a part of it, receives its
 //! head: the limits of both hold.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use super::Shared;
 use super::asking::Who;
+use crate::accepting::Seldom;
 use crate::http::{Reason, Want};
 use crate::id::SourceId;
 use crate::limits::{BURST_KEPT, PREFACE_BYTES_MAX, PREFACE_LOG_INTERVAL};
 use crate::panics::caught;
-use crate::world::Time;
 
 /// What has been found at the front of a connection; see [`Builder::preface`](super::Builder::preface).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,13 +43,13 @@ pub(super) struct Prefaces {
     reader: Reader,
     /// The clients of connections, of those that are state machines: so one without a client needs no room for it.
     clients: RefCell<HashMap<SourceId, SocketAddr>>,
-    /// When it was last logged that one is wrong.
-    logged: Cell<Option<Time>>,
+    /// That one is wrong.
+    logged: Seldom,
 }
 
 impl Prefaces {
     pub(super) fn new(reader: Reader) -> Prefaces {
-        Prefaces { reader, clients: RefCell::default(), logged: Cell::default() }
+        Prefaces { reader, clients: RefCell::default(), logged: Seldom::default() }
     }
 
     /// Keeps the client of a connection.
@@ -108,11 +108,8 @@ impl<S> Shared<S> {
     /// Logs why there is no good preface, but not again and again. Returns why the connection ends.
     pub(super) fn refuse_preface(&self, who: &Who, why: &str) -> Reason {
         let (Who { task, peer, .. }, now) = (*who, self.status.handle.now());
-        let logged = self.prefaces.as_ref().map(|prefaces| &prefaces.logged);
-        let is_news = |at: &Cell<Option<Time>>| {
-            at.get().is_none_or(|at| now.since(at) >= PREFACE_LOG_INTERVAL)
-        };
-        let is_told = logged.filter(|at| is_news(at)).map(|at| at.set(Some(now))).is_some();
+        let prefaces = self.prefaces.as_ref();
+        let is_told = prefaces.is_some_and(|it| it.logged.is_due(now, PREFACE_LOG_INTERVAL));
         let level = if is_told { log::Level::Warn } else { log::Level::Debug };
         log::log!(level, "connection {task} from {peer} is closed before its first request: {why}");
         Reason::PrefaceRefused
