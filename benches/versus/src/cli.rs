@@ -1,5 +1,6 @@
 //! What was typed, and what is said at the end.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::case;
 use crate::compare;
+use crate::gate;
 use crate::held;
 use crate::manifest::Manifest;
 use crate::page;
@@ -94,6 +96,11 @@ struct Arguments {
     #[arg(long, value_name = "FILE", conflicts_with = "hold")]
     renew: Option<PathBuf>,
 
+    /// Hold the server at this address, which echoes, against the cases of Http11Probe and h1spec; print the
+    /// table, and end
+    #[arg(long, value_name = "ADDRESS")]
+    controls: Option<SocketAddr>,
+
     /// Say which servers and cases there are, and end
     #[arg(long)]
     list: bool,
@@ -105,6 +112,11 @@ struct Arguments {
 /// When nothing can be measured at all; what is wrong with single runs is in the report.
 pub(crate) fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
+    if let Some(address) = arguments.controls {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("controls");
+        print!("{}", gate::hold_controls(&folder, address)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let file = match &arguments.manifest {
         Some(file) => file.clone(),
         None => Path::new(env!("CARGO_MANIFEST_DIR")).join("versus.toml"),

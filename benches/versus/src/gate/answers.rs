@@ -8,6 +8,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// In small letters, with their values.
     fields: Vec<(String, String)>,
+    /// As it is framed: chunks are not put together.
+    pub(super) body: Vec<u8>,
 }
 
 impl Answer {
@@ -16,14 +18,14 @@ impl Answer {
         self.field(name).is_some()
     }
 
-    fn field(&self, name: &str) -> Option<&str> {
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
     #[cfg(test)]
     pub(super) fn canned(status: u16, names: &[&str]) -> Answer {
         let fields = names.iter().map(|&name| (name.to_owned(), String::new())).collect();
-        Answer { status, fields }
+        Answer { status, fields, body: Vec::new() }
     }
 }
 
@@ -82,12 +84,12 @@ fn one(bytes: &[u8], method: &str, is_all: bool) -> Result<Option<(Answer, usize
         (header.name.to_ascii_lowercase(), value)
     });
     let fields = fields.collect();
-    let answer = Answer { status: response.code.unwrap_or(0), fields };
-    let length = match body_length(&answer, method, &bytes[head_length..], is_all)? {
-        Some(length) => head_length + length,
-        None => return Ok(None),
-    };
-    Ok(Some((answer, length)))
+    let status = response.code.unwrap_or(0);
+    let mut answer = Answer { status, fields, body: Vec::new() };
+    let rest = &bytes[head_length..];
+    let Some(length) = body_length(&answer, method, rest, is_all)? else { return Ok(None) };
+    answer.body.extend_from_slice(&rest[..length]);
+    Ok(Some((answer, head_length + length)))
 }
 
 /// RFC 9112 6.3, for answers.

@@ -50,13 +50,15 @@ pub(crate) enum Piece {
         times: usize,
     },
     Wait(Duration),
+    /// Until there are so many answers, or none come.
+    Answers(usize),
     /// A half-close.
     End,
 }
 
 /// Something that may happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Outcome {
+pub(super) struct Outcome {
     statuses: Vec<StatusSet>,
     then: Then,
 }
@@ -69,6 +71,8 @@ enum StatusSet {
     Class(u16),
     Final,
     Error,
+    /// Any but this one.
+    Not(u16),
 }
 
 /// What becomes of the connection.
@@ -78,6 +82,8 @@ pub(crate) enum Then {
     Kept,
     Closed,
     Silent,
+    /// The server says nothing, and keeps the connection, although nothing more is sent.
+    Waits,
     /// Nobody asked.
     Any,
 }
@@ -123,10 +129,11 @@ struct RawCase {
 
 #[derive(Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
-enum RawPiece {
+pub(super) enum RawPiece {
     Text(String),
     Repeated { times: usize, text: String },
     Wait { wait: u64 },
+    Answers { answers: usize },
     End { end: bool },
 }
 
@@ -196,10 +203,11 @@ fn case(raw: RawCase, sets: &BTreeMap<String, Vec<String>>) -> Result<Case> {
     })
 }
 
-fn piece(raw: RawPiece) -> Result<Piece> {
+pub(super) fn piece(raw: RawPiece) -> Result<Piece> {
     Ok(match raw {
         RawPiece::Text(text) => Piece::Bytes { bytes: unescape(&text)?, times: 1 },
         RawPiece::Repeated { times, text } => Piece::Bytes { bytes: unescape(&text)?, times },
+        RawPiece::Answers { answers } => Piece::Answers(answers),
         RawPiece::Wait { wait } => Piece::Wait(Duration::from_millis(wait)),
         RawPiece::End { end } => {
             ensure!(end, "`end = false` means nothing");
@@ -209,7 +217,7 @@ fn piece(raw: RawPiece) -> Result<Piece> {
 }
 
 /// The bytes that a text with escapes stands for.
-fn unescape(text: &str) -> Result<Vec<u8>> {
+pub(super) fn unescape(text: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {
@@ -237,7 +245,7 @@ fn unescape(text: &str) -> Result<Vec<u8>> {
 }
 
 /// `2xx 400, closed`.
-fn outcome(line: &str) -> Result<Outcome> {
+pub(super) fn outcome(line: &str) -> Result<Outcome> {
     let unknown = || anyhow!("{line:?} is no outcome: `2xx 400, closed`");
     let (statuses, then) = line.rsplit_once(", ").ok_or_else(unknown)?;
     let statuses = match statuses {
@@ -250,6 +258,7 @@ fn outcome(line: &str) -> Result<Outcome> {
         "kept" => Then::Kept,
         "closed" => Then::Closed,
         "silent" => Then::Silent,
+        "waits" => Then::Waits,
         "any" => Then::Any,
         _ => return Err(unknown()),
     };
@@ -260,9 +269,10 @@ fn status_set(word: &str) -> Option<StatusSet> {
     match word {
         "final" => Some(StatusSet::Final),
         "error" => Some(StatusSet::Error),
-        _ => match word.strip_suffix("xx") {
-            Some(digit) => digit.parse().ok().map(StatusSet::Class),
-            None => word.parse().ok().map(StatusSet::One),
+        _ => match (word.strip_suffix("xx"), word.strip_prefix('!')) {
+            (Some(digit), _) => digit.parse().ok().map(StatusSet::Class),
+            (None, Some(status)) => status.parse().ok().map(StatusSet::Not),
+            (None, None) => word.parse().ok().map(StatusSet::One),
         },
     }
 }
@@ -283,11 +293,21 @@ impl StatusSet {
             StatusSet::Class(class) => status / 100 == class,
             StatusSet::Final => status >= 200,
             StatusSet::Error => matches!(status / 100, 4 | 5),
+            StatusSet::Not(one) => status != one,
         }
     }
 }
 
 impl Outcome {
+    pub(super) fn has(&self, seen: &Seen) -> bool {
+        let then = match self.then {
+            Then::Any => true,
+            Then::Waits => seen.then == Then::Any,
+            then => then == seen.then,
+        };
+        then && self.has_statuses(&seen.answers)
+    }
+
     fn has_statuses(&self, answers: &[Answer]) -> bool {
         let pairs = self.statuses.iter().zip(answers);
         self.statuses.len() == answers.len()
@@ -296,6 +316,25 @@ impl Outcome {
 }
 
 impl Case {
+    /// One that is sent and watched, and judged elsewhere.
+    pub(super) fn unjudged(
+        name: &str,
+        send: Vec<Piece>,
+        methods: Vec<String>,
+        accept: Vec<Outcome>,
+    ) -> Case {
+        Case {
+            name: name.to_owned(),
+            clause: String::new(),
+            level: Level::Must,
+            asks: String::new(),
+            send,
+            methods,
+            accept,
+            fields: Vec::new(),
+        }
+    }
+
     /// The most answers that any outcome has.
     pub(crate) fn answers_at_most(&self) -> usize {
         self.accept.iter().map(|outcome| outcome.statuses.len()).max().unwrap_or(0)
@@ -304,7 +343,8 @@ impl Case {
     /// Whether it matters, after these answers, what becomes of the connection.
     pub(crate) fn asks_what_then(&self, answers: &[Answer]) -> bool {
         let possible = || self.accept.iter().filter(|outcome| outcome.has_statuses(answers));
-        possible().next().is_some() && possible().all(|outcome| outcome.then != Then::Any)
+        possible().next().is_some()
+            && possible().all(|outcome| !matches!(outcome.then, Then::Any | Then::Waits))
     }
 
     /// True if the peer half-closes.
@@ -320,11 +360,7 @@ impl Case {
         if let Some(nonsense) = &seen.nonsense {
             return Err(format!("{seen}; {nonsense}"));
         }
-        let fits = |outcome: &Outcome| {
-            outcome.has_statuses(&seen.answers)
-                && (outcome.then == Then::Any || outcome.then == seen.then)
-        };
-        if !self.accept.iter().any(fits) {
+        if !self.accept.iter().any(|outcome| outcome.has(seen)) {
             return Err(seen.to_string());
         }
         for rule in &self.fields {
@@ -353,7 +389,7 @@ impl fmt::Display for Seen {
             Then::Kept => ", and the next request was answered",
             Then::Closed => ", closed",
             Then::Silent => ", then silence",
-            Then::Any => "",
+            Then::Waits | Then::Any => "",
         })
     }
 }

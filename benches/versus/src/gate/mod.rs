@@ -5,6 +5,7 @@
 
 mod answers;
 mod cases;
+mod controls;
 mod observe;
 mod pressure;
 mod reproduce;
@@ -19,6 +20,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use cases::{Case, Level, read_all};
+pub(crate) use controls::hold_controls;
 pub(crate) use pressure::{Others, SILENT, beside_silent, beside_slow, never_read};
 
 /// A clause that was not kept.
@@ -46,27 +48,35 @@ pub(crate) fn hold_all(
     address: SocketAddr,
     at_once: usize,
 ) -> Result<Vec<Violation>> {
+    let hold = |case: &Case| hold(case, address).with_context(|| format!("case {}", case.name));
+    Ok(each(cases, at_once, hold)?.into_iter().flatten().collect())
+}
+
+/// `work` on each of `items`, so many at a time. The results are in the order of the items.
+fn each<I: Sync, O: Send>(
+    items: &[I],
+    at_once: usize,
+    work: impl Fn(&I) -> Result<O> + Sync,
+) -> Result<Vec<O>> {
     let next = AtomicUsize::new(0);
-    let work = || {
-        let mut found = Vec::new();
-        while let Some((at, case)) =
-            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, cases.get(at)?)))
-        {
-            let violation = hold(case, address).with_context(|| format!("case {}", case.name))?;
-            found.extend(violation.map(|violation| (at, violation)));
+    let worker = || {
+        let mut done = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(at) else { return Ok(done) };
+            done.push((at, work(item)?));
         }
-        Ok(found)
     };
-    let results: Vec<Result<Vec<(usize, Violation)>>> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
+    let results: Vec<Result<Vec<(usize, O)>>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(worker)).collect();
         workers.into_iter().map(|worker| worker.join().expect("a case does not panic")).collect()
     });
-    let mut found = Vec::new();
+    let mut done = Vec::new();
     for result in results {
-        found.extend(result?);
+        done.extend(result?);
     }
-    found.sort_by_key(|(at, _)| *at);
-    Ok(found.into_iter().map(|(_, violation)| violation).collect())
+    done.sort_by_key(|(at, _)| *at);
+    Ok(done.into_iter().map(|(_, output)| output).collect())
 }
 
 /// Holds the server at `address` against one case.

@@ -46,12 +46,16 @@ impl Watched {
     }
 
     /// Sends as much as the server takes: it may close early.
-    fn send(&mut self, pieces: &[Piece]) {
+    fn send(&mut self, pieces: &[Piece], methods: &[String]) {
         for piece in pieces {
             let sent = match piece {
                 Piece::Bytes { bytes, times } => self.stream.write_all(&bytes.repeat(*times)),
                 Piece::Wait(time) => {
                     thread::sleep(*time);
+                    Ok(())
+                }
+                Piece::Answers(wanted) => {
+                    self.wait(methods, *wanted);
                     Ok(())
                 }
                 Piece::End => self.stream.shutdown(Shutdown::Write),
@@ -94,7 +98,7 @@ impl Drop for Watched {
 /// When it cannot be connected to.
 pub(super) fn observe(case: &Case, address: SocketAddr) -> Result<Seen> {
     let mut watched = Watched::connect(address)?;
-    watched.send(&case.send);
+    watched.send(&case.send, &case.methods);
     let first = watched.wait(&case.methods, case.answers_at_most());
     let mut seen = Seen { answers: first.answers, then: Then::Any, nonsense: first.nonsense };
     if watched.has_ended {
@@ -112,7 +116,7 @@ fn what_then(watched: &mut Watched, case: &Case, before: usize) -> (Then, Option
         let then = if watched.has_ended { Then::Closed } else { Then::Silent };
         return (then, after.nonsense);
     }
-    watched.send(&[Piece::Bytes { bytes: NEXT.to_vec(), times: 1 }]);
+    watched.send(&[Piece::Bytes { bytes: NEXT.to_vec(), times: 1 }], &case.methods);
     let after = watched.wait(&case.methods, before + 1);
     let more: Vec<u16> = after.answers[before..].iter().map(|answer| answer.status).collect();
     match more.as_slice() {

@@ -30,6 +30,7 @@ fn command(piece: &Piece) -> Option<String> {
             _ => Some(format!("for _ in $(seq {times}); do printf '{}'; done", escaped(bytes))),
         },
         Piece::Wait(time) => Some(format!("sleep {}", time.as_secs_f64())),
+        Piece::Answers(_) => Some("sleep 0.1".to_owned()),
         Piece::End => None,
     }
 }

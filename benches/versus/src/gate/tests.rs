@@ -6,23 +6,35 @@ use std::path::Path;
 use std::time::Duration;
 
 use helloop::greeting::Greeting;
-use helloop::server::Server;
+use helloop::server::{Server, Service};
 
 use super::answers::{Answer, take_apart};
 use super::cases::{Seen, Then, parse};
 use super::*;
 use crate::processes::Processes;
 
+#[path = "../../../../examples/echo.rs"]
+#[allow(dead_code, reason = "main is for its own program")]
+mod echo;
+
+fn here() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 fn shipped() -> Vec<Case> {
-    read_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("cases")).unwrap()
+    read_all(&here().join("cases")).unwrap()
 }
 
 fn helloop() -> SocketAddr {
+    serve(|| Greeting)
+}
+
+fn serve<S: Service + 'static>(service: impl FnOnce() -> S + Send + 'static) -> SocketAddr {
     let (send, receive) = std::sync::mpsc::channel();
     thread::spawn(move || {
         let server = Server::builder().bind("127.0.0.1:0").unwrap();
         send.send(server.local_addrs()[0]).unwrap();
-        server.serve(Greeting).unwrap();
+        server.serve(service()).unwrap();
     });
     receive.recv().unwrap()
 }
@@ -108,6 +120,38 @@ fn one(more: &str) -> anyhow::Result<Case> {
 
 const GOOD: &str =
     "clause = 'RFC 9112 3'\nsend = ['a']\naccept = ['400 2xx, closed', '200, any']\n";
+
+#[test]
+fn the_page_of_public_controls_is_what_the_echo_does() {
+    let page = hold_controls(&here().join("controls"), serve(echo::echo)).unwrap();
+    let kept = std::fs::read_to_string(here().join("CONTROLS.md")).unwrap();
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.contains("passes |") || line.contains("s** |"))
+        .map(|line| line.split(" | ").collect())
+        .collect();
+    assert_eq!(rows.len(), 215 + 33);
+    for row in &rows {
+        let (verdict, why) = (row[4], row[5].trim_matches([' ', '|']));
+        assert_eq!(verdict == "passes", why.is_empty(), "{row:?}");
+    }
+    let page_of_docs = std::fs::read_to_string(here().join("../../docs/compare.md")).unwrap();
+    let passes = rows.iter().take(215).filter(|row| row[4] == "passes").count();
+    assert!(page_of_docs.contains(&format!("({passes} of 215, and all 33)")), "{passes}");
+    for (new, old) in page.lines().zip(kept.lines()) {
+        assert_eq!(new, old, "CONTROLS.md says how to print it anew");
+    }
+    assert_eq!(page, kept);
+}
+
+#[test]
+fn the_public_controls_find_a_believer_out() {
+    let page = hold_controls(&here().join("controls"), believer()).unwrap();
+    for found in ["| SMUG-DUPLICATE-CL |", "| COMP-POST-CL-BODY |", "| Multiple Host headers |"] {
+        let row = page.lines().find(|line| line.starts_with(found)).unwrap();
+        assert!(row.contains("**fails**"), "{row}");
+    }
+}
 
 #[test]
 fn canned_answers_are_judged() {
