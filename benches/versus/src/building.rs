@@ -66,7 +66,7 @@ fn version(stanza: &Stanza, places: &Places) -> String {
     text.lines().next().unwrap_or_default().trim().to_owned()
 }
 
-fn shell(command: &str, here: &Path) -> std::io::Result<std::process::Output> {
+pub(crate) fn shell(command: &str, here: &Path) -> std::io::Result<std::process::Output> {
     Command::new("sh").args(["-c", command]).current_dir(here).stdin(Stdio::null()).output()
 }
 

@@ -154,8 +154,8 @@ pub(crate) const ALL: &[Case] = &[
     Case {
         name: CORRECTNESS,
         title: "Correctness",
-        what: "Each server is held against raw cases from RFC 9110 and RFC 9112 (cases/), and against \
-            clients that are slow, silent, or never read.",
+        what: "Each server is held against raw cases from RFC 9110 and RFC 9112 (cases/), against \
+            clients that are slow, silent, or never read, and restarted under load.",
         kind: Kind::Correctness,
         metrics: &[
             Metric::MustBroken,
@@ -163,6 +163,9 @@ pub(crate) const ALL: &[Case] = &[
             Metric::BesideSlow,
             Metric::BesideSilent,
             Metric::Unread,
+            Metric::RestartLost,
+            Metric::RestartRefused,
+            Metric::RestartAnswered,
         ],
     },
     Case {

@@ -29,6 +29,11 @@ const DEARER: u8 = 4;
 /// The machine is not fit.
 const UNFIT: u8 = 5;
 
+/// Restarts of each server under load.
+const RESTARTS: u32 = 10;
+/// The same for a look.
+const RESTARTS_QUICK: u32 = 2;
+
 const AFTER_HELP: &str = "\
 Exit codes:
   0  every run counts
@@ -165,6 +170,8 @@ pub(crate) fn main() -> Result<ExitCode> {
         anyway: arguments.anyway,
         out: arguments.out.clone(),
         resume: arguments.resume,
+        drill: manifest.drill.clone(),
+        restarts: if arguments.quick { RESTARTS_QUICK } else { RESTARTS },
         counts_again: pair.is_some() || arguments.hold.is_some() || arguments.renew.is_some(),
     };
     let session = match Session::new(plan, interrupted) {

@@ -16,6 +16,12 @@ pub(crate) enum Metric {
     BesideSilent,
     /// Growth of anonymous memory by a client that never reads, bytes.
     Unread,
+    /// Requests lost or doubled by restarts, but for those that were refused.
+    RestartLost,
+    /// Connections refused because nobody listened between end and new start.
+    RestartRefused,
+    /// Requests that were answered while the server was restarted again and again.
+    RestartAnswered,
     /// Server CPU for each request, microseconds: user and system.
     Cpu,
     /// Of it in user space.
@@ -67,6 +73,9 @@ impl Metric {
             Metric::BesideSlow => "beside a slow client, ms",
             Metric::BesideSilent => "beside 2,000 silent ones, ms",
             Metric::Unread => "unread answers, kB",
+            Metric::RestartLost => "lost by restarts",
+            Metric::RestartRefused => "refused meanwhile",
+            Metric::RestartAnswered => "answered meanwhile",
             Metric::Cpu => "CPU µs",
             Metric::CpuUser => "user µs",
             Metric::CpuSystem => "system µs",
@@ -99,7 +108,11 @@ impl Metric {
             Metric::CallsMany | Metric::CallsOne | Metric::CallsClose => format!("{value:.2}"),
             Metric::Resting => format!("{:.1}", value / 1e6),
             Metric::Binary | Metric::Unread => thousands(value / 1e3),
-            Metric::MustBroken | Metric::ShouldBroken => thousands(value),
+            Metric::MustBroken
+            | Metric::ShouldBroken
+            | Metric::RestartLost
+            | Metric::RestartRefused
+            | Metric::RestartAnswered => thousands(value),
             Metric::AnswersPerTurn | Metric::Start => format!("{value:.1}"),
             _ if value < 100.0 => format!("{value:.1}"),
             _ => thousands(value),

@@ -12,6 +12,7 @@ mod manifest;
 mod building;
 mod case;
 mod gate;
+mod drill;
 mod measure;
 mod server;
 mod cores;

@@ -13,6 +13,8 @@ use crate::figures::Metric;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
+    /// What restarts servers under load, if anything does.
+    pub(crate) drill: Option<Drill>,
     /// In the order of the file.
     #[serde(rename = "server")]
     pub(crate) servers: Vec<Stanza>,
@@ -58,12 +60,29 @@ pub(crate) struct Stanza {
     /// What a figure may be at most, in the unit of the raw data: promises that are looked at.
     #[serde(default)]
     pub(crate) bars: BTreeMap<Metric, f64>,
+    /// The signal on which it ends in good order, as `helloop drill --signal` calls it.
+    #[serde(default = "term")]
+    pub(crate) drain: String,
     /// True if callgrind can run it: it is native code, and ends on SIGTERM.
     #[serde(default)]
     pub(crate) callgrind: bool,
     /// True if it takes part in a look, where nobody is named.
     #[serde(default)]
     pub(crate) quick: bool,
+}
+
+/// How `helloop drill` is had. Commands may contain the placeholders of [`Places`].
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Drill {
+    /// Run by `sh -c`, before servers are held against the cases.
+    pub(crate) build: String,
+    /// Split into words; the arguments of a drill follow.
+    pub(crate) start: String,
+}
+
+fn term() -> String {
+    "TERM".to_owned()
 }
 
 impl Manifest {

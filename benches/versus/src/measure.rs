@@ -12,6 +12,7 @@ use crate::audit::{Claim, Opinion, audit};
 use crate::case::{CONNECTIONS, Case, DEPTH, Kind, NAMES, Traffic};
 use crate::cores::{Cores, pin};
 use crate::counting::Counted;
+use crate::drill::{Drill, Restarts};
 use crate::figures::Metric;
 use crate::fitness::Moment;
 use crate::gate::{self, Level, Others, Violation};
@@ -38,6 +39,8 @@ pub(crate) struct Bench {
     pub(crate) anyway: bool,
     /// What servers are held against.
     pub(crate) gate: Vec<gate::Case>,
+    /// What restarts them.
+    pub(crate) drill: Drill,
     pub(crate) interrupted: Arc<AtomicBool>,
 }
 
@@ -137,6 +140,15 @@ impl Bench {
         drop(running);
         let running = self.running(stanza)?;
         figures.insert(Metric::Unread, gate::never_read(running.address, &running.processes)?);
+        drop(running);
+        match self.drill.restart(stanza, &self.here, self.cores) {
+            Ok(Restarts { lost, refused, answered }) => figures.extend([
+                (Metric::RestartLost, lost as f64),
+                (Metric::RestartRefused, refused as f64),
+                (Metric::RestartAnswered, answered as f64),
+            ]),
+            Err(reason) => opinion.warnings.push(format!("restarts: {reason:#}")),
+        }
         Ok(Outcome { figures, opinion, violations })
     }
 

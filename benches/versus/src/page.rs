@@ -93,7 +93,8 @@ fn share(case: &Case) -> Option<f64> {
 }
 
 fn section(html: &mut String, record: &Record, case: &Case) {
-    put!(html, "\n<h2 id='{}'>{}</h2><p>{}</p>", case.name, escape(case.title), escape(case.what));
+    let (title, what) = (escape(case.title), escape(&record.what(case)));
+    put!(html, "\n<h2 id='{}'>{title}</h2><p>{what}</p>", case.name);
     let leading = case.metrics[0];
     let part = (leading == Metric::Cpu).then_some(Metric::CpuUser);
     let of_server = |(server, total): (&crate::record::ServerInfo, _)| Bar {
@@ -189,7 +190,11 @@ fn table(html: &mut String, record: &Record, case: &Case) {
         put!(html, "<tr{class}><td>{}", escape(&server.name));
         for (index, metric) in case.metrics.iter().enumerate() {
             let summary = record.summary(case, &server.name, *metric);
-            put!(html, "<td>{}", summary.map_or_else(String::new, |s| metric.format(s.median)));
+            put!(
+                html,
+                "<td>{}",
+                summary.map_or_else(|| "–".to_owned(), |s| metric.format(s.median))
+            );
             if index == 0 {
                 let (min, max) = (metric.format(leading.min), metric.format(leading.max));
                 put!(html, "<td>{min}<td>{max}<td>{}", leading.count);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::building::Absent;
-use crate::case::{CORRECTNESS, Case};
+use crate::case::{CORRECTNESS, Case, Kind};
 use crate::figures::Metric;
 use crate::gate::{Level, Violation};
 use crate::machine::Machine;
@@ -22,6 +22,8 @@ pub(crate) struct Record {
     pub(crate) machine: Machine,
     pub(crate) warm_up_seconds: f64,
     pub(crate) window_seconds: f64,
+    /// Of each server, under load.
+    pub(crate) restarts: u32,
     pub(crate) servers: Vec<ServerInfo>,
     pub(crate) absent: Vec<Absent>,
     /// In the order in which they were made.
@@ -71,6 +73,14 @@ pub(crate) struct NoiseFloor {
 pub(crate) const AGAIN: &str = " (again)";
 
 impl Record {
+    /// What a case is about, for people.
+    pub(crate) fn what(&self, case: &Case) -> String {
+        match case.kind {
+            Kind::Correctness => format!("{} {} restarts of each.", case.what, self.restarts),
+            _ => case.what.to_owned(),
+        }
+    }
+
     fn runs_of<'a>(
         &'a self,
         case: &'a Case,
@@ -169,6 +179,7 @@ pub(crate) mod tests {
             machine: Machine::default(),
             warm_up_seconds: 0.5,
             window_seconds: 2.0,
+            restarts: 10,
             servers,
             absent: Vec::new(),
             runs: runs.iter().map(run).collect(),

@@ -24,6 +24,37 @@ const END_PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of a server's output that are shown when it fails.
 const OUTPUT_SHOWN_BYTES: usize = 600;
 
+/// All that starts a server, filled in: a free port, and a folder of its own with its configuration in it.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) words: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) port: u16,
+    pub(crate) work: TempDir,
+}
+
+impl Ready {
+    pub(crate) fn new(stanza: &Stanza, here: &Path, cores: Cores) -> Result<Ready> {
+        let work = tempfile::Builder::new().prefix("versus-").tempdir()?;
+        let port = free_port()?;
+        let places = Places {
+            port,
+            core: cores.server,
+            work: work.path().into(),
+            config: work.path().join("config"),
+            ..Places::at_rest(here)
+        };
+        if let Some(config) = &stanza.config {
+            let text = fs::read_to_string(here.join(config))
+                .with_context(|| format!("{config} cannot be read"))?;
+            fs::write(&places.config, places.fill(&text))?;
+        }
+        let words = shlex::split(&places.fill(&stanza.start)).context("odd quotes in `start`")?;
+        let env = stanza.env.iter().map(|(name, value)| (name.clone(), places.fill(value)));
+        Ok(Ready { words, env: env.collect(), port, work })
+    }
+}
+
 /// A server that runs. Dropping it kills its process group.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -45,28 +76,16 @@ impl Running {
         cores: Cores,
         wrapper: impl FnOnce(&Path) -> Vec<String>,
     ) -> Result<Running> {
-        let work = tempfile::Builder::new().prefix("versus-").tempdir()?;
-        let port = free_port()?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let places = Places {
-            port,
-            core: cores.server,
-            work: work.path().into(),
-            config: work.path().join("config"),
-            ..Places::at_rest(here)
-        };
-        if let Some(config) = &stanza.config {
-            let text = fs::read_to_string(here.join(config))
-                .with_context(|| format!("{config} cannot be read"))?;
-            fs::write(&places.config, places.fill(&text))?;
-        }
-        let mut words = wrapper(work.path());
-        words.extend(shlex::split(&places.fill(&stanza.start)).context("odd quotes in `start`")?);
+        let ready = Ready::new(stanza, here, cores)?;
+        let mut words = wrapper(ready.work.path());
+        words.extend(ready.words);
+        let work = ready.work;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ready.port));
         let output = File::create(work.path().join("output"))?;
         let mut command = Command::new(words.first().context("`start` is empty")?);
         command
             .args(&words[1..])
-            .envs(stanza.env.iter().map(|(name, value)| (name, places.fill(value))))
+            .envs(ready.env)
             .current_dir(here)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)

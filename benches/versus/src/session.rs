@@ -12,12 +12,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::building::{Absent, Entrant, prepare};
 use crate::case::{Case, Kind};
 use crate::cores::{Cores, pin};
+use crate::drill::Drill;
 use crate::figures::Metric;
 use crate::fitness::Disturbance;
 use crate::gate;
 use crate::journal::Journal;
 use crate::machine::Machine;
-use crate::manifest::Stanza;
+use crate::manifest::{self, Stanza};
 use crate::measure::{Bench, can};
 use crate::record::{AGAIN, Record, RunRecord, ServerInfo};
 use crate::statistics::interleave;
@@ -46,6 +47,10 @@ pub(crate) struct Plan {
     pub(crate) resume: bool,
     /// Instructions are counted in every round.
     pub(crate) counts_again: bool,
+    /// What restarts servers.
+    pub(crate) drill: Option<manifest::Drill>,
+    /// So often, each of them.
+    pub(crate) restarts: u32,
 }
 
 /// The machine is busy, stolen or throttled.
@@ -70,7 +75,8 @@ impl Plan {
         let servers: Vec<&str> = self.servers.iter().map(|stanza| stanza.name.as_str()).collect();
         let cases: Vec<&str> = self.cases.iter().map(|case| case.name).collect();
         let (servers, cases) = (servers.join(","), cases.join(","));
-        format!("{} rounds of {:?}: {cases}: {servers}", self.rounds, self.window)
+        let (rounds, window, restarts) = (self.rounds, self.window, self.restarts);
+        format!("{rounds} rounds of {window:?}, {restarts} restarts: {cases}: {servers}")
     }
 }
 
@@ -109,6 +115,10 @@ impl Session {
         for missing in &absent {
             say(&bar, &format!("absent: {}", table::absent_line(missing)));
         }
+        let drill = match plan.cases.iter().any(|case| case.kind == Kind::Correctness) {
+            true => Drill::prepare(plan.drill.as_ref(), &plan.here, plan.build, plan.restarts),
+            false => Drill::none(),
+        };
         // Only now: builds may use all cores.
         let cores = Cores::choose()?;
         pin(cores.generator)?;
@@ -130,7 +140,8 @@ impl Session {
         };
         let gate = gate::read_all(&plan.here.join("cases"))?;
         let Plan { here, warm_up, window, counted, rounds, anyway, counts_again, .. } = plan;
-        let bench = Bench { here, cores, warm_up, window, counted, gate, anyway, interrupted };
+        let bench =
+            Bench { here, cores, warm_up, window, counted, gate, drill, anyway, interrupted };
         Ok(Session { bench, entrants, rounds, record, journal, counts_again, bar })
     }
 
@@ -254,6 +265,7 @@ fn record(plan: &Plan, machine: Machine, entrants: &[Entrant], absent: Vec<Absen
         machine,
         warm_up_seconds: plan.warm_up.as_secs_f64(),
         window_seconds: plan.window.as_secs_f64(),
+        restarts: plan.restarts,
         servers: entrants.iter().map(info).collect(),
         absent,
         runs: Vec::new(),

@@ -11,7 +11,7 @@ use crate::statistics::Summary;
 
 /// The table of one case, with what must be known about it.
 pub(crate) fn case_table(record: &Record, case: &Case) -> String {
-    let mut text = format!("### {}\n\n{}\n\n", case.title, case.what);
+    let mut text = format!("### {}\n\n{}\n\n", case.title, record.what(case));
     let heads = case.metrics.iter().map(|metric| metric.label());
     let places = Places::of(record, case);
     let mut rows: Vec<Vec<String>> =
@@ -20,7 +20,7 @@ pub(crate) fn case_table(record: &Record, case: &Case) -> String {
     for (server, _) in record.ranking(case) {
         let cell = |(index, metric): (usize, &Metric)| {
             let summary = record.summary(case, &server.name, *metric);
-            summary.map_or_else(String::new, |summary| cell(*metric, summary, index == 0))
+            summary.map_or_else(|| "–".to_owned(), |summary| cell(*metric, summary, index == 0))
         };
         let cells = case.metrics.iter().enumerate().map(cell);
         let places = places.cells(&server.name);
