@@ -29,8 +29,8 @@ struct Desk {
     output: Vec<u8>,
 }
 
-const TERMS: Terms<'static> =
-    Terms { date: b"Sun, 06 Nov 1994 08:49:37 GMT", is_draining: false, requests_max: None };
+const TERMS: Terms =
+    Terms { date: *b"Sun, 06 Nov 1994 08:49:37 GMT", is_draining: false, requests_max: None };
 
 impl Desk {
     fn advance(&mut self, input: &mut &[u8]) -> Want {

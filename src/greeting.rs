@@ -47,7 +47,16 @@ fn judge<'a>(request: &Request<'a>) -> Verdict<'a> {
 impl Service for Greeting {
     fn call(&self, request: &Request<'_>, response: &mut Response) {
         match judge(request) {
-            Verdict::Greet(name) => greet(name, response),
+            Verdict::Greet(name) => match decode_segment(name) {
+                Ok(name) => {
+                    let name = if name.is_empty() { NOBODY } else { &name };
+                    response.text_of(&["Hello, ", name, "!\n"]);
+                }
+                Err(error) => {
+                    response.status(Status::BAD_REQUEST);
+                    response.text(format_args!("The name is wrong: {error}.\n"));
+                }
+            },
             Verdict::NotFound => {
                 response.status(Status::NOT_FOUND);
                 response.text("There is nothing here. Try /World.\n");
@@ -68,18 +77,6 @@ impl Service for Greeting {
     fn body_policy(&self, _: &Request<'_>) -> BodyPolicy {
         BodyPolicy::Discard
     }
-}
-
-fn greet(name: &str, response: &mut Response) {
-    match decode_segment(name) {
-        Ok(name) => {
-            let name = if name.is_empty() { NOBODY } else { &name };
-            response.text_of(&["Hello, ", name, "!\n"])
-        }
-        Err(error) => {
-            response.status(Status::BAD_REQUEST).text(format_args!("The name is wrong: {error}.\n"))
-        }
-    };
 }
 
 fn allow(response: &mut Response) {

@@ -118,7 +118,7 @@ fn count(bytes: &[u8], wanted: &[u8]) -> u64 {
 /// Advances a fresh exchange over `input`, with the greeting; gives the number of answers.
 fn advance(input: &[u8], output: &mut Vec<u8>, response: &mut Response) -> u32 {
     let (mut exchange, limits) = (Exchange::new(), Limits::default());
-    let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
+    let date = *b"Sun, 06 Nov 1994 08:49:37 GMT";
     let terms = Terms { date, is_draining: false, requests_max: None };
     let mut rest = input;
     loop {

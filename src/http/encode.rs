@@ -1,32 +1,24 @@
 //! An answer as bytes, and the date that it carries.
 
+use super::framing::Persistence;
 use super::{Response, Status};
 use httpdate::HttpDate;
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What an answer says about its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Connection {
-    /// Nothing: HTTP/1.1 goes on by itself.
-    Implied,
-    /// `keep-alive`, for HTTP/1.0.
-    KeepAlive,
-    /// `close`.
-    Close,
-}
-
 /// The interim answer that lets a waiting peer send its body (RFC 9110 section 15.2.1).
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Appends `response` to `output`, with the `Date` field `date`; `is_head`: as the answer to HEAD,
-/// which is that to GET without its body. Returns the number of body bytes.
+/// which is that to GET without its body; `closes`: it is
+/// the last of its connection, whatever the `persistence` of its request. Returns the number of body bytes.
 ///
 /// The version is always 1.1, ours, whatever the request's was (RFC 9110 section 6.2).
 pub(super) fn encode(
     response: &Response,
     is_head: bool,
-    connection: Connection,
+    closes: bool,
+    persistence: Persistence,
     date: &[u8; 29],
     output: &mut Vec<u8>,
 ) -> usize {
@@ -40,11 +32,11 @@ pub(super) fn encode(
         decimal(body.len() as u64, output);
         let mut line = *b"\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n";
         line[8..37].copy_from_slice(date);
-        if connection == Connection::Implied && response.fields.is_empty() {
+        if !closes && persistence == Persistence::Implied && response.fields.is_empty() {
             output.extend_from_slice(&line);
         } else {
             output.extend_from_slice(&line[..39]);
-            end(response, connection, output);
+            end(response, closes, persistence, output);
         }
         output.extend_from_slice(sent);
         return sent.len();
@@ -57,7 +49,7 @@ pub(super) fn encode(
         output.extend_from_slice(b"\r\n");
     }
     date_line(date, output);
-    end(response, connection, output);
+    end(response, closes, persistence, output);
     output.extend_from_slice(sent);
     sent.len()
 }
@@ -66,7 +58,8 @@ pub(super) fn encode(
 pub(super) fn encode_streamed_head(
     response: &Response,
     is_chunked: bool,
-    connection: Connection,
+    closes: bool,
+    persistence: Persistence,
     date: &[u8; 29],
     output: &mut Vec<u8>,
 ) {
@@ -75,7 +68,7 @@ pub(super) fn encode_streamed_head(
         output.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     date_line(date, output);
-    end(response, connection, output);
+    end(response, closes, persistence, output);
 }
 
 /// The beginning of an answer with status 200 and a text, up to its length.
@@ -108,16 +101,16 @@ fn date_line(date: &[u8; 29], output: &mut Vec<u8>) {
     output.extend_from_slice(b"\r\n");
 }
 
-/// What follows the date, up to the empty line.
-fn end(response: &Response, connection: Connection, output: &mut Vec<u8>) {
+/// What follows the date, up to the empty line. HTTP/1.1 goes on without saying so.
+fn end(response: &Response, closes: bool, persistence: Persistence, output: &mut Vec<u8>) {
     if !response.fields.is_empty() {
         output.extend_from_slice(&response.fields);
     }
-    match connection {
-        Connection::Implied => output.extend_from_slice(b"\r\n"),
-        Connection::KeepAlive => output.extend_from_slice(b"Connection: keep-alive\r\n\r\n"),
-        Connection::Close => output.extend_from_slice(b"Connection: close\r\n\r\n"),
-    }
+    output.extend_from_slice(match (closes, persistence) {
+        (true, _) => b"Connection: close\r\n\r\n",
+        (false, Persistence::Echoed) => b"Connection: keep-alive\r\n\r\n",
+        (false, _) => b"\r\n",
+    });
 }
 
 /// At least what an answer has apart from its body and the fields and type of the service.
@@ -217,9 +210,14 @@ mod tests {
 
     const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
-    fn encoded(response: &Response, is_head: bool, connection: Connection) -> String {
+    fn encoded(
+        response: &Response,
+        is_head: bool,
+        closes: bool,
+        persistence: Persistence,
+    ) -> String {
         let mut output = Vec::new();
-        let sent = encode(response, is_head, connection, DATE, &mut output);
+        let sent = encode(response, is_head, closes, persistence, DATE, &mut output);
         let text = String::from_utf8(output).expect("ASCII");
         let (_, body) = text.split_once("\r\n\r\n").expect("an empty line");
         assert_eq!(body.len(), sent);
@@ -234,8 +232,8 @@ mod tests {
         let expected = "HTTP/1.1 405 Method Not Allowed\r\n\
             Content-Type: text/plain; charset=utf-8\r\nContent-Length: 3\r\n\
             Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nAllow: GET, HEAD\r\nConnection: close\r\n\r\n";
-        assert_eq!(encoded(&response, true, Connection::Close), expected);
-        assert_eq!(encoded(&response, false, Connection::Close), format!("{expected}no\n"));
+        assert_eq!(encoded(&response, true, true, Persistence::Implied), expected);
+        assert_eq!(encoded(&response, false, true, Persistence::Echoed), format!("{expected}no\n"));
     }
 
     #[test]
@@ -243,7 +241,7 @@ mod tests {
         let check = |code, expected: &str| {
             let mut response = Response::new();
             response.status(Status::new(code).expect("a final status")).text("dropped");
-            let text = encoded(&response, false, Connection::Implied);
+            let text = encoded(&response, false, false, Persistence::Implied);
             assert_eq!(text, expected.replace("DATE", "Date: Sun, 06 Nov 1994 08:49:37 GMT"));
         };
         check(204, "HTTP/1.1 204 No Content\r\nDATE\r\n\r\n");
@@ -255,7 +253,7 @@ mod tests {
     fn an_unknown_status_keeps_its_space() {
         let mut response = Response::new();
         response.status(Status::new(299).expect("a final status"));
-        let text = encoded(&response, false, Connection::KeepAlive);
+        let text = encoded(&response, false, false, Persistence::Echoed);
         assert!(text.starts_with("HTTP/1.1 299 \r\nContent-Length: 0\r\n"));
         assert!(text.ends_with("Connection: keep-alive\r\n\r\n"));
     }

@@ -33,7 +33,7 @@ use self::body::{Body, Coming};
 use self::later::Later;
 use self::room::Kept;
 use super::chunked::{Decoder, Progress};
-use super::encode::{CONTINUE, Connection, encode};
+use super::encode::{CONTINUE, encode};
 use super::framing::{Expectation, Framing, Persistence};
 use super::head::{Head, LineCheck};
 use super::{Error, Reason, Request, Response, Status};
@@ -171,7 +171,7 @@ impl Exchange {
         &mut self,
         asked: &Asked<'_>,
         response: &Response,
-        terms: &Terms<'_>,
+        terms: &Terms,
         output: &mut Vec<u8>,
     ) -> Answer {
         let closes = asked.unread.or_else(|| self.why_last(asked.persistence, response, terms));
@@ -185,7 +185,7 @@ impl Exchange {
         &mut self,
         asked: &Asked<'_>,
         response: &mut Response,
-        terms: &Terms<'_>,
+        terms: &Terms,
         output: &mut Vec<u8>,
     ) -> Answer {
         response.clear();
@@ -201,7 +201,7 @@ impl Exchange {
         &mut self,
         wrong: &Wrong<'_>,
         response: &mut Response,
-        terms: &Terms<'_>,
+        terms: &Terms,
         output: &mut Vec<u8>,
     ) -> Answer {
         let Wrong { error, is_head, goes_on, .. } = *wrong;
@@ -352,7 +352,7 @@ impl Exchange {
         &self,
         persistence: Persistence,
         response: &Response,
-        terms: &Terms<'_>,
+        terms: &Terms,
     ) -> Option<Reason> {
         match persistence {
             Persistence::CloseAsked => Some(Reason::Asked),
@@ -372,23 +372,15 @@ impl Exchange {
         is_head: bool,
         closes: Option<Reason>,
         persistence: Persistence,
-        terms: &Terms<'_>,
+        terms: &Terms,
         output: &mut Vec<u8>,
     ) -> Answer {
-        let connection = connection_field(closes, persistence);
-        let body_bytes = encode(response, is_head, connection, terms.date, output);
+        let is_last = closes.is_some();
+        let body_bytes = encode(response, is_head, is_last, persistence, &terms.date, output);
         if let Some(reason) = closes {
             self.state = State::Closed(reason);
         }
         Answer { status: response.status, body_bytes, closes }
-    }
-}
-
-fn connection_field(closes: Option<Reason>, persistence: Persistence) -> Connection {
-    match (closes, persistence) {
-        (Some(_), _) => Connection::Close,
-        (None, Persistence::Echoed) => Connection::KeepAlive,
-        (None, _) => Connection::Implied,
     }
 }
 

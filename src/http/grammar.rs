@@ -41,10 +41,18 @@ pub(crate) fn is_token(bytes: &[u8]) -> bool {
 /// letters and `-`, as in nearly all names.
 #[inline]
 pub(crate) fn token_bytes(bytes: &[u8]) -> usize {
+    const HIGHEST: u64 = 0x80 * ONES;
+    let of_each = |byte: u8| ONES * u64::from(byte);
     let (words, _) = bytes.as_chunks();
     let mut length = 0;
     for word in words {
-        let others = others_than_letters(*word);
+        // The highest bit of each byte that is neither a letter nor `-`. No sum here carries into the next byte.
+        let word = u64::from_le_bytes(*word);
+        let lower_case = (word | of_each(0x20)) & !HIGHEST;
+        let from_a = lower_case + of_each(0x80 - b'a');
+        let behind_z = lower_case + of_each(0x80 - b'{');
+        let no_dash = ((word ^ of_each(b'-')) & !HIGHEST) + of_each(0x7f);
+        let others = (word | (no_dash & !(from_a & !behind_z))) & HIGHEST;
         if others != 0 {
             length += others.trailing_zeros() as usize / 8;
             break;
@@ -55,18 +63,6 @@ pub(crate) fn token_bytes(bytes: &[u8]) -> usize {
         length += 1;
     }
     length
-}
-
-/// The highest bit of each byte that is neither a letter nor `-`. No sum here carries into the next byte.
-fn others_than_letters(word: [u8; 8]) -> u64 {
-    const HIGHEST: u64 = 0x80 * ONES;
-    let of_each = |byte: u8| ONES * u64::from(byte);
-    let word = u64::from_le_bytes(word);
-    let lower_case = (word | of_each(0x20)) & !HIGHEST;
-    let from_a = lower_case + of_each(0x80 - b'a');
-    let behind_z = lower_case + of_each(0x80 - b'{');
-    let no_dash = ((word ^ of_each(b'-')) & !HIGHEST) + of_each(0x7f);
-    (word | (no_dash & !(from_a & !behind_z))) & HIGHEST
 }
 
 /// Whether `byte` may stand in a field value: visible ASCII, space, tab, and the bytes above ASCII
@@ -82,6 +78,15 @@ pub(crate) const fn is_field_value_byte(byte: u8) -> bool {
 #[inline]
 pub(crate) fn text_bytes(bytes: &[u8]) -> usize {
     let is_text = |byte: &u8| (*byte >= b' ') & (*byte != 0x7f);
+    // The highest bit of the first byte of a word that is no text, and of some above it; 0 if all eight are text. A byte
+    // below 0x20 borrows in the first subtraction, one that is 0x7f in the second; a borrow marks the bytes above it
+    // falsely, but never one below, and the lowest mark is what is asked for.
+    let marks = |word: [u8; 8]| {
+        let word = u64::from_le_bytes(word);
+        let delete = word ^ (0x7f * ONES);
+        let below = word.wrapping_sub(0x20 * ONES) & !word;
+        (below | (delete.wrapping_sub(ONES) & !delete)) & (0x80 * ONES)
+    };
     let mut length = 0;
     if let Some(word) = bytes.first_chunk() {
         let marks = marks(*word);
@@ -103,17 +108,6 @@ pub(crate) fn text_bytes(bytes: &[u8]) -> usize {
         length += 8;
     }
     length + bytes[length..].iter().take_while(|byte| is_text(byte)).count()
-}
-
-/// The highest bit of the first byte that is no text, and of some above it; 0 if all eight are text.
-///
-/// A byte below 0x20 borrows in the first subtraction, one that is 0x7f in the second; a borrow marks the bytes above
-/// it falsely, but never one below, and the lowest mark is what is asked for.
-fn marks(word: [u8; 8]) -> u64 {
-    let word = u64::from_le_bytes(word);
-    let delete = word ^ (0x7f * ONES);
-    let below = word.wrapping_sub(0x20 * ONES) & !word;
-    (below | (delete.wrapping_sub(ONES) & !delete)) & (0x80 * ONES)
 }
 
 /// `bytes` without spaces and tabs at either end (OWS, RFC 9110 section 5.6.3).

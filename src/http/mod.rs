@@ -15,7 +15,7 @@
 //! use helloop::http::*;
 //! use helloop::limits::Limits;
 //!
-//! let (limits, date) = (Limits::default(), b"Sun, 06 Nov 1994 08:49:37 GMT");
+//! let (limits, date) = (Limits::default(), *b"Sun, 06 Nov 1994 08:49:37 GMT");
 //! let terms = Terms { date, is_draining: false, requests_max: None };
 //! let (mut exchange, mut response, mut output) = (Exchange::new(), Response::new(), Vec::new());
 //!

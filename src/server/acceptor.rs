@@ -12,12 +12,14 @@ use std::rc::Rc;
 use super::connection::Connection;
 use super::status::{Phase, Status};
 use super::{ACCEPTOR, Service, Shared};
+#[cfg(feature = "twin")]
+use super::{Connections, twin};
 use crate::accepting::Failures;
-use crate::event_loop::{Cause, Context, Description, Flow, Source, Task, TimerId};
+use crate::event_loop::{Context, Description, Flow, Source, Task, TimerId};
 use crate::events::Event;
 use crate::id::TaskId;
 use crate::limits::{DESCRIPTORS_RESERVED, LISTEN_BACKLOG};
-use crate::server::machine::{Machine, MachineState, machine};
+use crate::server::machine::{Machine, MachineState as Is};
 use crate::world::{Listener, Readiness, Stream, concerns_one_connection};
 
 /// Where an acceptor is.
@@ -35,50 +37,34 @@ enum State {
 type Newcomer = (Stream, SocketAddr);
 
 impl State {
-    fn place(&self) -> Place {
+    /// Its place among the states of the [`MACHINE`].
+    fn row(&self) -> usize {
         match self {
-            State::Accepting => Place::Accepting,
-            State::BackingOff { .. } => Place::BackingOff,
-            State::Full { .. } => Place::Full,
-        }
-    }
-}
-
-/// A [`State`] for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Accepting,
-    BackingOff,
-    Full,
-}
-
-impl Place {
-    const ALL: [Place; 3] = [Place::Accepting, Place::BackingOff, Place::Full];
-
-    const fn state(self) -> MachineState {
-        use MachineState as Is;
-        match self {
-            Place::Accepting => Is::here("accepting", "It takes connections as they come."),
-            Place::BackingOff => {
-                Is::here("backing off", "No descriptor, or no memory: it tries again later.")
-            }
-            Place::Full => Is::here(
-                "full",
-                "As many connections as allowed: a newcomer waits until one makes room, or ends.",
-            ),
-        }
-    }
-
-    const fn leads_to(self) -> &'static [Place] {
-        match self {
-            Place::Accepting => &[Place::BackingOff, Place::Full],
-            Place::BackingOff | Place::Full => &[Place::Accepting],
+            State::Accepting => 0,
+            State::BackingOff { .. } => 1,
+            State::Full { .. } => 2,
         }
     }
 }
 
 /// An acceptor as data.
-pub(super) const MACHINE: Machine = machine!(ACCEPTOR, Place);
+pub(super) const MACHINE: Machine = Machine {
+    kind: ACCEPTOR,
+    states: &[
+        Is::here("accepting", "It takes connections as they come."),
+        Is::here("backing off", "No descriptor, or no memory: it tries again later."),
+        Is::here(
+            "full",
+            "As many connections as allowed: a newcomer waits until one makes room, or ends.",
+        ),
+    ],
+    edges: &[
+        ("accepting", "backing off"),
+        ("accepting", "full"),
+        ("backing off", "accepting"),
+        ("full", "accepting"),
+    ],
+};
 
 pub(super) struct Acceptor<S> {
     source: Source<Listener>,
@@ -144,7 +130,14 @@ impl<S: Service + 'static> Acceptor<S> {
     }
 
     fn open(&self, (stream, peer): Newcomer) -> io::Result<()> {
-        spawn(&self.shared, stream, peer)?;
+        #[cfg(feature = "twin")]
+        let open = match self.shared.connections {
+            Connections::StateMachine => Connection::open,
+            Connections::Coroutine => twin::open,
+        };
+        #[cfg(not(feature = "twin"))]
+        let open = Connection::open;
+        open(&self.shared, stream, peer)?;
         // It is idle until it asks, and others may wait.
         self.status().ask_for_room();
         Ok(())
@@ -181,12 +174,11 @@ impl<S: Service + 'static> Acceptor<S> {
 
     /// Changes the state; returns the one before.
     fn go(&mut self, state: State, cx: &Context<'_>) -> State {
-        let (from, to) = (self.state.place(), state.place());
         let before = mem::replace(&mut self.state, state);
+        let [from, to] = [&before, &self.state].map(|state| MACHINE.states[state.row()].name);
         if from != to {
-            debug_assert!(from.leads_to().contains(&to), "{from:?} leads to {to:?}");
-            let (task, from, to) = (cx.task(), from.state().name, to.state().name);
-            cx.handle().tell(|| Event::State { task, from, to });
+            debug_assert!(MACHINE.leads(from, to), "{from} leads to {to}");
+            cx.handle().tell(|| Event::State { task: cx.task(), from, to });
         }
         before
     }
@@ -234,22 +226,6 @@ impl<S: Service + 'static> Acceptor<S> {
     }
 }
 
-/// Makes a task of a new connection.
-fn spawn<S: Service + 'static>(
-    shared: &Rc<Shared<S>>,
-    stream: Stream,
-    peer: SocketAddr,
-) -> io::Result<()> {
-    #[cfg(feature = "twin")]
-    if shared.connections == super::Connections::Coroutine {
-        return super::twin::open(shared, stream, peer);
-    }
-    shared.status.handle.try_spawn_task(Cause::SPAWNED, |task| -> io::Result<_> {
-        Ok(Box::new(Connection::open(shared, stream, peer, task)?))
-    })?;
-    Ok(())
-}
-
 impl<S: Service + 'static> Task for Acceptor<S> {
     fn resume(&mut self, cx: &mut Context<'_>) -> Flow {
         // Not before: the program that runs the server has opened what it needs by now.
@@ -284,7 +260,7 @@ impl<S: Service + 'static> Task for Acceptor<S> {
     }
 
     fn describe(&self) -> Description<'_> {
-        let state = Some(self.state.place().state().name);
+        let state = Some(MACHINE.states[self.state.row()].name);
         Description { state, ..Description::default() }
     }
 }

@@ -14,7 +14,6 @@ use crate::http::{
 };
 use crate::id::TaskId;
 use crate::panics::caught;
-use crate::world::Time;
 
 /// One answer, for an access log.
 ///
@@ -91,8 +90,7 @@ impl<S: Service> Shared<S> {
         requests_left: &mut usize,
         output: &mut Vec<u8>,
     ) -> Pause {
-        let date = self.date(self.status.handle.now());
-        let terms = self.terms(&date);
+        let terms = &self.terms();
         let response = &mut *self.response.borrow_mut();
         let caller = self.caller(who);
         loop {
@@ -112,7 +110,7 @@ impl<S: Service> Shared<S> {
                     let (number, request) = (exchange.requests, &asked.request);
                     let (started, took) = self.ask(who, number, request, response);
                     let answer = match started {
-                        Ok(Start::Done) => exchange.answer(asked, response, &terms, output),
+                        Ok(Start::Done) => exchange.answer(asked, response, terms, output),
                         Ok(Start::Later(mut pending)) => {
                             exchange.defer(asked);
                             if !exchange.is_receiving() {
@@ -120,12 +118,12 @@ impl<S: Service> Shared<S> {
                             }
                             return Pause::Later(pending);
                         }
-                        Err(Panicked) => exchange.fail(asked, response, &terms, output),
+                        Err(Panicked) => exchange.fail(asked, response, terms, output),
                     };
                     (Some(request), answer, took)
                 }
                 Found::Wrong(wrong) => {
-                    let answer = exchange.refuse(&wrong, response, &terms, output);
+                    let answer = exchange.refuse(&wrong, response, terms, output);
                     (wrong.request, answer, Duration::ZERO)
                 }
                 Found::Body(_) => unreachable!("a body was announced, and was received"),
@@ -194,9 +192,8 @@ impl<S> Shared<S> {
         let mut room = Room::new(Some(&caller));
         match exchange.time_is_up(error, &mut room) {
             Found::Wrong(wrong) => {
-                let date = self.date(self.status.handle.now());
                 let response = &mut self.response.borrow_mut();
-                let answer = exchange.refuse(&wrong, response, &self.terms(&date), output);
+                let answer = exchange.refuse(&wrong, response, &self.terms(), output);
                 let number = exchange.requests;
                 self.answered(who, number, wrong.request, &answer, Duration::ZERO);
                 Reason::Refused(error)
@@ -209,7 +206,7 @@ impl<S> Shared<S> {
     /// Tells the loop's observer where a step of a connection has led: to another row of the [`TABLE`].
     pub(super) fn tell_state(&self, task: TaskId, from: usize, to: usize) {
         if from != to {
-            let (from, to) = (TABLE[from].name(), TABLE[to].name());
+            let (from, to) = (TABLE[from].is.name, TABLE[to].is.name);
             self.status.handle.tell(|| Event::State { task, from, to });
         }
     }
@@ -244,8 +241,13 @@ impl<S> Shared<S> {
     ) {
         self.status.count_request();
         let Answer { status, body_bytes, .. } = *answer;
-        let (task, code) = (who.task, status.code());
-        self.status.handle.tell(|| Event::Response { task, number, status: code, body_bytes });
+        let task = who.task;
+        self.status.handle.tell(|| Event::Response {
+            task,
+            number,
+            status: status.code(),
+            body_bytes,
+        });
         if self.is_logged.get() {
             let caller = self.caller(who);
             let peer = caller.address;
@@ -258,17 +260,19 @@ impl<S> Shared<S> {
         Peer { address: who.peer, client: who.client, rule: self.client_rule.as_deref() }
     }
 
-    /// The value of the `Date` field at `now`. The wall clock goes on while the loop's clock is held.
-    pub(super) fn date(&self, now: Time) -> [u8; 29] {
+    /// What all answers of this moment have in common.
+    pub(super) fn terms(&self) -> Terms {
         let handle = &self.status.handle;
-        *self.date.borrow_mut().at(handle.loop_clock().in_world(now).as_nanos(), || handle.wall())
-    }
-
-    pub(super) fn terms<'a>(&self, date: &'a [u8; 29]) -> Terms<'a> {
-        let requests_max = self.limits.requests_per_connection_max;
-        Terms { date, is_draining: self.status.phase.get() > Phase::Serving, requests_max }
+        // The wall clock goes on while the loop's clock is held.
+        let now = handle.loop_clock().in_world(handle.now());
+        Terms {
+            date: *self.date.borrow_mut().at(now.as_nanos(), || handle.wall()),
+            is_draining: self.status.phase.get() > Phase::Serving,
+            requests_max: self.limits.requests_per_connection_max,
+        }
     }
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,7 +19,7 @@ use crate::event_loop::{Context, Description, Flow, Handle, Remote, Task, TimerI
 use crate::events::Event;
 use crate::id::TaskId;
 use crate::locks::unpoisoned;
-use crate::server::machine::{Machine, MachineState, machine};
+use crate::server::machine::{Machine, MachineState as Is};
 
 /// What a server was ordered from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,7 +204,7 @@ impl Drainer {
 
     fn enter(&self, phase: Phase, cx: &Context<'_>) {
         let before = self.status.phase.replace(phase);
-        let (task, from, to) = (cx.task(), before.state().name, phase.state().name);
+        let (task, from, to) = (cx.task(), before.name(), phase.name());
         cx.handle().tell(|| Event::State { task, from, to });
         log::debug!("server: {from} -> {to}, {}", self.status.how_many_are_open());
         if phase == Phase::Announcing {
@@ -227,48 +227,47 @@ pub(super) fn wake_all(handle: &Handle, kind: &str) {
     }
 }
 
-impl Phase {
-    const ALL: [Phase; 5] =
-        [Phase::Serving, Phase::Announcing, Phase::Draining, Phase::ClosingIdle, Phase::Cutting];
-
-    const fn state(self) -> MachineState {
-        use MachineState as Is;
-        match self {
-            Phase::Serving => Is::here("serving", "The server accepts and answers."),
-            Phase::Announcing => Is::here(
-                "announcing the end",
-                "The server accepts and answers; answers say that they are the last.",
-            ),
-            Phase::Draining => Is::here(
-                "draining",
-                "What is in the accept queue is taken, then no more; answers say that they are \
-                 the last.",
-            ),
-            Phase::ClosingIdle => {
-                Is::here("closing idle connections", "Who asks nothing has had a grace.")
-            }
-            Phase::Cutting => Is::here("cutting", "Time is up: all connections are closed."),
-        }
-    }
-
-    /// Only onwards; a phase may be too short to be seen.
-    const fn leads_to(self) -> &'static [Phase] {
-        match self {
-            Phase::Serving => {
-                &[Phase::Announcing, Phase::Draining, Phase::ClosingIdle, Phase::Cutting]
-            }
-            Phase::Announcing => &[Phase::Draining, Phase::ClosingIdle, Phase::Cutting],
-            Phase::Draining => &[Phase::ClosingIdle, Phase::Cutting],
-            Phase::ClosingIdle => &[Phase::Cutting],
-            Phase::Cutting => &[],
-        }
-    }
-}
-
-/// A drainer as data.
-pub(super) const MACHINE: Machine = machine!(DRAINER, Phase);
+/// A drainer as data: its states are the phases, in their order. It goes only onwards; a phase may be too short to be
+/// seen.
+pub(super) const MACHINE: Machine = Machine {
+    kind: DRAINER,
+    states: &[
+        Is::here("serving", "The server accepts and answers."),
+        Is::here(
+            "announcing the end",
+            "The server accepts and answers; answers say that they are the last.",
+        ),
+        Is::here(
+            "draining",
+            "What is in the accept queue is taken, then no more; answers say that they are the last.",
+        ),
+        Is::here(
+            "closing idle connections",
+            "Idle connections have had their grace period, and are closed as well.",
+        ),
+        Is::here("cutting", "Time is up: all connections are closed."),
+    ],
+    edges: &[
+        ("serving", "announcing the end"),
+        ("serving", "draining"),
+        ("serving", "closing idle connections"),
+        ("serving", "cutting"),
+        ("announcing the end", "draining"),
+        ("announcing the end", "closing idle connections"),
+        ("announcing the end", "cutting"),
+        ("draining", "closing idle connections"),
+        ("draining", "cutting"),
+        ("closing idle connections", "cutting"),
+    ],
+};
 
 const DRAINER: &str = "drainer";
+
+impl Phase {
+    fn name(self) -> &'static str {
+        MACHINE.states[self as usize].name
+    }
+}
 
 impl Task for Drainer {
     fn resume(&mut self, cx: &mut Context<'_>) -> Flow {
@@ -287,7 +286,7 @@ impl Task for Drainer {
     }
 
     fn describe(&self) -> Description<'_> {
-        let state = Some(self.status.phase.get().state().name);
+        let state = Some(self.status.phase.get().name());
         Description { state, ..Description::default() }
     }
 }

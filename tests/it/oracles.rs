@@ -37,8 +37,8 @@ fn small_limits() -> Limits {
     })
 }
 
-const TERMS: Terms<'static> =
-    Terms { date: b"Thu, 01 Jan 2026 00:00:00 GMT", is_draining: false, requests_max: None };
+const TERMS: Terms =
+    Terms { date: *b"Thu, 01 Jan 2026 00:00:00 GMT", is_draining: false, requests_max: None };
 
 /// What the exchange makes of `input`, given in pieces that end at `cuts`, and how it ended: `None`
 /// if it waits for more.

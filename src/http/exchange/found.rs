@@ -65,7 +65,7 @@ pub enum BodyPolicy {
 /// use helloop::http::{Announced, Asked, BodyPolicy, Exchange, Found, Reason, Response, Room, Terms};
 /// use helloop::limits::Limits;
 ///
-/// let (limits, date) = (Limits::default(), b"Sun, 06 Nov 1994 08:49:37 GMT");
+/// let (limits, date) = (Limits::default(), *b"Sun, 06 Nov 1994 08:49:37 GMT");
 /// let terms = Terms { date, is_draining: false, requests_max: None };
 /// let (mut exchange, mut room, mut output) = (Exchange::new(), Room::new(None), Vec::new());
 /// let mut input = &b"PUT /photo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"[..];
@@ -106,9 +106,9 @@ pub struct Wrong<'r> {
 
 /// What all answers of a moment have in common.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms<'a> {
+pub struct Terms {
     /// The value of the `Date` field; see [`DateCache`](crate::http::DateCache).
-    pub date: &'a [u8; 29],
+    pub date: [u8; 29],
     /// The server is draining: the next answer is the last of its connection.
     pub is_draining: bool,
     /// See [`Limits::requests_per_connection_max`](crate::limits::Limits::requests_per_connection_max).

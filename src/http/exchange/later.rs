@@ -6,7 +6,7 @@ use super::super::head::Head;
 use super::super::{Error, Reason, Response, Status, Version};
 use super::body::Coming;
 use super::room::{Asked, Kept, Room};
-use super::{Answer, CloseDelimited, Exchange, State, Terms, connection_field};
+use super::{Answer, CloseDelimited, Exchange, State, Terms};
 use crate::limits::Limits;
 
 /// What the driver calls where a service takes its time.
@@ -70,12 +70,7 @@ impl Exchange {
     /// [`stream`](Exchange::stream) and [`end_stream`](Exchange::end_stream) follow. In HTTP/1.1
     /// the body is chunked; in HTTP/1.0 its end is that of the connection, see
     /// [`is_close_delimited`](Exchange::is_close_delimited).
-    pub fn answer_streamed(
-        &mut self,
-        response: &Response,
-        terms: &Terms<'_>,
-        output: &mut Vec<u8>,
-    ) {
+    pub fn answer_streamed(&mut self, response: &Response, terms: &Terms, output: &mut Vec<u8>) {
         let State::Service(later) = &self.state else { return };
         let head = Head::parse(&later.kept.head).expect("this head was found good");
         let (method, version) = (head.request.method(), head.request.version());
@@ -88,9 +83,9 @@ impl Exchange {
         let Kept { persistence, unread, .. } = later.kept;
         let until_close = (framing == StreamFraming::UntilClose).then_some(Reason::CloseDelimited);
         let closes = unread.or_else(|| self.why_last(persistence, response, terms)).or(until_close);
-        let connection = connection_field(closes, persistence);
         let is_chunked = status.allows_body() && version == Version::Http11;
-        encode_streamed_head(response, is_chunked, connection, terms.date, output);
+        let (is_last, date) = (closes.is_some(), &terms.date);
+        encode_streamed_head(response, is_chunked, is_last, persistence, date, output);
         if framing == StreamFraming::UntilClose {
             self.close_delimited = CloseDelimited::Begun;
         }

@@ -55,9 +55,9 @@ impl Echo {
         echo
     }
 
-    fn terms(&self) -> Terms<'static> {
+    fn terms(&self) -> Terms {
         let requests_max = self.limits.requests_per_connection_max;
-        Terms { date: DATE, is_draining: self.draining, requests_max }
+        Terms { date: *DATE, is_draining: self.draining, requests_max }
     }
 
     fn respond(&mut self, request: &Request<'_>, response: &mut Response) -> Served {

@@ -106,7 +106,7 @@ impl<S: Service> Connection<S> {
                 Next::Yield(Flow::Wait)
             }
         };
-        self.tell_step(from, cx);
+        self.shared.tell_state(cx.task(), from, self.state.row());
         match next {
             Next::Step => self.run(cx),
             Next::Yield(flow) => flow,
@@ -132,7 +132,7 @@ impl<S: Service> Connection<S> {
             State::Lingering => self.state = State::Closed,
             _ => _ = self.end(reason, cx),
         }
-        self.tell_step(from, cx);
+        self.shared.tell_state(cx.task(), from, self.state.row());
         Flow::Done
     }
 }

@@ -35,7 +35,6 @@ use super::status::Phase;
 use super::{CONNECTION, Service, Shared};
 use crate::event_loop::{Cause, Context, Description, Flow, Scratch, Source, Task};
 use crate::http::{Exchange, Reason, Want};
-use crate::id::TaskId;
 use crate::lazy_timer::LazyTimer;
 use crate::world::{Stream, Time};
 
@@ -125,36 +124,33 @@ impl State {
     }
 }
 
-impl<S: Service> Connection<S> {
-    /// The task for a new connection.
+impl<S: Service + 'static> Connection<S> {
+    /// Makes a task of a new connection.
     ///
     /// # Errors
     /// When the loop cannot watch it; it is closed then.
-    pub(super) fn open(
-        shared: &Rc<Shared<S>>,
-        stream: Stream,
-        peer: SocketAddr,
-        task: TaskId,
-    ) -> io::Result<Connection<S>> {
+    pub(super) fn open(shared: &Rc<Shared<S>>, stream: Stream, peer: SocketAddr) -> io::Result<()> {
         let handle = &shared.status.handle;
-        let source = Source::stream(handle, stream, task)?;
-        let due = handle.now() + shared.idle_time_limit();
-        shared.status.connection_opened(source.id(), task);
         let introduction = match &shared.prefaces {
             None => Introduction::Done,
             Some(_) => Introduction::Awaited,
         };
-        Ok(Connection {
-            source,
-            shared: Rc::clone(shared),
-            exchange: Exchange::new(),
-            state: State::Idle,
-            due,
-            timer: LazyTimer::UNSET,
-            peer: Peer::of(peer, introduction),
-            eof: false,
-            waits_to_read: false,
-        })
+        handle.try_spawn_task(Cause::SPAWNED, |task| -> io::Result<_> {
+            let source = Source::stream(handle, stream, task)?;
+            shared.status.connection_opened(source.id(), task);
+            Ok(Box::new(Connection {
+                source,
+                shared: Rc::clone(shared),
+                exchange: Exchange::new(),
+                state: State::Idle,
+                due: handle.now() + shared.idle_time_limit(),
+                timer: LazyTimer::UNSET,
+                peer: Peer::of(peer, introduction),
+                eof: false,
+                waits_to_read: false,
+            }))
+        })?;
+        Ok(())
     }
 }
 
@@ -184,16 +180,11 @@ impl<S: Service> Connection<S> {
                 State::Lingering => self.linger(budget, cx),
                 State::Closed => Next::Yield(Flow::Done),
             };
-            self.tell_step(from, cx);
+            self.shared.tell_state(cx.task(), from, self.state.row());
             if let Next::Yield(flow) = next {
                 return flow;
             }
         }
-    }
-
-    /// Tells the loop's observer where a step has led.
-    fn tell_step(&self, from: usize, cx: &Context<'_>) {
-        self.shared.tell_state(cx.task(), from, self.state.row());
     }
 
     /// The way of a request, top to bottom: read, [answer](Shared::answer_requests), write. Before it are `held` bytes
@@ -307,7 +298,7 @@ impl<S: Service> Task for Connection<S> {
 
         if flow == Flow::Wait && may_close && after.0 == IDLE {
             self.end(Reason::Shutdown, cx);
-            self.tell_step(IDLE, cx);
+            self.shared.tell_state(cx.task(), IDLE, CLOSED);
             return Flow::Done;
         }
         if self.take_progress() || before != after {
@@ -334,7 +325,7 @@ impl<S: Service> Task for Connection<S> {
     }
 
     fn describe(&self) -> Description<'_> {
-        let (peer, state) = (self.peer.address(), TABLE[self.state.row()].name());
+        let (peer, state) = (self.peer.address(), TABLE[self.state.row()].is.name);
         Description { peer: Some(peer), state: Some(state), ..Description::default() }
     }
 }

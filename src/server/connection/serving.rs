@@ -205,8 +205,7 @@ pub(in crate::server) fn take_part<S: Service>(
     who: &Who,
     socket: &Stream,
 ) -> Want {
-    let date = shared.date(shared.status.handle.now());
-    let (terms, caller) = (&shared.terms(&date), shared.caller(who));
+    let (terms, caller) = (&shared.terms(), shared.caller(who));
     let mut room = Room::new(Some(&caller));
     let answered = match part {
         Part::Failed if exchange.is_streaming() => {

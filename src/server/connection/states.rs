@@ -14,7 +14,7 @@ use crate::world::Time;
 
 /// All that there is to say about a state, apart from what a connection does in it.
 pub(in crate::server) struct Row {
-    is: Is,
+    pub(in crate::server) is: Is,
     /// How long a connection may be in it without progress; `None`: it waits for us, not for its peer.
     limit: Option<fn(&Limits) -> Duration>,
     pub(in crate::server) rest: Rest,
@@ -95,12 +95,6 @@ pub(in crate::server) const TABLE: [Row; 8] = [
         next: &[],
     },
 ];
-
-impl Row {
-    pub(in crate::server) const fn name(&self) -> &'static str {
-        self.is.name
-    }
-}
 
 /// The table, to be drawn.
 pub(in crate::server) const MACHINE: Machine = {

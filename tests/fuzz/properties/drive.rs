@@ -274,8 +274,8 @@ impl Desk<'_> {
         }
     }
 
-    fn terms(&self) -> Terms<'static> {
-        let date = b"Thu, 01 Jan 2026 00:00:00 GMT";
+    fn terms(&self) -> Terms {
+        let date = *b"Thu, 01 Jan 2026 00:00:00 GMT";
         let requests_max = self.setup.limits.requests_per_connection_max;
         Terms { date, is_draining: false, requests_max }
     }

@@ -116,7 +116,7 @@ impl Driver<'_> {
         let want = loop {
             let before = self.output.len();
             let (date, requests_max) = (self.desk.date, limits.requests_per_connection_max);
-            let terms = Terms { date: &date, is_draining: false, requests_max };
+            let terms = Terms { date, is_draining: false, requests_max };
             let mut room = Room::new(None);
             let (exchange, output) = (&mut self.exchange, &mut self.output);
             let mut found = exchange.next(&mut rest, eof, limits, &mut room);
@@ -165,7 +165,7 @@ impl Driver<'_> {
             Error::HeadTimeout => self.case.limits.head_timeout,
             _ => self.case.limits.body_progress_timeout,
         });
-        let terms = Terms { date: &date, is_draining: false, requests_max: None };
+        let terms = Terms { date, is_draining: false, requests_max: None };
         let mut room = Room::new(None);
         let Found::Wrong(wrong) = self.exchange.time_is_up(error, &mut room) else {
             panic!("it waits for its peer");

@@ -27,7 +27,7 @@ fn ask(server: &mut Exchange, ask: &Ask, body: &[u8]) -> (Status, String, bool) 
     }
     let Found::Request(asked) = found else { panic!("{found:?}") };
     echo(asked.request(), &mut response);
-    let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
+    let date = *b"Sun, 06 Nov 1994 08:49:37 GMT";
     let terms = Terms { date, is_draining: false, requests_max: None };
     let closes = server.answer(asked, &response, &terms, &mut output).closes;
 
