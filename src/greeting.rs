@@ -16,38 +16,17 @@ const ALLOWED: &str = "GET, HEAD";
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Greeting;
 
-/// How a request is answered.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict<'a> {
-    /// The raw name; empty if the path has none.
-    Greet(&'a str),
-    NotFound,
-    NotAllowed,
-    /// `OPTIONS *`: the server as a whole.
-    Options,
-    UnknownMethod,
-}
-
-fn judge<'a>(request: &Request<'a>) -> Verdict<'a> {
-    if request.path() == "*" {
-        return Verdict::Options;
-    }
-    let name =
-        request.path().strip_prefix('/').filter(|name| name.bytes().all(|byte| byte != b'/'));
-    match (request.method(), name) {
-        ("GET" | "HEAD", Some(name)) => Verdict::Greet(name),
-        ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS" | "TRACE", None) => {
-            Verdict::NotFound
-        }
-        ("POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS" | "TRACE", Some(_)) => Verdict::NotAllowed,
-        _ => Verdict::UnknownMethod,
-    }
-}
-
 impl Service for Greeting {
     fn call(&self, request: &Request<'_>, response: &mut Response) {
-        match judge(request) {
-            Verdict::Greet(name) => match decode_segment(name) {
+        if request.path() == "*" {
+            // `OPTIONS *`: the server as a whole.
+            return allow(response.status(Status::NO_CONTENT));
+        }
+        // Raw, and empty if the path has none.
+        let name =
+            request.path().strip_prefix('/').filter(|name| name.bytes().all(|byte| byte != b'/'));
+        match (request.method(), name) {
+            ("GET" | "HEAD", Some(name)) => match decode_segment(name) {
                 Ok(name) => {
                     let name = if name.is_empty() { NOBODY } else { &name };
                     response.text_of(&["Hello, ", name, "!\n"]);
@@ -57,16 +36,15 @@ impl Service for Greeting {
                     response.text(format_args!("The name is wrong: {error}.\n"));
                 }
             },
-            Verdict::NotFound => {
+            ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS" | "TRACE", None) => {
                 response.status(Status::NOT_FOUND);
                 response.text("There is nothing here. Try /World.\n");
             }
-            Verdict::NotAllowed => {
+            ("POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS" | "TRACE", Some(_)) => {
                 allow(response.status(Status::METHOD_NOT_ALLOWED));
                 response.text("Only GET and HEAD are allowed here.\n");
             }
-            Verdict::Options => allow(response.status(Status::NO_CONTENT)),
-            Verdict::UnknownMethod => {
+            _ => {
                 response.status(Status::NOT_IMPLEMENTED);
                 response.text("The method is not known here. Try GET.\n");
             }

@@ -2,8 +2,8 @@
 
 use super::encode::decimal;
 use super::grammar::is_token;
+use super::request::is_authority;
 use super::response::{checked_field, field_line};
-use super::target::is_authority;
 use super::{Error, HeaderError, Reply, Target};
 use crate::limits::ReplyLimits;
 use std::fmt;

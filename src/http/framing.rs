@@ -1,7 +1,7 @@
 //! Where a message ends, and the other fields by which it steers its connection.
 
 use super::grammar::{elements, is_token, trim};
-use super::target::is_authority;
+use super::request::is_authority;
 use super::{Error, Version};
 
 /// How the fields of a message delimit its body.

@@ -50,7 +50,7 @@ pub(crate) fn token_bytes(bytes: &[u8]) -> usize {
         let word = u64::from_le_bytes(*word);
         let lower_case = (word | of_each(0x20)) & !HIGHEST;
         let from_a = lower_case + of_each(0x80 - b'a');
-        let behind_z = lower_case + of_each(0x80 - b'{');
+        let behind_z = lower_case + of_each(0x7f - b'z');
         let no_dash = ((word ^ of_each(b'-')) & !HIGHEST) + of_each(0x7f);
         let others = (word | (no_dash & !(from_a & !behind_z))) & HIGHEST;
         if others != 0 {

@@ -47,11 +47,11 @@ mod exchange;
 mod ask;
 mod reply;
 mod head;
-mod target;
 mod framing;
 mod chunked;
 mod peer;
 mod request;
+mod headers;
 mod request_buf;
 mod content;
 #[cfg(feature = "http-types")]
@@ -67,12 +67,12 @@ pub use error::{Error, Reason};
 pub use exchange::{
     Announced, Answer, Asked, BodyPolicy, Exchange, Found, Room, Terms, Want, Wrong,
 };
+pub use headers::Headers;
 pub use peer::{ClientRule, Peer};
 pub use reply::{Reply, ReplyError, ReplyEvent, ReplyHead};
 #[cfg(feature = "router")]
 pub(crate) use request::Params;
-pub use request::{Headers, Request, Version};
+use request::Target;
+pub use request::{DecodeError, Request, Version, decode_segment};
 pub use request_buf::RequestBuf;
 pub use response::{HeaderError, Response, Status};
-use target::Target;
-pub use target::{DecodeError, decode_segment};

@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::connection::Connection;
-use super::status::{Phase, Status};
+use super::drain::Phase;
+use super::room::Status;
 use super::{ACCEPTOR, Service, Shared};
 #[cfg(feature = "twin")]
 use super::{Connections, twin};
@@ -105,7 +106,7 @@ impl<S: Service + 'static> Acceptor<S> {
         let accepts_max = self.shared.limits.accepts_per_resume_max;
         for _ in 0..accepts_max {
             match self.source.accept() {
-                Ok(newcomer) if self.status().lets_in(self.task) => {
+                Ok(newcomer) if self.status().room.borrow().lets_in(self.task) => {
                     self.failures.gone_in_a_row = 0;
                     if let Err(error) = self.open(newcomer) {
                         return self.cannot_open(&error, cx);
@@ -188,7 +189,7 @@ impl<S: Service + 'static> Acceptor<S> {
     fn cut(&mut self, cx: &Context<'_>) -> Flow {
         match mem::replace(&mut self.state, State::Accepting) {
             State::Full { newcomer } => {
-                self.status().stop_waiting(self.task);
+                self.status().room.borrow_mut().stop_waiting(self.task);
                 self.count_if_cut(newcomer);
             }
             before => self.state = before,
@@ -230,7 +231,7 @@ impl<S: Service + 'static> Task for Acceptor<S> {
     fn resume(&mut self, cx: &mut Context<'_>) -> Flow {
         // Not before: the program that runs the server has opened what it needs by now.
         let in_hands = self.status().acceptors.get();
-        self.status().settle_connections_max(|| {
+        self.status().room.borrow_mut().connections_max.get_or_insert_with(|| {
             // Newcomers that the acceptors have in their hands are sockets as well.
             cx.handle()
                 .world()
@@ -243,11 +244,13 @@ impl<S: Service + 'static> Task for Acceptor<S> {
         }
         match self.state {
             State::BackingOff { timer } if cx.now() < timer.deadline() => return Flow::Wait,
-            State::Full { .. } if !self.status().lets_in(self.task) => return Flow::Wait,
+            State::Full { .. } if !self.status().room.borrow().lets_in(self.task) => {
+                return Flow::Wait;
+            }
             _ => {}
         }
         if let State::Full { newcomer } = self.go(State::Accepting, cx) {
-            self.status().stop_waiting(self.task);
+            self.status().room.borrow_mut().stop_waiting(self.task);
             if let Err(error) = self.open(newcomer) {
                 return self.cannot_open(&error, cx);
             }
@@ -270,7 +273,7 @@ impl<S> Drop for Acceptor<S> {
         match self.state {
             State::BackingOff { timer } => self.status().handle.cancel(timer),
             State::Full { .. } => {
-                self.status().stop_waiting(self.task);
+                self.status().room.borrow_mut().stop_waiting(self.task);
                 self.status().wake_who_waits();
             }
             State::Accepting => {}

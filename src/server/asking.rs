@@ -1,12 +1,14 @@
-//! From bytes to answers: the same for every kind of connection.
+//! From bytes to answers: what answers requests, and how it is asked, the same for every kind of connection.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::connection::states::TABLE;
+use super::drain::Phase;
 use super::room::Rest;
-use super::status::Phase;
-use super::{BodyPart, Pending, Service, Shared, Start};
+use super::{BodyPart, Pending, Shared};
+use crate::event_loop::Handle;
 use crate::events::{Event, Excerpt};
 use crate::http::{
     Announced, Answer, BodyPolicy, Error, Exchange, Found, Headers, Peer, Reason, Request,
@@ -14,6 +16,68 @@ use crate::http::{
 };
 use crate::id::TaskId;
 use crate::panics::caught;
+
+/// What answers requests: a closure `Fn(&Request<'_>, &mut Response)`, or a type.
+///
+/// It runs on the loop's thread and must not block: nothing else happens meanwhile. One that panics
+/// is logged; its peer is answered 500, and that connection is closed.
+pub trait Service {
+    /// Answers a complete request. `response` is empty, with status 200.
+    fn call(&self, request: &Request<'_>, response: &mut Response);
+
+    /// Begins to answer a complete request: by default, calls [`call`](Service::call). A service
+    /// that takes its time returns what will be the answer; see [`coroutines`].
+    fn start(&self, request: &Request<'_>, response: &mut Response, handle: &Handle) -> Start {
+        let _ = handle;
+        self.call(request, response);
+        Start::Done
+    }
+
+    /// What to do with the body of a request of which only the head is here (by default: collect
+    /// it, up to [`Limits::body_bytes_max`]).
+    fn body_policy(&self, head: &Request<'_>) -> BodyPolicy {
+        let _ = head;
+        BodyPolicy::Collect
+    }
+}
+
+/// How a service began to answer.
+pub enum Start {
+    /// The answer is in the response.
+    Done,
+    /// The answer comes later, from here.
+    Later(Box<dyn Pending>),
+}
+
+impl<F: Fn(&Request<'_>, &mut Response)> Service for F {
+    fn call(&self, request: &Request<'_>, response: &mut Response) {
+        self(request, response);
+    }
+}
+
+/// A plain closure as a service: it is `handler` itself. The compiler needs it to know the types of a closure's
+/// arguments without being told.
+///
+/// ```no_run
+/// use helloop::server::{Server, service};
+///
+/// Server::builder().bind("localhost:8080")?.serve_until_signal(service(|request, response| {
+///     response.text_of(&["You asked for ", request.path(), ".\n"]);
+/// }))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn service<F: Fn(&Request<'_>, &mut Response)>(handler: F) -> F {
+    handler
+}
+
+impl fmt::Debug for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Start::Done => "Done",
+            Start::Later(_) => "Later",
+        })
+    }
+}
 
 /// One answer, for an access log.
 ///

@@ -14,12 +14,28 @@ use std::time::Duration;
 
 use super::ACCEPTOR;
 use super::progress::{Counts, Ending, Stage, Waiters};
-use super::status::{Phase, Status};
+use super::room::Status;
 use crate::event_loop::{Context, Description, Flow, Handle, Remote, Task, TimerId};
 use crate::events::Event;
 use crate::id::TaskId;
 use crate::locks::unpoisoned;
 use crate::server::machine::{Machine, MachineState as Is};
+
+/// The life of a server, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// Accepting and answering.
+    Serving,
+    /// The same, but every answer says `Connection: close`: the end has been announced, and balancers need time to
+    /// hear of it.
+    Announcing,
+    /// Accepts what is in the queue and then no more; every answer says `Connection: close`.
+    Draining,
+    /// Idle connections had their grace; now they are closed as well.
+    ClosingIdle,
+    /// Time is up: every connection is closed as it is.
+    Cutting,
+}
 
 /// What a server was ordered from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::iter::Sum;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +12,34 @@ use std::task::{Context, Poll, Waker};
 use slotmap::{DefaultKey, SlotMap};
 
 use super::drain::{Control, ServerHandle};
-use super::status::Report;
+
+/// How a server ended, and what it did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Requests answered, refused ones included.
+    pub requests: u64,
+    /// Connections that were cut before everything was said: at the drain's deadline, or by a
+    /// shutdown. Zero after a clean drain.
+    pub cut: u64,
+    /// Of those, connections that had asked for something and were never accepted: there was no
+    /// room for them until the end.
+    pub cut_unaccepted: u64,
+}
+
+/// What several servers did together.
+impl Sum for Report {
+    fn sum<I: Iterator<Item = Report>>(reports: I) -> Report {
+        reports.fold(Report::default(), |one, other| Report {
+            connections: one.connections + other.connections,
+            requests: one.requests + other.requests,
+            cut: one.cut + other.cut,
+            cut_unaccepted: one.cut_unaccepted + other.cut_unaccepted,
+        })
+    }
+}
 
 /// What has been counted. The loop's thread writes, any thread reads.
 #[derive(Debug, Default)]

@@ -1,4 +1,5 @@
-//! The places of a server: which connections may come in, which wait for that, and which make room.
+//! What the tasks of one server know of each other: what is open, and the places: which connections may come in, which
+//! wait for that, and which make room.
 //!
 //! An acceptor that finds a connection in its queue while the server is full holds that newcomer, and
 //! waits here after the acceptors that came before it. So the newcomer that has waited longest
@@ -11,9 +12,147 @@
 //! keep-alive request takes its connection out of the ring and puts it back at the end: a few
 //! writes, no allocation. No operation walks along a ring.
 
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
 
+use super::drain::{Control, Phase};
+use super::progress::Report;
+use crate::event_loop::Handle;
 use crate::id::{SourceId, TaskId};
+
+/// Shared by the acceptors, the connections and the drainer of one server on one loop.
+#[derive(Debug)]
+pub(super) struct Status {
+    pub(super) handle: Handle,
+    pub(super) phase: Cell<Phase>,
+    /// Not borrowed while a task is woken.
+    pub(super) room: RefCell<Room>,
+    /// Acceptors that have not finished.
+    pub(super) acceptors: Cell<usize>,
+    /// Woken when the last connection or acceptor of a draining server is gone.
+    pub(super) drainer: Cell<TaskId>,
+    /// Counts, for all who look.
+    control: Arc<Control>,
+    /// The drainer is done: nothing of the server is left on the loop.
+    pub(super) finished: Cell<bool>,
+}
+
+impl Status {
+    /// `connections_max`: see [`Room`].
+    pub(super) fn new(
+        handle: Handle,
+        connections_max: Option<usize>,
+        control: Arc<Control>,
+    ) -> Rc<Status> {
+        Rc::new(Status {
+            handle,
+            phase: Cell::new(Phase::Serving),
+            room: RefCell::new(Room::new(connections_max)),
+            acceptors: Cell::new(0),
+            drainer: Cell::default(),
+            control,
+            finished: Cell::new(false),
+        })
+    }
+
+    /// True once the accept queue is emptied for the last time.
+    pub(super) fn is_draining(&self) -> bool {
+        self.phase.get() >= Phase::Draining
+    }
+
+    /// For a line of the log.
+    pub(super) fn how_many_are_open(&self) -> String {
+        match self.open() {
+            1 => "1 connection is open".into(),
+            open => format!("{open} connections are open"),
+        }
+    }
+
+    pub(super) fn count(&self, change: impl FnOnce(&mut Report)) {
+        self.control.counts.change(change);
+    }
+
+    /// One more request is answered.
+    pub(super) fn count_request(&self) {
+        self.control.counts.count_request();
+    }
+
+    /// What was counted so far.
+    pub(super) fn report(&self) -> Report {
+        self.control.counts.report()
+    }
+
+    pub(super) fn acceptor_finished(&self) {
+        self.acceptors.set(self.acceptors.get() - 1);
+        self.tell_drainer_if_empty();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.open() == 0 && self.acceptors.get() == 0
+    }
+
+    fn tell_drainer_if_empty(&self) {
+        if self.is_draining() && self.is_empty() {
+            self.handle.wake(self.drainer.get());
+        }
+    }
+}
+
+/// Who comes, who goes, and who is woken because of it.
+impl Status {
+    /// Connections open now.
+    pub(super) fn open(&self) -> usize {
+        self.room.borrow().open
+    }
+
+    /// Wakes `acceptor` when there is room for its newcomer.
+    pub(super) fn wait_for_room(&self, acceptor: TaskId) {
+        self.room.borrow_mut().begin_to_wait(acceptor);
+        self.ask_for_room();
+    }
+
+    /// There may be room for a newcomer.
+    pub(super) fn wake_who_waits(&self) {
+        let admitted = |number| self.room.borrow().admitted(number);
+        (0..).map_while(admitted).for_each(|acceptor| self.handle.wake(acceptor));
+    }
+
+    /// Wakes every connection. Ids of those that are gone find nothing.
+    pub(super) fn wake_connections(&self) {
+        let tasks = self.room.borrow().tasks();
+        tasks.into_iter().for_each(|connection| self.handle.wake(connection));
+    }
+
+    /// Asks as many connections to make room as there are newcomers without it.
+    pub(super) fn ask_for_room(&self) {
+        let asked = std::iter::from_fn(|| self.room.borrow_mut().ask_another());
+        asked.for_each(|connection| self.handle.wake(connection));
+    }
+
+    pub(super) fn connection_opened(&self, source: SourceId, task: TaskId) {
+        self.room.borrow_mut().add(source, task);
+        // For other threads to see.
+        self.control.counts.set_open(self.open());
+        self.count(|report| report.connections += 1);
+    }
+
+    /// A connection has done something, and is now as `rest` says.
+    pub(super) fn connection_rests(&self, source: SourceId, rest: Rest) {
+        let somebody_waits = self.room.borrow_mut().move_to(source, rest);
+        if somebody_waits {
+            self.ask_for_room();
+        }
+    }
+
+    pub(super) fn connection_closed(&self, source: SourceId) {
+        self.room.borrow_mut().remove(source);
+        self.control.counts.set_open(self.open());
+        self.wake_who_waits();
+        self.tell_drainer_if_empty();
+    }
+}
 
 /// What a connection does, as far as that matters to a newcomer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +168,9 @@ pub(super) enum Rest {
 /// The connections of a server, as a number and in the order in which they make room.
 #[derive(Debug)]
 pub(super) struct Room {
-    /// `open` never gets above it. `None` until the first acceptor is resumed: it is worked out from
-    /// the descriptors that the process has left when everything else is set up.
-    connections_max: Option<usize>,
+    /// `open` never gets above it. `None`, unless it was configured, until the first acceptor is resumed: it is worked
+    /// out from the descriptors that the process has left when everything else is set up.
+    pub(super) connections_max: Option<usize>,
     /// Connections open now. A newcomer in an acceptor's hand is not one of them.
     open: usize,
     /// Acceptors with a newcomer in the hand. The one that has waited longest is first.
@@ -58,15 +197,6 @@ impl Room {
             asked: Vec::new(),
             rings: Rings::new(),
         }
-    }
-
-    /// Settles how many connections there may be, unless that was configured.
-    pub(super) fn settle_connections_max(&mut self, work_out: impl FnOnce() -> usize) {
-        self.connections_max.get_or_insert_with(work_out);
-    }
-
-    pub(super) fn open(&self) -> usize {
-        self.open
     }
 
     /// The tasks of all connections, and of some that are gone.
@@ -103,8 +233,10 @@ impl Room {
 
     pub(super) fn add(&mut self, source: SourceId, task: TaskId) {
         self.open += 1;
-        self.rings.add(source.slot(), task);
-        self.rings.link_last(seat_of(source), IDLE);
+        let seat = seat_of(source);
+        self.rings.grow_to(seat + 1);
+        self.rings.at(seat).task = task;
+        self.rings.move_last(seat, IDLE);
     }
 
     pub(super) fn remove(&mut self, source: SourceId) {
@@ -203,13 +335,6 @@ impl Rings {
         self.entries.extend((length..entries).map(alone));
     }
 
-    /// Makes the entry of a new member, which is in no ring yet.
-    fn add(&mut self, slot: u32, task: TaskId) {
-        let seat = HEADS + slot;
-        self.grow_to(seat + 1);
-        self.at(seat).task = task;
-    }
-
     fn at(&mut self, seat: u32) -> &mut Entry {
         &mut self.entries[seat as usize]
     }
@@ -244,12 +369,7 @@ impl Rings {
         self.link(seat, ring, first);
     }
 
-    fn link_last(&mut self, seat: u32, ring: u32) {
-        let last = self.at(ring).before;
-        self.link(seat, last, ring);
-    }
-
-    /// As [`unlink`](Rings::unlink) and [`link_last`](Rings::link_last), but every request does it.
+    /// Takes an entry out of its ring, if it is in one, and puts it at the end of this one. Every request does it.
     fn move_last(&mut self, seat: u32, ring: u32) {
         let last = self.at(ring).before;
         if last != seat {
@@ -264,6 +384,7 @@ impl Rings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event_loop::EventLoop;
     use slotmap::SlotMap;
 
     /// A full server with so many connections, all of them idle, and as many acceptors.
@@ -404,5 +525,18 @@ mod tests {
                 assert_eq!(members, expected);
             }
         }
+    }
+
+    #[test]
+    fn one_connection_is_open_and_two_are() {
+        let handle = EventLoop::new().unwrap().handle().clone();
+        let status = Status::new(handle, Some(2), Control::new());
+        let mut sources = SlotMap::with_key();
+        let mut open = || status.connection_opened(sources.insert(()), TaskId::default());
+        assert_eq!(status.how_many_are_open(), "0 connections are open");
+        open();
+        assert_eq!(status.how_many_are_open(), "1 connection is open");
+        open();
+        assert_eq!(status.how_many_are_open(), "2 connections are open");
     }
 }

@@ -20,8 +20,8 @@ use super::connection::serving::{Work, abandon, take_part};
 use super::connection::states::{
     ANSWERING, CLOSED, FLUSHING, IDLE, LINGERING, RECEIVING_BODY, RECEIVING_HEAD, SERVING, TABLE,
 };
+use super::drain::Phase;
 use super::preface::PREFACE_LATE;
-use super::status::Phase;
 use super::{Pending, Service, Shared};
 use crate::coroutine::{Stream, others_first};
 use crate::event_loop::Source;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::keep::Introduction;
+use super::introduction::Introduction;
 use super::states::{FLUSHING, IDLE, LINGERING, RECEIVING_BODY, RECEIVING_HEAD, TABLE};
 use super::{Budget, Connection, Next, State, Then};
 use crate::event_loop::{Context, Flow, Source};
@@ -45,9 +45,7 @@ impl<S: Service> Connection<S> {
                 Next::Step
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.want_to_read();
-                self.state = State::Lingering;
-                Next::Yield(Flow::Wait)
+                self.wait_to_read(State::Lingering)
             }
             // The peer has closed too, or is gone: the answer is as safe as it can be.
             Ok(0) | Err(_) => Next::Yield(Flow::Done),

@@ -4,8 +4,7 @@ use std::io;
 use std::task::{self, Poll};
 use std::time::Duration;
 
-use super::keep::Held;
-use super::{Budget, Connection, Next, State, Then};
+use super::{Budget, Connection, Held, Next, State, Then};
 use crate::event_loop::{Context, Flow, Source};
 use crate::http::{Exchange, Reason, Room, Want};
 use crate::limits::{PARTS_PER_RESUME_MAX, WRITE_BYTES_PER_RESUME_MAX};
@@ -104,10 +103,8 @@ impl<S: Service> Connection<S> {
         let waker = cx.waker();
         let mut poll_context = task::Context::from_waker(&waker);
         let Poll::Ready(part) = serving.work.pending.poll_part(&mut poll_context) else {
-            self.state = State::Serving(serving);
             // Not to read, but to notice when the peer goes away.
-            self.want_to_read();
-            return Next::Yield(Flow::Wait);
+            return self.wait_to_read(State::Serving(serving));
         };
         budget.parts_left.take(&part);
         let (output, socket) = (&mut cx.scratch.output, self.source.socket());

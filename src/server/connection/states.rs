@@ -1,15 +1,18 @@
 //! The states of a connection in one table: what each is called, what it means, how long it may last, what it means
-//! to a newcomer, and where it leads by design. Below it is until when a connection may go on as it does.
+//! to a newcomer, and where it leads by design. Below it is until when a connection may go on as it does, and the task
+//! that sees to it.
 
 use std::time::Duration;
 
 use super::{Connection, State};
+use crate::event_loop::{Cause, Context, Description, Flow, Task};
 use crate::http::Reason;
 use crate::id::SourceId;
 use crate::limits::{Limits, MAKE_ROOM_IDLE_MIN};
+use crate::server::drain::Phase;
 use crate::server::machine::{Machine, MachineState as Is};
 use crate::server::room::Rest;
-use crate::server::{CONNECTION, Shared, status::Phase};
+use crate::server::{CONNECTION, Service, Shared};
 use crate::world::Time;
 
 /// All that there is to say about a state, apart from what a connection does in it.
@@ -151,7 +154,7 @@ impl<S> Shared<S> {
         due: Time,
         now: Time,
     ) -> Time {
-        if !self.status.must_make_room(source) {
+        if !self.status.room.borrow_mut().must_make_room(source) {
             return Time::NEVER;
         }
         let left = due.since(now);
@@ -169,11 +172,80 @@ impl<S> Shared<S> {
     pub(in crate::server) fn why_idle_ends(&self, source: SourceId) -> Reason {
         if self.status.phase.get() == Phase::ClosingIdle {
             Reason::Shutdown
-        } else if self.status.must_make_room(source) {
+        } else if self.status.room.borrow_mut().must_make_room(source) {
             Reason::MadeRoom
         } else {
             Reason::IdleTimeout
         }
+    }
+}
+
+impl<S: Service> Task for Connection<S> {
+    fn resume(&mut self, cx: &mut Context<'_>) -> Flow {
+        let phase = self.shared.status.phase.get();
+        if phase == Phase::Cutting {
+            return self.cut(cx);
+        }
+        let (source, now) = (self.source.id(), cx.now());
+        let before = (self.state.row(), self.exchange.requests);
+        let rest = TABLE[before.0].rest;
+        let mut time_to_go = self.shared.time_to_go(source, rest, self.due, now);
+        let is_due = self.due.min(time_to_go) <= now;
+        // The drainer says so once. One that is idle later has a grace of its own; so has one that was asked
+        // to make room when the drainer said so, and is not needed any more.
+        let is_closing = phase == Phase::ClosingIdle && time_to_go == Time::NEVER;
+        let may_close = is_closing && cx.cause().contains(Cause::WOKEN);
+        if is_closing && before.0 == IDLE {
+            let end_of_grace = now + self.shared.idle_time_limit();
+            self.due = self.due.min(end_of_grace);
+        }
+        if is_due || (may_close && before.0 == IDLE) {
+            // A last look: what came in time may wait behind many other events.
+            self.source.assume_ready();
+        }
+
+        let mut flow = self.run(cx);
+        let mut after = (self.state.row(), self.exchange.requests);
+
+        if flow == Flow::Wait && may_close && after.0 == IDLE {
+            self.end(Reason::Shutdown, cx);
+            self.shared.tell_state(cx.task(), IDLE, CLOSED);
+            return Flow::Done;
+        }
+        if self.take_progress() || before != after {
+            self.due = now + self.time_limit();
+        } else if is_due && (flow == Flow::Wait || after.0 == LINGERING) {
+            // A flood of input never lets a lingering connection wait; its time is up all the same.
+            flow = self.time_is_up(cx);
+            after.0 = self.state.row();
+            self.due = now + self.time_limit();
+        }
+        if flow == Flow::Done {
+            return flow;
+        }
+        if before != after {
+            self.shared.status.connection_rests(source, TABLE[after.0].rest);
+            time_to_go = Time::NEVER;
+        }
+        self.timer.arm(self.due.min(time_to_go), now, cx.handle(), cx.task());
+        flow
+    }
+
+    fn kind(&self) -> &'static str {
+        CONNECTION
+    }
+
+    fn describe(&self) -> Description<'_> {
+        let (peer, state) = (self.peer.address(), TABLE[self.state.row()].is.name);
+        Description { peer: Some(peer), state: Some(state), ..Description::default() }
+    }
+}
+
+impl<S> Drop for Connection<S> {
+    fn drop(&mut self) {
+        self.timer.cancel(&self.shared.status.handle);
+        self.forget_client();
+        self.shared.status.connection_closed(self.source.id());
     }
 }
 
