@@ -176,9 +176,11 @@ fn violations(html: &mut String, record: &Record) {
 }
 
 fn table(html: &mut String, record: &Record, case: &Case) {
+    // What is done once has no extremes.
+    let is_repeated = record.ranking(case).iter().any(|(_, leading)| leading.count > 1);
     put!(html, "<div class='scroll'><table><tr><th>server");
     for (index, metric) in case.metrics.iter().enumerate() {
-        let extremes = if index == 0 { "<th>least<th>most<th>runs" } else { "" };
+        let extremes = if index == 0 && is_repeated { "<th>least<th>most<th>runs" } else { "" };
         put!(html, "<th>{}{extremes}", escape(metric.label()));
     }
     let places = Places::of(record, case);
@@ -195,7 +197,7 @@ fn table(html: &mut String, record: &Record, case: &Case) {
                 "<td>{}",
                 summary.map_or_else(|| "–".to_owned(), |s| metric.format(s.median))
             );
-            if index == 0 {
+            if index == 0 && is_repeated {
                 let (min, max) = (metric.format(leading.min), metric.format(leading.max));
                 put!(html, "<td>{min}<td>{max}<td>{}", leading.count);
             }

@@ -42,8 +42,7 @@ pub(crate) fn bars(metric: Metric, bars: &[Bar]) -> String {
     let x = |value: f64| NAMES_WIDTH + room * (value / end).clamp(0.0, 1.0);
     let height = ROW * bars.len() as f64 + AXIS;
     let mut svg = open(height, &format!("{}, one bar for each server", metric.label()));
-    for tick in 0..=4 {
-        let value = end * f64::from(tick) / 4.0;
+    for value in ticks(end) {
         let (at, bottom) = (x(value), height - AXIS);
         put!(svg, "<line class='grid' x1='{at:.1}' y1='0' x2='{at:.1}' y2='{bottom:.1}'/>");
         let (y, text) = (height - 8.0, metric.format(value));
@@ -52,7 +51,7 @@ pub(crate) fn bars(metric: Metric, bars: &[Bar]) -> String {
     for (index, bar) in bars.iter().enumerate() {
         one_bar(&mut svg, metric, bar, ROW * index as f64, &x, end);
     }
-    svg + "</svg>"
+    svg + END
 }
 
 fn one_bar(
@@ -126,17 +125,18 @@ pub(crate) fn scatter(metric: Metric, what: &str, points: &[Point]) -> String {
     let x = |value: f64| left + (right - left) * (value.ln() - low) / (high - low);
     let y = |value: f64| bottom - (bottom - top) * value / end;
     let mut svg = open(HEIGHT, &format!("{what} over {}", metric.label()));
-    for tick in 0..=4 {
-        let share = f64::from(tick) / 4.0;
-        let (at, text) = (y(end * share), format!("{:.0}", end * share));
+    for value in ticks(end) {
+        let (at, text) = (y(value), format!("{value:.0}"));
         put!(svg, "<line class='grid' x1='{left}' y1='{at:.1}' x2='{right}' y2='{at:.1}'/>");
         let (text_x, text_y) = (left - 8.0, at + 4.0);
         put!(
             svg,
             "<text class='tick' x='{text_x}' y='{text_y:.1}' text-anchor='end'>{text}</text>"
         );
-        let value = (low + (high - low) * share).exp();
-        let (at, text, foot) = (x(value), metric.format(value), bottom + 16.0);
+    }
+    for value in logarithmic_ticks(low.exp(), high.exp()) {
+        let (at, text, foot) = (x(value), value.to_string(), bottom + 16.0);
+        put!(svg, "<line class='grid' x1='{at:.1}' y1='{top}' x2='{at:.1}' y2='{bottom}'/>");
         put!(svg, "<text class='tick' x='{at:.1}' y='{foot}' text-anchor='middle'>{text}</text>");
     }
     let (middle, foot) = (f64::midpoint(left, right), bottom + 34.0);
@@ -162,7 +162,7 @@ pub(crate) fn scatter(metric: Metric, what: &str, points: &[Point]) -> String {
         }
         put!(svg, "<text class='name' x='{text_x:.1}' y='{text_y:.1}'>{name}</text></g>");
     }
-    svg + "</svg>"
+    svg + END
 }
 
 /// A box of this width and height, from `left`, around the height `middle`.
@@ -239,7 +239,7 @@ pub(crate) fn lines(metric: Metric, lines: &[Line]) -> String {
         }
         svg.push_str("</g>");
     }
-    svg + "</svg>"
+    svg + END
 }
 
 /// Moves labels at `positions` apart until they are `gap` from each other, within `0..=end` if they
@@ -263,7 +263,37 @@ fn spread(positions: &[f64], gap: f64, end: f64) -> Vec<f64> {
 
 fn open(height: f64, title: &str) -> String {
     let title = escape(title);
-    format!("<svg viewBox='0 0 {WIDTH} {height:.0}' role='img' aria-label='{title}'>")
+    format!(
+        "<div class='scroll'><svg viewBox='0 0 {WIDTH} {height:.0}' role='img' aria-label='{title}'>"
+    )
+}
+
+/// What closes [`open`].
+const END: &str = "</svg></div>";
+
+/// From 0 to a [`nice_end`], at round numbers.
+fn ticks(end: f64) -> impl Iterator<Item = f64> {
+    let mantissa = end / 10f64.powf((end * 1.001).log10().floor());
+    let is_one_of = |all: [f64; 3]| all.iter().any(|one| (mantissa - one).abs() < 0.01);
+    let parts = match () {
+        () if is_one_of([1.5, 3.0, 6.0]) => 3,
+        () if is_one_of([2.0, 4.0, 8.0]) => 4,
+        () => 5,
+    };
+    (0..=parts).map(move |tick| end * f64::from(tick) / f64::from(parts))
+}
+
+/// More than any figure has: from a thousandth.
+const DECADES: std::ops::RangeInclusive<i32> = -3..=9;
+
+/// 1, 2, 3 or 5 times a power of ten, from `low` to `high`.
+fn logarithmic_ticks(low: f64, high: f64) -> Vec<f64> {
+    let all = DECADES.flat_map(|decade| {
+        // A division, so that 0.3 is written as that.
+        let scale = 10f64.powi(decade.abs());
+        [1.0, 2.0, 3.0, 5.0].map(|step| if decade < 0 { step / scale } else { step * scale })
+    });
+    all.filter(|value| (low..=high).contains(value)).collect()
 }
 
 /// The next round number: 1, 1.5, 2, 3, 4, 5, 6 or 8 times a power of ten.
@@ -330,6 +360,16 @@ mod tests {
         for (end, wanted) in ends.into_iter().zip([0.3, 1.5, 8.0, 100.0, 100.0]) {
             assert!((end - wanted).abs() < 1e-9, "{end} instead of {wanted}");
         }
+    }
+
+    #[test]
+    fn ticks_stand_at_round_numbers() {
+        let all = |end| ticks(end).collect::<Vec<f64>>();
+        assert_eq!(all(50.0), [0.0, 10.0, 20.0, 30.0, 40.0, 50.0]);
+        assert_eq!(all(1.5), [0.0, 0.5, 1.0, 1.5]);
+        assert_eq!(all(80.0), [0.0, 20.0, 40.0, 60.0, 80.0]);
+        assert_eq!(all(1.0).len(), 6);
+        assert_eq!(logarithmic_ticks(0.25, 25.0), [0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0]);
     }
 
     #[test]
