@@ -10,7 +10,7 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::case;
 use crate::compare;
@@ -29,6 +29,8 @@ const DEARER: u8 = 4;
 /// The machine is not fit.
 const UNFIT: u8 = 5;
 
+/// Before this, a server that is compiled as it runs is not what it will be.
+const WARM_UP_MIN: Duration = Duration::from_millis(100);
 /// Restarts of each server under load.
 const RESTARTS: u32 = 10;
 /// The same for a look.
@@ -61,11 +63,11 @@ struct Arguments {
     #[arg(long, value_name = "CASES", value_delimiter = ',')]
     case: Vec<String>,
 
-    /// Rounds of each case [default: 8, with --quick 2]
+    /// Rounds of each case [default: 8, with --quick 5]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: Option<u16>,
 
-    /// Length of a run, milliseconds [default: 2000, with --quick 500]
+    /// Length of a run, milliseconds [default: 2000, with --quick 200]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(50..))]
     window: Option<u32>,
 
@@ -132,12 +134,13 @@ pub(crate) fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
+    // A terminal that is closed in the second hour interrupts, too.
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
     }
     let here: PathBuf =
         fs::canonicalize(&file)?.parent().context("the manifest is in no folder")?.into();
-    let (rounds, millis) = if arguments.quick { (2, 500) } else { (8, 2_000) };
+    let (rounds, millis) = if arguments.quick { (5, 200) } else { (8, 2_000) };
     let mut servers = match arguments.quick && arguments.only.is_empty() {
         true => manifest.quick(),
         false => manifest.select(&arguments.only)?,
@@ -162,7 +165,7 @@ pub(crate) fn main() -> Result<ExitCode> {
         servers,
         cases: case::select(&names).map_err(|text| anyhow!(text))?,
         rounds: arguments.rounds.map_or(rounds, usize::from),
-        warm_up: window / 4,
+        warm_up: (window / 4).max(WARM_UP_MIN),
         window,
         counted: if arguments.quick { 2_000 } else { 10_000 },
         build: !arguments.no_build,

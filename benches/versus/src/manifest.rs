@@ -63,6 +63,9 @@ pub(crate) struct Stanza {
     /// The signal on which it ends in good order, as `helloop drill --signal` calls it.
     #[serde(default = "term")]
     pub(crate) drain: String,
+    /// True if a client that waits holds others up: it is held against one case at a time.
+    #[serde(default)]
+    pub(crate) alone: bool,
     /// True if callgrind can run it: it is native code, and ends on SIGTERM.
     #[serde(default)]
     pub(crate) callgrind: bool,

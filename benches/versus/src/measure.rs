@@ -24,7 +24,7 @@ use crate::server::Running;
 use crate::wrk;
 
 /// Cases that a server is held against at the same time: most of them wait most of the time.
-const CASES_AT_ONCE: usize = 4;
+const CASES_AT_ONCE: usize = 12;
 
 /// What all runs have in common.
 #[derive(Clone, Debug)]
@@ -107,8 +107,7 @@ impl Bench {
 
     fn correctness(&self, stanza: &Stanza) -> Result<Outcome> {
         let running = self.running(stanza)?;
-        // One that serves a client at a time must not be judged by two.
-        let at_once = if stanza.cannot.contains_key("keep-alive") { 1 } else { CASES_AT_ONCE };
+        let at_once = if stanza.alone { 1 } else { CASES_AT_ONCE };
         let violations = gate::hold_all(&self.gate, running.address, at_once)
             .map_err(|error| running.with_output(&error))?;
         let mut opinion = Opinion::default();
