@@ -345,7 +345,7 @@ struct Shared<S> {
     #[cfg(feature = "twin")]
     connections: Connections,
     #[cfg(feature = "twin")]
-    spare: twin::Spare,
+    spare: Cell<twin::Buffers>,
     status: Rc<Status>,
     /// `None` where connections begin with their first request.
     prefaces: Option<Prefaces>,
@@ -377,7 +377,7 @@ fn attach<S: Service + 'static>(
         #[cfg(feature = "twin")]
         connections: builder.connections,
         #[cfg(feature = "twin")]
-        spare: twin::Spare::default(),
+        spare: Cell::default(),
         status: Rc::clone(&status),
         prefaces: preface.map(Prefaces::new),
         client_rule,

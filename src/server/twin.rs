@@ -7,9 +7,7 @@
 //! is: it must say so itself ([`Twin::enter`]), and whenever it is resumed it looks by itself whether its time is up
 //! or the server wants it to end ([`Twin::wait`]).
 
-use std::cell::Cell;
 use std::io;
-use std::mem;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -50,15 +48,16 @@ struct Twin<S> {
     left: usize,
     /// The peer has finished sending.
     eof: bool,
-    /// All that was read since it was idle came by one read, and is answered.
-    came_whole: bool,
+    buffers: Buffers,
 }
 
-/// Empty buffers, for those that are not idle.
+/// What a connection owns unless it is idle. One that becomes idle leaves them to the next that is not.
 #[derive(Default)]
-pub(super) struct Spare {
-    input: Cell<Vec<u8>>,
-    output: Cell<Vec<u8>>,
+pub(super) struct Buffers {
+    /// What was received, and is not answered.
+    input: Vec<u8>,
+    /// What was answered, and is not written.
+    output: Vec<u8>,
 }
 
 /// Spawns the coroutine of a new connection.
@@ -78,14 +77,14 @@ pub(super) fn open<S: Service + 'static>(
         shared: Rc::clone(shared),
         exchange: Exchange::new(),
         who: Who { task: TaskId::default(), peer, client: None },
-        is_introduced: shared.prefaces.is_none(),
+        is_introduced: false,
         at: (IDLE, 0),
         due: handle.now() + shared.idle_time_limit(),
         timer: LazyTimer::UNSET,
         progress: 0,
         left: shared.limits.requests_per_resume_max,
         eof: false,
-        came_whole: false,
+        buffers: Buffers::default(),
     };
     let task = handle.spawn_named(format!("connection from {peer}"), twin.live());
     shared.status.connection_opened(source, task.id());
@@ -103,57 +102,48 @@ impl<S: Service> Twin<S> {
     }
 
     async fn converse(&mut self) -> Result<(), Reason> {
-        let (mut input, mut output) = (Vec::new(), Vec::new());
-        let reason = 'answers: loop {
-            let has_come = self.read(&mut input).await?;
-            let next = loop {
-                let pause = match has_come {
-                    true => self.answer(&mut input, &mut output),
-                    false => self.refuse(&mut output)?,
-                };
-                self.write(&mut output).await?;
-                match pause {
-                    Pause::Want(Want::Request) => break IDLE,
-                    Pause::Want(Want::Head) => break RECEIVING_HEAD,
-                    Pause::Want(Want::Body) => break RECEIVING_BODY,
-                    Pause::Want(Want::Service) => break 'answers Reason::ServicePanicked,
-                    Pause::Want(Want::Close(reason)) => break 'answers reason,
-                    Pause::Later(pending) => {
-                        if let Some(reason) = self.serve(pending, &mut output).await? {
-                            break 'answers reason;
-                        }
-                    }
-                    Pause::OthersFirst => {
-                        self.enter(ANSWERING);
-                        self.give_way().await?;
-                    }
-                }
+        let reason = loop {
+            let has_come = self.at.0 == ANSWERING || self.read().await?;
+            let pause = if has_come { self.answer() } else { self.refuse()? };
+            self.write().await?;
+            let next = match pause {
+                Pause::Want(Want::Request) => IDLE,
+                Pause::Want(Want::Head) => RECEIVING_HEAD,
+                Pause::Want(Want::Body) => RECEIVING_BODY,
+                Pause::Want(Want::Service) => break Reason::ServicePanicked,
+                Pause::Want(Want::Close(reason)) => break reason,
+                Pause::OthersFirst => ANSWERING,
+                Pause::Later(pending) => match self.serve(pending).await? {
+                    Want::Close(reason) => break reason,
+                    _ => ANSWERING,
+                },
             };
             self.enter(next);
+            if next == ANSWERING {
+                self.give_way().await?;
+            }
         };
         self.close(reason).await;
         Ok(())
     }
 
     /// Reads once. False if nothing came in time.
-    async fn read(&mut self, input: &mut Vec<u8>) -> Result<bool, Reason> {
+    async fn read(&mut self) -> Result<bool, Reason> {
         if self.left == 0 {
             self.give_way().await?;
         }
-        let shared = Rc::clone(&self.shared);
-        let read = self.wait(|stream, cx| {
+        let read = self.wait(self.at.0, |twin, cx| {
             // On the stack, while it is polled. Across an `await` it would be part of every idle connection.
             let mut buffer = [0; 16 * 1024];
-            let bytes = ready!(stream.poll_read(cx, &mut buffer))?;
-            if input.is_empty() {
-                *input = shared.spare.input.take();
+            let bytes = ready!(twin.stream.poll_read(cx, &mut buffer))?;
+            if twin.at.0 == IDLE {
+                twin.buffers = twin.shared.spare.take();
             }
-            input.extend_from_slice(&buffer[..bytes]);
+            twin.buffers.input.extend_from_slice(&buffer[..bytes]);
             Poll::Ready(Ok(bytes))
         });
         let Some(bytes) = read.await? else { return Ok(false) };
         self.eof |= bytes == 0;
-        self.came_whole = self.at.0 == IDLE;
         if self.at.0 == RECEIVING_BODY {
             self.has_moved(bytes);
         }
@@ -161,9 +151,9 @@ impl<S: Service> Twin<S> {
     }
 
     /// Finds requests, asks the service, answers: until nothing is left of the input, or it is the turn of others.
-    fn answer(&mut self, input: &mut Vec<u8>, output: &mut Vec<u8>) -> Pause {
-        let Twin { shared, exchange, who, eof, left, is_introduced, .. } = self;
-        *output = shared.spare.output.take();
+    fn answer(&mut self) -> Pause {
+        let Twin { shared, exchange, who, is_introduced, left, eof, buffers, .. } = self;
+        let Buffers { input, output } = buffers;
         let mut rest = &input[..];
         let begun = match is_introduced {
             true => Ok(()),
@@ -176,77 +166,76 @@ impl<S: Service> Twin<S> {
         };
         let consumed = input.len() - rest.len();
         input.drain(..consumed);
-        if input.is_empty() {
-            // An idle connection owns no buffer.
-            give_back(input, &shared.spare.input);
-        }
-        self.came_whole &= input.is_empty();
         pause
     }
 
-    /// Flush before want.
-    async fn write(&mut self, output: &mut Vec<u8>) -> Result<(), Reason> {
-        let mut sent = 0;
-        while sent < output.len() {
-            match self.stream.try_write(&output[sent..]) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => {
-                    sent += written.map_err(|error| reason_of(&error))?;
-                    continue;
-                }
+    /// The peer was silent for too long. Within a request it is told so.
+    fn refuse(&mut self) -> Result<Pause, Reason> {
+        let Twin { shared, exchange, who, buffers, .. } = self;
+        let error = match self.at.0 {
+            RECEIVING_HEAD if !self.is_introduced => {
+                return Err(shared.refuse_preface(who, PREFACE_LATE));
             }
-            self.enter(FLUSHING);
-            self.came_whole = false;
-            let written = self.wait(|stream, cx| stream.poll_write(cx, &output[sent..]));
+            RECEIVING_HEAD => Error::HeadTimeout,
+            RECEIVING_BODY => Error::BodyTimeout,
+            _ => return Err(shared.why_idle_ends(self.stream.source().id())),
+        };
+        let reason = shared.time_is_up(exchange, who, error, &mut buffers.output);
+        Ok(Pause::Want(Want::Close(reason)))
+    }
+
+    /// Flush before want.
+    async fn write(&mut self) -> Result<(), Reason> {
+        let mut sent = 0;
+        while sent < self.buffers.output.len() {
+            let written = self.wait(FLUSHING, |twin, cx| {
+                twin.stream.poll_write(cx, &twin.buffers.output[sent..])
+            });
             let Some(bytes) = written.await? else {
                 // It would not read anything else either: free the kernel's buffers at once.
                 self.stream.source().socket().abort_on_close(true);
                 return Err(Reason::WriteTimeout);
             };
             sent += bytes;
-            self.has_moved(bytes);
+            if self.at.0 == FLUSHING {
+                self.has_moved(bytes);
+            }
         }
-        give_back(output, &self.shared.spare.output);
+        self.buffers.output.clear();
         Ok(())
     }
 
-    /// Writes an answer for which the service takes its time, part by part. Returns why it was the last, if it was.
-    async fn serve(
-        &mut self,
-        pending: Box<dyn Pending>,
-        output: &mut Vec<u8>,
-    ) -> Result<Option<Reason>, Reason> {
+    /// Writes an answer for which the service takes its time, part by part. Returns what the exchange wants then.
+    async fn serve(&mut self, pending: Box<dyn Pending>) -> Result<Want, Reason> {
         let mut work = Work::new(pending, self.stream.source());
-        self.came_whole = false;
         loop {
             self.enter(SERVING);
             if self.left == 0 {
                 self.give_way().await?;
             }
             self.left -= 1;
-            let part = self.wait(|stream, cx| {
-                if work.is_for_nobody(stream.source().readiness()) {
+            let part = self.wait(SERVING, |twin, cx| {
+                if work.is_for_nobody(twin.stream.source().readiness()) {
                     return Poll::Ready(Ok(None));
                 }
                 if let Poll::Ready(part) = work.pending.poll_part(cx) {
                     return Poll::Ready(Ok(Some(part)));
                 }
                 // Not to read, but to notice when the peer goes away.
-                stream.want(cx, Readiness::READABLE)?;
+                twin.stream.want(cx, Readiness::READABLE)?;
                 Poll::Pending
             });
             let part = part.await?.flatten();
-            let Twin { exchange, shared, stream, who, .. } = self;
+            let Twin { exchange, shared, stream, who, buffers, .. } = self;
             let Some(part) = part else {
                 abandon(exchange, Reason::PeerGone, shared, who);
                 return Err(Reason::PeerGone);
             };
-            let want = take_part(part, exchange, output, shared, who, stream.source().socket());
-            self.write(output).await?;
-            match want {
-                Want::Service => {}
-                Want::Close(reason) => return Ok(Some(reason)),
-                _ => return Ok(None),
+            let (output, socket) = (&mut buffers.output, stream.source().socket());
+            let want = take_part(part, exchange, output, shared, who, socket);
+            self.write().await?;
+            if want != Want::Service {
+                return Ok(want);
             }
         }
     }
@@ -258,20 +247,6 @@ impl<S: Service> Twin<S> {
         if self.shared.status.phase.get() == Phase::Cutting { Err(self.cut()) } else { Ok(()) }
     }
 
-    /// The peer was silent for too long. Within a request it is told so.
-    fn refuse(&mut self, output: &mut Vec<u8>) -> Result<Pause, Reason> {
-        let error = match self.at.0 {
-            RECEIVING_HEAD if !self.is_introduced => {
-                return Err(self.shared.refuse_preface(&self.who, PREFACE_LATE));
-            }
-            RECEIVING_HEAD => Error::HeadTimeout,
-            RECEIVING_BODY => Error::BodyTimeout,
-            _ => return Err(self.shared.why_idle_ends(self.stream.source().id())),
-        };
-        let reason = self.shared.time_is_up(&mut self.exchange, &self.who, error, output);
-        Ok(Pause::Want(Want::Close(reason)))
-    }
-
     /// An orderly end: half-close, then read until the peer has closed too.
     async fn close(&mut self, reason: Reason) {
         let (source, is_truncated) = (self.stream.source(), self.exchange.is_truncated());
@@ -279,12 +254,14 @@ impl<S: Service> Twin<S> {
             // All of it is written: now the end says so.
             source.socket().abort_on_close(false);
         }
-        let lingers = !is_truncated && must_linger(reason, self.eof, self.came_whole, source);
+        // It has not been anywhere else since it was idle: all that it has answered came by one read.
+        let came_whole = self.at.0 == IDLE && self.buffers.input.is_empty();
+        let lingers = !is_truncated && must_linger(reason, self.eof, came_whole, source);
         self.shared.tell_ending(&self.who, reason);
         if lingers && self.stream.shut_write().is_ok() {
             self.enter(LINGERING);
-            let peers_end = self.wait(|stream, cx| {
-                while let Ok(1..) = ready!(stream.poll_read(cx, &mut [0; 4096])) {}
+            let peers_end = self.wait(LINGERING, |twin, cx| {
+                while let Ok(1..) = ready!(twin.stream.poll_read(cx, &mut [0; 4096])) {}
                 Poll::Ready(Ok(()))
             });
             // However it ends, the answer is as safe as it can be.
@@ -295,23 +272,26 @@ impl<S: Service> Twin<S> {
 
 /// What a state machine has for nothing: a place to be seen at, and a look at the clock.
 impl<S> Twin<S> {
-    /// Awaits `operation`, as long as the present state may last and the server does. `None`: its time is up.
+    /// Awaits `operation`, which waits in this row of the [`TABLE`], as long as that may last and the server does.
+    /// `None`: its time is up.
     async fn wait<T>(
         &mut self,
-        mut operation: impl FnMut(&mut Stream, &mut Context<'_>) -> Poll<io::Result<T>>,
+        row: usize,
+        mut operation: impl FnMut(&mut Twin<S>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Result<Option<T>, Reason> {
         std::future::poll_fn(|cx| {
             if self.shared.status.phase.get() == Phase::Cutting {
                 return Poll::Ready(Err(self.cut()));
             }
-            let mut outcome = operation(&mut self.stream, cx);
+            let mut outcome = operation(self, cx);
             if outcome.is_pending() {
+                self.enter(row);
                 if !self.is_time_up() {
                     return Poll::Pending;
                 }
                 // A last look: what came in time may wait behind many other events.
                 self.stream.source().assume_ready();
-                outcome = operation(&mut self.stream, cx);
+                outcome = operation(self, cx);
             }
             Poll::Ready(match outcome {
                 Poll::Ready(done) => done.map(Some).map_err(|error| reason_of(&error)),
@@ -338,7 +318,15 @@ impl<S> Twin<S> {
 
     /// Says where it is now. If that is somewhere else, or a request was answered since, a new time limit begins.
     fn enter(&mut self, row: usize) {
-        let (shared, from) = (&self.shared, self.at);
+        let Twin { shared, buffers, .. } = self;
+        if row == IDLE && buffers.input.capacity() > 0 {
+            for buffer in [&mut buffers.input, &mut buffers.output] {
+                buffer.clear();
+                buffer.shrink_to(BUFFER_BYTES_KEPT_MAX);
+            }
+            shared.spare.set(std::mem::take(buffers));
+        }
+        let from = self.at;
         self.at = (row, self.exchange.requests);
         if self.at == from {
             return;
@@ -366,13 +354,6 @@ impl<S> Twin<S> {
             matches!(self.stream.try_read(&mut [0]), Ok(1..))
         })
     }
-}
-
-/// A buffer that is done with is the next one's.
-fn give_back(buffer: &mut Vec<u8>, to: &Cell<Vec<u8>>) {
-    buffer.clear();
-    buffer.shrink_to(BUFFER_BYTES_KEPT_MAX);
-    to.set(mem::take(buffer));
 }
 
 impl<S> Drop for Twin<S> {

@@ -5,6 +5,7 @@
 
 use std::str::FromStr;
 
+use helloop::watch::trace::crc32;
 use url::Url;
 
 use super::address::Address;
@@ -23,8 +24,8 @@ impl Shard {
     pub(super) fn takes(self, address: &Address) -> bool {
         let url = Url::parse(address.with_credentials());
         let hash = match url.as_ref().ok().and_then(Url::host_str) {
-            Some(host) => crc32fast::hash(host.as_bytes()),
-            None => crc32fast::hash(address.with_credentials().as_bytes()),
+            Some(host) => crc32(host.as_bytes()),
+            None => crc32(address.with_credentials().as_bytes()),
         };
         hash % self.of == self.index
     }

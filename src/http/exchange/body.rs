@@ -1,7 +1,7 @@
 //! A body that did not come whole with its head.
 
 use super::super::Error;
-use super::super::chunked::{Decoder, Progress};
+use super::super::chunked::{ChunkLimits, Decoder, Progress};
 use super::BodyPolicy;
 use super::room::Kept;
 use crate::limits::Limits;
@@ -44,7 +44,7 @@ impl Coming {
     pub(super) fn receive(
         &mut self,
         input: &mut &[u8],
-        limits: &Limits,
+        limits: impl Into<ChunkLimits>,
         mut sink: impl FnMut(&[u8]),
     ) -> Result<Progress, Error> {
         match self {
@@ -88,10 +88,8 @@ impl Body {
                 kept.content.extend_from_slice(data);
             }
         };
-        if policy.bytes_max(limits) < limits.body_bytes_max {
-            let limits = Limits { body_bytes_max: policy.bytes_max(limits), ..limits.clone() };
-            return coming.receive(input, &limits, keep);
-        }
+        let body_bytes_max = policy.bytes_max(limits);
+        let limits = ChunkLimits { body_bytes_max, ..limits.into() };
         coming.receive(input, limits, keep)
     }
 }

@@ -129,8 +129,8 @@ fn header() -> [u8; HEADER_BYTES] {
     header
 }
 
-/// CRC-32 as in zip, PNG and Ethernet (reflected, polynomial 0x04C11DB7).
-fn crc32(bytes: &[u8]) -> u32 {
+/// The checksum of a block: CRC-32 as in zip, PNG and Ethernet (reflected, polynomial 0x04C11DB7).
+pub fn crc32(bytes: &[u8]) -> u32 {
     const TABLE: [u32; 256] = {
         let mut table = [0; 256];
         let mut byte = 0_u8;
