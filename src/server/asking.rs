@@ -26,7 +26,7 @@ pub trait Service {
     fn call(&self, request: &Request<'_>, response: &mut Response);
 
     /// Begins to answer a complete request: by default, calls [`call`](Service::call). A service
-    /// that takes its time returns what will be the answer; see [`coroutines`].
+    /// that takes its time returns what will be the answer; see [`coroutines`](super::coroutines).
     fn start(&self, request: &Request<'_>, response: &mut Response, handle: &Handle) -> Start {
         let _ = handle;
         self.call(request, response);
@@ -34,7 +34,7 @@ pub trait Service {
     }
 
     /// What to do with the body of a request of which only the head is here (by default: collect
-    /// it, up to [`Limits::body_bytes_max`]).
+    /// it, up to [`Limits::body_bytes_max`](crate::limits::Limits::body_bytes_max)).
     fn body_policy(&self, head: &Request<'_>) -> BodyPolicy {
         let _ = head;
         BodyPolicy::Collect

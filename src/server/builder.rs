@@ -57,7 +57,7 @@ impl Builder {
     ///
     /// It decides by the bytes alone, however they were cut. It sees at most [`PREFACE_BYTES_MAX`], and the time
     /// that it waits for more counts as that of a head. What it says of the client, requests pass on
-    /// ([`Request::client_addr`]).
+    /// ([`Request::client_addr`](crate::http::Request::client_addr)).
     ///
     /// ```
     /// use helloop::server::{Preface, Server, service};
@@ -96,9 +96,10 @@ impl Builder {
         self
     }
 
-    /// Says how the fields of a request name its client, for [`Request::client_addr`]: `rule` is given the address
-    /// that is known without them (the peer's, or what a [preface](Builder::preface) has said), and returns
-    /// another one if that may be believed. It is asked only when somebody wants to know.
+    /// Says how the fields of a request name its client, for
+    /// [`Request::client_addr`](crate::http::Request::client_addr): `rule` is given the address that is known
+    /// without them (the peer's, or what a [preface](Builder::preface) has said), and returns another one if that
+    /// may be believed. It is asked only when somebody wants to know.
     ///
     /// ```
     /// use helloop::http::Headers;
