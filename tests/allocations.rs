@@ -26,7 +26,7 @@ const GET: &[u8] = b"GET /World HTTP/1.1\r\nHost: localhost:8080\r\nUser-Agent: 
 /// More than an idle connection may own: its task with its share of the loop's tables. In debug builds
 /// mio's sockets remember their poller, in one more word.
 const BYTES_PER_IDLE_CONNECTION_MAX: usize =
-    256 + if cfg!(debug_assertions) { size_of::<usize>() } else { 0 };
+    240 + if cfg!(debug_assertions) { size_of::<usize>() } else { 0 };
 
 /// A server on a loop of this thread.
 struct House {

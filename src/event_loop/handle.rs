@@ -112,7 +112,7 @@ impl Handle {
     pub fn discard(&self, task: TaskId) {
         let boxed = {
             let state = &mut *self.shared.state.borrow_mut();
-            let boxed = state.tasks.get_mut(task).and_then(|slot| slot.boxed.take());
+            let boxed = state.tasks.get_mut(task).and_then(TaskSlot::take);
             boxed.inspect(|_| drop(state.tasks.remove(task)))
         };
         if let Some(boxed) = boxed {
@@ -241,7 +241,7 @@ impl Handle {
     /// so `look` may use the handle. One that panics is logged, and the task stays: it did nothing but describe
     /// itself, and nothing in it has changed.
     pub fn look_at<R>(&self, task: TaskId, look: impl FnOnce(&dyn Task) -> R) -> Option<R> {
-        let boxed = self.shared.state.borrow_mut().tasks.get_mut(task)?.boxed.take()?;
+        let boxed = self.shared.state.borrow_mut().tasks.get_mut(task)?.take()?;
         let looked = caught(|| look(&*boxed));
         if let Some(slot) = self.shared.state.borrow_mut().tasks.get_mut(task) {
             slot.boxed = Some(boxed);

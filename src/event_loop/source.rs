@@ -225,8 +225,8 @@ impl Source<Stream> {
         if bytes < buffer.len() {
             self.with_slot(|slot| {
                 // Once there was urgent data, short does not mean empty: see above.
-                let is_empty = !slot.readiness.contains(Readiness::PRIORITY);
-                slot.readiness.set(Readiness::READABLE, !is_empty);
+                let may_have_more = slot.readiness.contains(Readiness::PRIORITY);
+                slot.readiness.set(Readiness::READABLE, may_have_more);
             });
         }
         self.handle.tell(|| Event::Read { source, bytes });
@@ -243,8 +243,7 @@ impl Source<Stream> {
         if written < bytes.len() {
             self.with_slot(|slot| slot.readiness.remove(Readiness::WRITABLE));
         }
-        let (source, of) = (self.id, bytes.len());
-        self.handle.tell(|| Event::Wrote { source, bytes: written, of });
+        self.handle.tell(|| Event::Wrote { source: self.id, bytes: written, of: bytes.len() });
         Ok(written)
     }
 

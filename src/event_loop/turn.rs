@@ -214,11 +214,12 @@ impl EventLoop {
             // It may have been discarded since it was queued. Searching the queue for it then would have cost as much
             // as the queue is long; passing over it here costs nothing, and it counts as one of the batch.
             let Some(slot) = state.tasks.get_mut(task) else { continue };
-            let cause = std::mem::take(&mut slot.cause);
-            debug_assert!(!cause.is_empty(), "a queued task has a cause");
-            let Some(boxed) = slot.boxed.take() else { continue };
+            // Both are taken: while it runs, it is neither here nor queued.
+            let taken = std::mem::take(slot);
+            debug_assert!(!taken.cause.is_empty(), "a queued task has a cause");
+            let Some(boxed) = taken.boxed else { continue };
             state.current = Some(task);
-            return Some((task, boxed, cause, state.now));
+            return Some((task, boxed, taken.cause, state.now));
         }
         None
     }

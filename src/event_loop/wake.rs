@@ -48,13 +48,8 @@ struct List {
 
 impl Remote {
     pub(super) fn new(alarm: Arc<dyn Fn() + Send + Sync>) -> Arc<Remote> {
-        Arc::new(Remote {
-            list: Mutex::default(),
-            pending: AtomicBool::new(false),
-            stop: AtomicBool::new(false),
-            resuming: AtomicBool::new(false),
-            alarm,
-        })
+        let (list, pending, stop, resuming) = Default::default();
+        Arc::new(Remote { list, pending, stop, resuming, alarm })
     }
 
     /// Resumes a task in the next turn, with `Cause::WOKEN`. Does nothing if it is gone.
