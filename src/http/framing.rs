@@ -159,6 +159,7 @@ impl Steering {
     ///
     /// # Errors
     /// Those about `Host`, `Content-Length` and `Transfer-Encoding`.
+    #[inline(always)]
     pub(super) fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
         // The length first, then the first letter: they tell nearly all names apart.
         match name.len() {
@@ -199,6 +200,7 @@ impl Steering {
     }
 
     /// A field of a request or a reply.
+    #[inline(never)]
     fn message_field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
         match name.len() {
             10 if name.eq_ignore_ascii_case(b"connection") => self.connection(value),

@@ -114,7 +114,13 @@ pub(crate) fn text_bytes(bytes: &[u8]) -> usize {
 ///
 /// Nothing else counts as white space: `trim` of the standard library would also take the vertical
 /// tab, with which `chunked` has been disguised.
+#[inline]
 pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
+    let is_visible = |byte: Option<&u8>| byte.is_some_and(|byte| *byte > b' ');
+    if is_visible(bytes.first()) && is_visible(bytes.last()) {
+        // Most need none.
+        return bytes;
+    }
     let mut trimmed = bytes;
     while let [b' ' | b'\t', rest @ ..] = trimmed {
         trimmed = rest;

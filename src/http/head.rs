@@ -423,6 +423,7 @@ struct FieldLine<'a> {
 }
 
 /// Takes `name ":" OWS value OWS CRLF` apart. `None`: it has no end.
+#[inline(always)]
 fn field_line(bytes: &[u8]) -> Result<Option<FieldLine<'_>>, Error> {
     let (name, rest) = bytes.split_at(token_bytes(bytes));
     let rest = match rest {
@@ -430,6 +431,8 @@ fn field_line(bytes: &[u8]) -> Result<Option<FieldLine<'_>>, Error> {
         [] => return Ok(None),
         _ => return Err(Error::FieldName),
     };
+    // Most values come after one space, and need no other trimming.
+    let rest = rest.strip_prefix(b" ").unwrap_or(rest);
     let mut value_bytes = 0;
     loop {
         value_bytes += text_bytes(&rest[value_bytes..]);
