@@ -29,13 +29,17 @@ pub(super) fn encode(
         // Most answers. What they have in common is prepared, and appended in one go.
         output.reserve(FIXED_BYTES_MAX + response.fields.len() + sent.len());
         output.extend_from_slice(OK_TEXT);
-        decimal(body.len() as u64, output);
-        let mut line = *b"\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n";
-        line[8..37].copy_from_slice(date);
-        if !closes && persistence == Persistence::Implied && response.fields.is_empty() {
-            output.extend_from_slice(&line);
+        let is_plain = !closes && persistence == Persistence::Implied && response.fields.is_empty();
+        if let (Ok(bytes @ 10..100), true) = (u8::try_from(body.len()), is_plain) {
+            // Greetings, and what else is as short.
+            let mut lines = *b"00\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n";
+            (lines[0], lines[1]) = (b'0' + bytes / 10, b'0' + bytes % 10);
+            lines[10..39].copy_from_slice(date);
+            output.extend_from_slice(&lines);
         } else {
-            output.extend_from_slice(&line[..39]);
+            decimal(body.len() as u64, output);
+            output.extend_from_slice(b"\r\n");
+            date_line(date, output);
             end(response, closes, persistence, output);
         }
         output.extend_from_slice(sent);
@@ -130,10 +134,6 @@ fn status_line(status: Status, output: &mut Vec<u8>) {
 /// Appends `number` without leading zeros.
 pub(super) fn decimal(number: u64, output: &mut Vec<u8>) {
     let digit = |number: u64| b'0' + u8::try_from(number).expect("a digit is below 10");
-    if let 10..100 = number {
-        // The length of most greetings. Without the loop and the copy it takes half the instructions.
-        return output.extend_from_slice(&[digit(number / 10), digit(number % 10)]);
-    }
     let mut digits = [0; 20];
     let (mut first, mut left) = (digits.len(), number);
     loop {
