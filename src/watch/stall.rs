@@ -30,8 +30,8 @@ use crate::world::Time;
 #[derive(Debug)]
 pub struct SlowCallbacks {
     handle: Handle,
-    /// What takes this long is reported.
-    slow: Duration,
+    /// What takes this long is reported. In nanoseconds, as `longest`, because every resume is compared.
+    slow_nanos: u64,
     /// Reports so far.
     count: u64,
     /// When the resume before ended, or the turn's wait.
@@ -39,8 +39,8 @@ pub struct SlowCallbacks {
     /// Of the present turn: tasks to resume, and those that were.
     batch: usize,
     resumed: usize,
-    /// Of the present turn: the task whose resume took longest, and how long.
-    longest: (TaskId, Duration),
+    /// Of the present turn: the task whose resume took longest, and nanoseconds that it took.
+    longest: (TaskId, u64),
 }
 
 impl SlowCallbacks {
@@ -48,7 +48,7 @@ impl SlowCallbacks {
     pub fn new(event_loop: &EventLoop) -> SlowCallbacks {
         SlowCallbacks {
             handle: event_loop.handle().clone(),
-            slow: SLOW_CALLBACK,
+            slow_nanos: nanos(SLOW_CALLBACK),
             count: 0,
             began: Time::ZERO,
             batch: 0,
@@ -59,7 +59,7 @@ impl SlowCallbacks {
 
     /// Reports what takes so long or longer.
     pub fn at(self, slow: Duration) -> SlowCallbacks {
-        SlowCallbacks { slow, ..self }
+        SlowCallbacks { slow_nanos: nanos(slow), ..self }
     }
 
     /// Resumes and turns so far that took too long.
@@ -113,14 +113,14 @@ impl SlowCallbacks {
     pub fn resume_next(&mut self, event_loop: &mut EventLoop) -> bool {
         event_loop.resume_next_then(|task, boxed| {
             let ended = self.handle.clock();
-            let took = ended.since(self.began);
+            let nanos = ended.as_nanos().saturating_sub(self.began.as_nanos());
             self.began = ended;
             self.resumed += 1;
-            if took > self.longest.1 {
-                self.longest = (task, took);
+            if nanos > self.longest.1 {
+                self.longest = (task, nanos);
             }
-            if took >= self.slow {
-                self.report_slow(task, boxed, took, ended);
+            if nanos >= self.slow_nanos {
+                self.report_slow(task, boxed, Duration::from_nanos(nanos), ended);
             }
         })
     }
@@ -129,7 +129,7 @@ impl SlowCallbacks {
     pub fn end_turn(&mut self, event_loop: &mut EventLoop) {
         event_loop.end_turn();
         let took = self.began.since(self.handle.now());
-        if took >= self.slow && self.longest.1 < self.slow {
+        if nanos(took) >= self.slow_nanos && self.longest.1 < self.slow_nanos {
             self.report_long_turn(took);
         }
     }
@@ -159,6 +159,7 @@ impl SlowCallbacks {
     fn report_long_turn(&mut self, took: Duration) {
         self.count += 1;
         let (turn, resumed, (task, most)) = (self.handle.turns(), self.resumed, self.longest);
+        let most = Duration::from_nanos(most);
         let (seconds, of_it) = (took.as_secs_f64(), most.as_secs_f64());
         log::warn!(
             "turn {turn} took {seconds:.3} seconds for {resumed} tasks, task {task} {of_it:.3} of it"
@@ -176,6 +177,10 @@ impl SlowCallbacks {
         let waiting = queued.into_iter().chain(late);
         waiting.max_by_key(|(_, waited)| *waited).unwrap_or_default()
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Where to look for the reason: the task's state, or else where it was made.
