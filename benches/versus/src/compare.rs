@@ -9,7 +9,7 @@ use crate::case::{Case, Kind};
 use crate::figures::Metric;
 use crate::manifest::{Places, Stanza};
 use crate::record::{AGAIN, Record};
-use crate::statistics::summarise;
+use crate::statistics::{is_more_than_chance, summarise};
 
 /// What is compared where no cases are named.
 pub(crate) const CASES: [&str; 3] = ["keep-alive", "pipelined", "instructions"];
@@ -17,9 +17,6 @@ pub(crate) const CASES: [&str; 3] = ["keep-alive", "pipelined", "instructions"];
 pub(crate) const SERVER: &str = "helloop-small";
 /// Above this ratio it is a regression.
 const DEARER: f64 = 1.02;
-
-/// A regression of time that chance shows more often than this is none. Five rounds are the least that can show one.
-const CHANCE_MAX: f64 = 0.05;
 
 /// One figure of both.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,24 +39,10 @@ impl Compared {
             matches!(self.metric, Metric::Instructions | Metric::InstructionsPipelined);
         let is_systematic = match is_counted {
             true => 2 * self.dearer > self.rounds,
-            false => by_chance(self.dearer, self.rounds) <= CHANCE_MAX,
+            false => is_more_than_chance(self.dearer, self.rounds),
         };
         self.ratio > DEARER && self.ratio - 1.0 > self.noise && is_systematic
     }
-}
-
-/// How probable it is that of so many tosses of a coin at least `heads` are heads: of equal servers, the later one
-/// is dearer in half of the rounds.
-fn by_chance(heads: usize, tosses: usize) -> f64 {
-    let mut ways = 1.0;
-    let mut sum = 0.0;
-    for count in 0..=tosses {
-        if count >= heads {
-            sum += ways;
-        }
-        ways *= (tosses - count) as f64 / (count + 1) as f64;
-    }
-    sum / 2f64.powf(tosses as f64)
 }
 
 /// The stanza of the commit `revision`, in a worktree of its own below `here/target/compare`, which
@@ -215,14 +198,6 @@ mod tests {
         let mut rounds = [(1.0, 1.0, 1.1); 8];
         (rounds[2].2, rounds[5].2) = (0.9, 0.8);
         assert!(!compared(&rounds).is_regression(), "dearer in 6 of 8 rounds");
-    }
-
-    #[test]
-    fn chance_is_reckoned() {
-        for (heads, tosses, wanted) in [(0, 3, 1.0), (5, 5, 1.0 / 32.0), (7, 8, 9.0 / 256.0)] {
-            let found = by_chance(heads, tosses);
-            assert!((found - wanted).abs() < 1e-12, "{heads} of {tosses}: {found}");
-        }
     }
 
     #[test]

@@ -63,7 +63,8 @@ fn head(record: &Record) -> String {
          server's CPU time for each request: medians of interleaved rounds. The stronger colour is \
          user space, the other the kernel; the thin line goes from the least to the most. Bars \
          that would dwarf the others are cut. Faded are servers that break a MUST: they have a place \
-         among all (raw), but not among those that serve.</p>"
+         among all (raw), but not among those that serve. Places with = are shared: what lies \
+         between is noise.</p>"
     );
     put!(
         html,

@@ -10,7 +10,7 @@ use crate::figures::Metric;
 use crate::gate::{Level, Violation};
 use crate::machine::Machine;
 use crate::measure::Figures;
-use crate::statistics::{Summary, distance, summarise};
+use crate::statistics::{Summary, distance, is_more_than_chance, summarise};
 
 /// A whole session. Serialised, it is the raw data of the report.
 #[derive(Debug, Serialize)]
@@ -69,6 +69,9 @@ pub(crate) struct NoiseFloor {
     pub(crate) distance: f64,
 }
 
+/// With fewer rounds, any difference may be chance.
+const ROUNDS_TO_TELL: usize = 5;
+
 /// What is added to the name of an entrant that takes part a second time.
 pub(crate) const AGAIN: &str = " (again)";
 
@@ -124,6 +127,30 @@ impl Record {
     /// Whether any server was held against the cases.
     pub(crate) fn has_gate(&self) -> bool {
         self.servers.iter().any(|server| self.broken(&server.name, Level::Must).is_some())
+    }
+
+    /// Whether the leading figures of two servers differ by more than the same server from itself, and, where there
+    /// are enough rounds to say so, in more of them than by chance.
+    pub(crate) fn is_distinct(&self, case: &Case, better: &str, worse: &str) -> bool {
+        let metric = case.metrics[0];
+        let median = |server| Some(self.summary(case, server, metric)?.median);
+        let (Some(a), Some(b)) = (median(better), median(worse)) else { return true };
+        if distance(a, b) <= self.noise_floor(case).map_or(0.0, |floor| floor.distance) {
+            return false;
+        }
+        let figure = |run: &RunRecord| {
+            let value = run.refused.is_empty().then(|| run.figures.get(&metric).copied());
+            value.flatten()
+        };
+        let pairs: Vec<bool> = self
+            .runs_of(case, better)
+            .filter_map(|one| {
+                let other = self.runs_of(case, worse).find(|other| other.round == one.round)?;
+                Some((figure(one)? < figure(other)?) != metric.more_is_better())
+            })
+            .collect();
+        let same = pairs.iter().filter(|is_better| **is_better).count();
+        pairs.len() < ROUNDS_TO_TELL || is_more_than_chance(same, pairs.len())
     }
 
     /// The A/A run of a case, if there was one.
@@ -238,6 +265,33 @@ pub(crate) mod tests {
         let names: Vec<&str> =
             record.ranking(&record.cases[0]).iter().map(|(server, _)| &*server.name).collect();
         assert_eq!(names, ["b", "a", "c"]);
+    }
+
+    /// Rounds of two servers, and of the first one again.
+    fn rounds(all: &[(f64, f64, f64)]) -> Record {
+        let mut joined = record(&[("a", 1.0, false), ("b", 1.0, false), ("a (again)", 1.0, false)]);
+        joined.runs.clear();
+        for (round, &(a, b, again)) in all.iter().enumerate() {
+            let runs = [("a", a, false), ("b", b, false), ("a (again)", again, false)];
+            joined
+                .runs
+                .extend(record(&runs).runs.into_iter().map(|run| RunRecord { round, ..run }));
+        }
+        joined
+    }
+
+    #[test]
+    fn what_noise_or_chance_could_do_is_no_difference() {
+        let is_distinct = |all: &[(f64, f64, f64)]| {
+            let record = rounds(all);
+            record.is_distinct(&record.cases[0], "a", "b")
+        };
+        assert!(is_distinct(&[(1.0, 1.1, 1.0); 5]));
+        assert!(is_distinct(&[(1.0, 1.1, 1.05); 2]), "too few rounds for chance to be asked");
+        assert!(!is_distinct(&[(1.0, 1.1, 1.2); 5]), "it differs more from itself");
+        let mut all = [(1.0, 1.1, 1.0); 5];
+        all[1].1 = 0.9;
+        assert!(!is_distinct(&all), "four of five");
     }
 
     #[test]

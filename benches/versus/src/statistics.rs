@@ -52,6 +52,28 @@ pub(crate) fn under_way(per_second: f64, mean_seconds: f64) -> f64 {
     per_second * mean_seconds
 }
 
+/// What chance shows more often than this is no difference. Five pairs are the least that can show one.
+const CHANCE_MAX: f64 = 0.05;
+
+/// Whether a difference that has the same sign in so many of these pairs is more than a coin would do.
+pub(crate) fn is_more_than_chance(same: usize, pairs: usize) -> bool {
+    by_chance(same, pairs) <= CHANCE_MAX
+}
+
+/// How probable it is that of so many tosses of a coin at least `heads` are heads: of equal servers, the later one
+/// is dearer in half of the rounds.
+fn by_chance(heads: usize, tosses: usize) -> f64 {
+    let mut ways = 1.0;
+    let mut sum = 0.0;
+    for count in 0..=tosses {
+        if count >= heads {
+            sum += ways;
+        }
+        ways *= (tosses - count) as f64 / (count + 1) as f64;
+    }
+    sum / 2f64.powf(tosses as f64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,5 +119,13 @@ mod tests {
         assert_eq!(distance(2.0, 3.0), 0.5);
         assert_eq!(distance(3.0, 2.0), 0.5);
         assert_eq!(distance(0.0, 2.0), 0.0);
+    }
+
+    #[test]
+    fn chance_is_reckoned() {
+        for (heads, tosses, wanted) in [(0, 3, 1.0), (5, 5, 1.0 / 32.0), (7, 8, 9.0 / 256.0)] {
+            let found = by_chance(heads, tosses);
+            assert!((found - wanted).abs() < 1e-12, "{heads} of {tosses}: {found}");
+        }
     }
 }

@@ -43,21 +43,22 @@ impl Places {
         if case.kind == Kind::Correctness || !record.has_gate() {
             return places;
         }
-        let (mut raw, mut serving) = (0, 0);
-        for (server, _) in record.ranking(case) {
-            // The second entry of the same program has no place of its own.
-            let counts = usize::from(!server.name.ends_with(AGAIN));
-            raw += counts;
-            let is_serving = record.is_serving(&server.name);
-            serving += counts * usize::from(is_serving);
-            let place = |is_placed: bool, place: usize| match is_placed && counts == 1 {
-                true => place.to_string(),
-                false => "–".to_owned(),
+        let ranking = record.ranking(case);
+        // The second entry of the same program has no place of its own.
+        let ranked = ranking.iter().map(|(server, _)| server.name.as_str());
+        let ranked: Vec<&str> = ranked.filter(|name| !name.ends_with(AGAIN)).collect();
+        let raw = shared(record, case, &ranked);
+        let serving: Vec<&str> =
+            ranked.iter().copied().filter(|name| record.is_serving(name)).collect();
+        let serving = shared(record, case, &serving);
+        for (server, _) in &ranking {
+            let name = server.name.as_str();
+            let place = |places: &BTreeMap<String, String>| {
+                places.get(name).cloned().unwrap_or_else(|| "–".to_owned())
             };
-            let broken = record.broken(&server.name, Level::Must);
+            let broken = record.broken(name, Level::Must);
             let broken = broken.map_or_else(|| "?".to_owned(), |broken| broken.to_string());
-            let row = [place(true, raw), place(is_serving, serving), broken];
-            places.0.insert(server.name.clone(), row);
+            places.0.insert(name.to_owned(), [place(&raw), place(&serving), broken]);
         }
         places
     }
@@ -70,6 +71,22 @@ impl Places {
     pub(crate) fn cells(&self, server: &str) -> impl Iterator<Item = String> {
         self.0.get(server).cloned().into_iter().flatten()
     }
+}
+
+/// The places of servers that are in order. Those that do not differ from the first of them share its place.
+fn shared(record: &Record, case: &Case, names: &[&str]) -> BTreeMap<String, String> {
+    let mut places = BTreeMap::new();
+    let mut rest = names;
+    while let [first, after @ ..] = rest {
+        let tied = after.iter().take_while(|name| !record.is_distinct(case, first, name)).count();
+        let place = names.len() - rest.len() + 1;
+        let sign = if tied > 0 { "=" } else { "" };
+        for name in &rest[..=tied] {
+            places.insert((*name).to_owned(), format!("{place}{sign}"));
+        }
+        rest = &rest[tied + 1..];
+    }
+    places
 }
 
 /// Which clauses each server does not keep, and the line that shows it.
@@ -253,6 +270,18 @@ mod tests {
         assert!(text.contains("#### b\n\n- MUST, RFC 9112 1: ask & do. first: 200\n"), "{text}");
         assert!(text.contains("\n  printf '&amp; done' | nc\n"), "{text}");
         assert!(!text.contains("serving"), "{text}");
+    }
+
+    #[test]
+    fn servers_that_differ_by_less_than_the_noise_share_a_place() {
+        let record = record(&[
+            ("a", 1.0, false),
+            ("b", 1.05, false),
+            ("c", 1.2, false),
+            ("a (again)", 1.1, false),
+        ]);
+        let places = shared(&record, &record.cases[0], &["a", "b", "c"]);
+        assert_eq!(places.values().collect::<Vec<_>>(), ["1=", "1=", "3"]);
     }
 
     #[test]
