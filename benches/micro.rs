@@ -3,8 +3,12 @@
 
 #![allow(missing_docs, reason = "criterion makes public functions")]
 
+use std::cell::Cell;
 use std::hint::black_box;
-use std::time::Duration;
+use std::rc::Rc;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use helloop::event_loop::{Context, EventLoop, Flow, Task};
@@ -248,6 +252,65 @@ fn timers(criterion: &mut Criterion) {
     });
 }
 
+/// Counts how often it is resumed.
+struct Counter(Rc<Cell<u32>>);
+
+impl Task for Counter {
+    fn resume(&mut self, _: &mut Context<'_>) -> Flow {
+        self.0.set(self.0.get() + 1);
+        Flow::Wait
+    }
+
+    fn kind(&self) -> &'static str {
+        "counter"
+    }
+}
+
+/// How long it takes until a task is resumed whose timer is due after 100 µs, on a loop of the operating system; and from
+/// a wake in another thread.
+fn waits(criterion: &mut Criterion) {
+    let mut event_loop = EventLoop::new().expect("a loop of the operating system");
+    let handle = event_loop.handle().clone();
+    let resumes = Rc::new(Cell::new(0));
+    let task = handle.spawn_task(|_| Box::new(Counter(Rc::clone(&resumes))));
+    let mut until_resumed = |prepare: &dyn Fn()| {
+        let before = resumes.get();
+        prepare();
+        event_loop.run_until(|| resumes.get() > before).expect("turns of the operating system");
+    };
+    until_resumed(&|| ());
+
+    let mut group = criterion.benchmark_group("until a task is resumed");
+    group.bench_function("a timer of 100 µs", |bencher| {
+        let deadline = || handle.clock() + Duration::from_micros(100);
+        bencher.iter(|| until_resumed(&|| _ = handle.at(deadline(), task)));
+    });
+
+    let remote = handle.remote();
+    let (orders, ordered) = channel::<()>();
+    let (wakes, woken) = channel();
+    let waker = thread::spawn(move || {
+        for () in ordered {
+            // The loop is to be waiting by then.
+            thread::sleep(Duration::from_micros(200));
+            wakes.send(Instant::now()).expect("somebody measures");
+            remote.wake(task);
+        }
+    });
+    group.bench_function("a wake in another thread", |bencher| {
+        bencher.iter_custom(|iterations| {
+            let one = |_| {
+                until_resumed(&|| orders.send(()).expect("the thread is there"));
+                woken.recv().expect("it has woken").elapsed()
+            };
+            (0..iterations).map(one).sum()
+        });
+    });
+    group.finish();
+    drop(orders);
+    waker.join().expect("it does not panic");
+}
+
 fn percent(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("percent-decode");
     let long = "%41".repeat(1000);
@@ -259,5 +322,5 @@ fn percent(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, head, exchange, chunks, encode, turn, timers, percent);
+criterion_group!(benches, head, exchange, chunks, encode, turn, timers, waits, percent);
 criterion_main!(benches);

@@ -25,8 +25,10 @@ pub(super) const NAMES: [char; 2] = ['a', 'b'];
 /// Between two questions to haproxy.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// How long nginx leaves a server alone that has refused a connection (`fail_timeout`), and some more.
-const NGINX_PAUSE: Duration = Duration::from_millis(1200);
+/// How long nginx leaves a server alone that has refused a connection, and some more: it counts whole seconds, and asks
+/// again when more than `fail_timeout`, 1 s here, lie between them. From the end of one second, that is 1 s; from its
+/// beginning, 2 s. If the other server were ended before, nginx would know of none, and answer 502.
+const NGINX_PAUSE: Duration = Duration::from_millis(2200);
 
 /// What stands between the clients and the servers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
