@@ -23,9 +23,9 @@ const GO_THROUGH: &str = r#"
     const next = find('lesson-next'), act = find('lesson-act');
     const answer = find('lesson-answers').querySelector('button:not(:disabled)');
     const check = find('lesson-check'), verdict = find('lesson-wait').textContent;
-    // What a button does takes a moment to come back as an event, and longer on a busy machine. An order that comes late
-    // would find the next step's world.
-    const isWaiting = performance.now() - pressed < (verdict === said ? 2000 : 100);
+    // What a button does takes a moment to come back as an event, and longer on a busy machine. An order that is given
+    // twice would find the next step's world.
+    const isWaiting = performance.now() - pressed < (verdict === said ? 2000 : 800);
     if (!find('lesson-ask').hidden && answer) {
       answer.click();
       asked += 1;
@@ -40,7 +40,7 @@ const GO_THROUGH: &str = r#"
       pressed = 0;
     } else if (shown(act) && !isWaiting) {
       act.click();
-      [pressed, said] = [performance.now(), verdict];
+      [pressed, said] = [performance.now(), ''];
     }
     await new Promise((then) => setTimeout(then, 30));
   }

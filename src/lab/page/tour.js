@@ -62,6 +62,8 @@ async function beginLesson(at) {
   byName('lesson').dataset.met = false;
   byName('lesson').hidden = false;
   document.body.classList.add('in-lesson');
+  // The buttons of the exercise before would ask about this lesson's, until the next picture.
+  drawExercise(lesson.steps[0]);
   // Whatever was tried before: each lesson begins with a loop that runs.
   if (model.paused || model.errand) {
     await errand('', 'resume');
