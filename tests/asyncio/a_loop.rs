@@ -174,7 +174,7 @@ fn fact_08_all_due_timers_run_in_one_iteration() {
 #[test]
 fn differs_09_the_wait_is_not_rounded_up() {
     real(|handle| async move {
-        for (name, nanos) in [("1e-05", 10_000), ("0.0004", 400_000), ("0.0011", 1_100_000)] {
+        for (name, nanos) in [("0.0001", 100_000), ("0.0004", 400_000), ("0.0011", 1_100_000)] {
             let delay = Duration::from_nanos(nanos);
             let mut measured = Vec::new();
             for _ in 0..200 {
@@ -182,18 +182,20 @@ fn differs_09_the_wait_is_not_rounded_up() {
                 handle.sleep(delay).await;
                 measured.push(handle.clock().since(began));
             }
-            // The shortest one: how late the others are is for the machine to say.
-            let shortest = measured.into_iter().min().unwrap();
+            measured.sort();
+            // The shortest one: how late the others are is for the machine to say. Where the wait is rounded up, it may be
+            // over before it begins, if the machine did something else meanwhile: but not half of them.
+            let told = if cfg!(feature = "fine-timers") { 0 } else { measured.len() / 2 };
             let rounded = Duration::from_millis(nanos.div_ceil(1_000_000));
-            let (early, below) = (py(shortest >= delay), py(shortest < rounded));
-            say!("sleep({name}): never early: {early}; shortest below {rounded:?}: {below}");
+            let (early, below) = (py(measured[0] >= delay), py(measured[told] < rounded));
+            say!("sleep({name}): never early: {early}; below {rounded:?}: {below}");
         }
     });
     let below = py(cfg!(feature = "fine-timers"));
     printed([
-        &format!("sleep(1e-05): never early: True; shortest below 1ms: {below}"),
-        &format!("sleep(0.0004): never early: True; shortest below 1ms: {below}"),
-        &format!("sleep(0.0011): never early: True; shortest below 2ms: {below}"),
+        &format!("sleep(0.0001): never early: True; below 1ms: {below}"),
+        &format!("sleep(0.0004): never early: True; below 1ms: {below}"),
+        &format!("sleep(0.0011): never early: True; below 2ms: {below}"),
     ]);
 }
 
