@@ -171,6 +171,8 @@ fn a_step_is_done_again() {
     let lab = Lab::simulated("7");
     let mut page = lab.page();
     page.press("[data-lesson='8']");
+    // The lesson has begun, and what it began with has been obeyed.
+    page.until("document.activeElement.id === 'lesson-next'");
     page.press("#lesson-act");
     page.until("document.querySelector('#lesson').dataset.met === 'true'");
     let found = |page: &mut Page| {
