@@ -245,8 +245,7 @@ fn a_server_that_comes_back_elsewhere() {
 
 #[test]
 fn a_server_that_dies() {
-    // With its exit code, unless it is seen first that nobody listens any more.
-    gives_up(Mistake::Dies, &["--rounds=2"], "ended", "the server ended by itself");
+    gives_up(Mistake::Dies, &["--rounds=2"], "ended", "with exit code 9");
 }
 
 /// As [`gives_up`], for anything but the server with the mistakes.

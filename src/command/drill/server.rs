@@ -27,6 +27,9 @@ const GLANCE: Duration = Duration::from_millis(10);
 /// How long a server may take for its end after the drill.
 const LAST_GRACE: Duration = Duration::from_secs(5);
 
+/// How long the end of a process may be behind that of its sockets, which it closes first.
+const END_DELAY_MAX: Duration = Duration::from_secs(1);
+
 /// What is needed to start one, again and again.
 pub(super) struct Server {
     pub(super) handle: Handle,
@@ -142,7 +145,7 @@ impl Server {
     /// When it does not end, does not come back, or is the same as before.
     pub(super) async fn restart(&mut self, begun: impl FnOnce()) -> Result<(), Trouble> {
         let before = self.listeners().await?;
-        let Some(main) = before.first() else { return Err(self.ended()) };
+        let Some(main) = before.first() else { return Err(self.ended().await) };
         match self.way.clone() {
             Way::Anew(signal) => self.end(main, signal, begun).await?,
             Way::Command(command) => {
@@ -162,7 +165,7 @@ impl Server {
     /// When it is not.
     pub(super) async fn check(&mut self) -> Result<(), Trouble> {
         let listeners = self.listeners().await?;
-        let Some(main) = listeners.first() else { return Err(self.ended()) };
+        let Some(main) = listeners.first() else { return Err(self.ended().await) };
         // A successor, perhaps: how it ends is of interest from now on.
         if self.child.as_ref().is_none_or(|child| child.pid.as_raw_nonzero().get() != main.pid) {
             self.child = self.child(main.pid).ok();
@@ -250,8 +253,12 @@ impl Server {
         }
     }
 
-    fn ended(&mut self) -> Trouble {
-        let how = self.child.as_mut().and_then(Child::has_ended);
+    /// Nobody listens any more: how it ended, if it did.
+    async fn ended(&mut self) -> Trouble {
+        let how = match &mut self.child {
+            Some(child) => self.handle.timeout(END_DELAY_MAX, child.ended()).await.ok(),
+            None => None,
+        };
         let how = how.unwrap_or_else(|| "or stopped listening".to_owned());
         Trouble::Ended { how, said: last_words(&self.said.borrow()) }
     }
