@@ -48,7 +48,7 @@ impl SlowCallbacks {
     pub fn new(event_loop: &EventLoop) -> SlowCallbacks {
         SlowCallbacks {
             handle: event_loop.handle().clone(),
-            slow_nanos: nanos(SLOW_CALLBACK),
+            slow_nanos: (Time::ZERO + SLOW_CALLBACK).as_nanos(),
             count: 0,
             began: Time::ZERO,
             batch: 0,
@@ -59,7 +59,7 @@ impl SlowCallbacks {
 
     /// Reports what takes so long or longer.
     pub fn at(self, slow: Duration) -> SlowCallbacks {
-        SlowCallbacks { slow_nanos: nanos(slow), ..self }
+        SlowCallbacks { slow_nanos: (Time::ZERO + slow).as_nanos(), ..self }
     }
 
     /// Resumes and turns so far that took too long.
@@ -129,7 +129,7 @@ impl SlowCallbacks {
     pub fn end_turn(&mut self, event_loop: &mut EventLoop) {
         event_loop.end_turn();
         let took = self.began.since(self.handle.now());
-        if nanos(took) >= self.slow_nanos && self.longest.1 < self.slow_nanos {
+        if (Time::ZERO + took).as_nanos() >= self.slow_nanos && self.longest.1 < self.slow_nanos {
             self.report_long_turn(took);
         }
     }
@@ -177,10 +177,6 @@ impl SlowCallbacks {
         let waiting = queued.into_iter().chain(late);
         waiting.max_by_key(|(_, waited)| *waited).unwrap_or_default()
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Where to look for the reason: the task's state, or else where it was made.
