@@ -13,7 +13,7 @@ const GO_THROUGH: &str = r#"
   const find = (id) => document.getElementById(id);
   const shown = (element) => !element.hidden && !element.disabled;
   const began = performance.now();
-  let pressed = 0, said = '', asked = 0, refused = false;
+  let pressed = 0, asked = 0, refused = false;
   while (!find('lesson').hidden) {
     if (performance.now() - began > 30000) {
       return `stuck at ${find('lesson-count').textContent}: ${find('lesson-text').textContent} `
@@ -25,7 +25,7 @@ const GO_THROUGH: &str = r#"
     const check = find('lesson-check'), verdict = find('lesson-wait').textContent;
     // What a button does takes a moment to come back as an event, and longer on a busy machine. An order that is given
     // twice would find the next step's world.
-    const isWaiting = performance.now() - pressed < (verdict === said ? 2000 : 800);
+    const isWaiting = performance.now() - pressed < 800;
     if (!find('lesson-ask').hidden && answer) {
       answer.click();
       asked += 1;
@@ -34,13 +34,13 @@ const GO_THROUGH: &str = r#"
       if (!refused) check.click();
       else if (verdict.startsWith('✗')) find('lesson-show').click();
       else check.click();
-      [pressed, said] = [performance.now(), verdict];
+      pressed = performance.now();
     } else if (find('lesson').dataset.met === 'true') {
       next.click();
       pressed = 0;
     } else if (shown(act) && !isWaiting) {
       act.click();
-      [pressed, said] = [performance.now(), ''];
+      pressed = performance.now();
     }
     await new Promise((then) => setTimeout(then, 30));
   }
