@@ -62,17 +62,16 @@ const REQUEST_PLACES: [&str; 20] = [
 /// Callgrind over a small build without optimisation, with one request, shows what is really run: apart from constructors,
 /// it is what is reached here.
 const NOT_ON_THE_WAY: &str = "
-    new clone drop default set iter len get take from of is_empty push append text first remove status handle
-    attach wall log
+    new clone drop default set iter len get take from of is_empty push append text first remove status handle wall
     resume kind describe count_if_cut back_off cannot_open wait_for_room cut pause warn call_for_a_pause
     refuse fail time_is_up end abandon serve_part flush linger close wait_to_write reason_of must_linger
-    receive next_of_body wrong wrong_request wrong_in_body keep keep_request defer body_policy
+    receive next_of_body wrong wrong_request wrong_in_body keep keep_request body_policy
     scan_request_line scan_method line_end parse position all state_of
-    spawn_with absolute is_ip_literal is_authority_with_port split_query scan_fields version check_fields line_end_behind
+    absolute is_ip_literal is_authority_with_port split_query scan_fields version check_fields line_end_behind
     begin date_line status_line header allow expect message_field codings framing expectation
-    drop_payload panic_text serve local_addrs spawn_task connection link_first task reply_framing leads_to stop_waiting
-    unlink spawn_with serve_with hands_bodies_on report is_finished
-    assume_ready cancel clock since sockets_left target wake code introduce kept";
+    drop_payload panic_text spawn_task connection link_first task reply_framing stop_waiting
+    unlink hands_bodies_on report
+    assume_ready cancel clock since sockets_left target wake code introduce";
 
 struct File {
     /// From `src/` on.
