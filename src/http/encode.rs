@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Appends `response` to `output`, with the `Date` field `date`; `is_head`: as the answer to HEAD,
-/// which is that to GET without its body; `closes`: it is
-/// the last of its connection, whatever the `persistence` of its request. Returns the number of body bytes.
+/// which is that to GET without its body; `closes`: it is the last of its connection, whatever the
+/// `persistence` of its request. Returns the number of body bytes.
 ///
 /// The version is always 1.1, ours, whatever the request's was (RFC 9110 section 6.2).
 pub(super) fn encode(

@@ -33,7 +33,7 @@ impl<'a> Headers<'a> {
         self.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// The same as text; `None` also where the value is not UTF-8.
+    /// The same as text. `None` if there is no such field, or its value is not UTF-8.
     pub fn text(&self, name: &str) -> Option<&'a str> {
         self.get(name).and_then(|value| str::from_utf8(value).ok())
     }

@@ -144,7 +144,7 @@ pub(super) enum Target<'a> {
     Origin {
         /// Begins with `/`.
         path: &'a str,
-        /// Behind the first `?`.
+        /// After the first `?`.
         query: Option<&'a str>,
     },
     /// `http://authority/path?query`, as a proxy gets it; every server must take it.
@@ -153,7 +153,7 @@ pub(super) enum Target<'a> {
         authority: &'a str,
         /// Begins with `/`, or is the `*` that section 3.2.4 makes of an empty one for OPTIONS.
         path: &'a str,
-        /// Behind the first `?`.
+        /// After the first `?`.
         query: Option<&'a str>,
     },
     /// `host:port`: CONNECT only.

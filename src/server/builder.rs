@@ -258,7 +258,7 @@ impl Builder {
     /// let second = Server::builder().bind_beside(&first)?;
     /// assert_eq!(first.local_addrs(), second.local_addrs());
     /// let loops = [first.spawn(Greeting)?, second.spawn(Greeting)?];
-    /// // In the end, all are told to drain before one is waited for.
+    /// // In the end, tell all of them to drain before waiting for one.
     /// loops.iter().for_each(|server| server.handle().drain(Duration::from_secs(25)));
     /// let total: Report = loops.into_iter().map(|server| server.join()).sum::<Result<_, _>>()?;
     /// assert_eq!(total.cut, 0);

@@ -100,7 +100,7 @@ impl Status {
     }
 }
 
-/// Who comes, who goes, and who is woken because of it.
+/// Connections come and go, and tasks that wait for that are woken.
 impl Status {
     /// Connections open now.
     pub(super) fn open(&self) -> usize {
