@@ -114,16 +114,16 @@ fn pull(job: &Job) -> Result<(), Box<dyn Error>> {
     let Job { address, fetches, limit } = *job;
     coroutine::run(move |handle| async move {
         let client = Client::builder(&handle).connections_max(limit).build()?;
-        let next = Rc::new(Cell::new(0));
+        let (origin, next) = (format!("http://{address}"), Rc::new(Cell::new(0)));
         let worker = |_| {
-            let (client, next) = (client.clone(), Rc::clone(&next));
+            let (client, origin, next) = (client.clone(), origin.clone(), Rc::clone(&next));
             async move {
                 loop {
                     let number = next.replace(next.get() + 1);
                     if number >= fetches {
                         return Ok::<_, Box<dyn Error>>(());
                     }
-                    let reply = client.get(&format!("http://{address}/{number}")).send().await?;
+                    let reply = client.get(&format!("{origin}/{number}")).send().await?;
                     if reply.status() != 200 {
                         return Err(format!("fetch {number}: status {}", reply.status()).into());
                     }
