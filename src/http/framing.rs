@@ -102,21 +102,16 @@ fn framing(
 }
 
 impl ReplyDirectives {
-    /// Reads the directives of a reply with these fields. `status`: `None` for an interim reply;
-    /// `is_head`: to a HEAD request.
+    /// What the fields of a reply come to. `status`: `None` for an interim reply; `is_head`: to a HEAD request.
     ///
     /// # Errors
-    /// Those about `Content-Length` and `Transfer-Encoding`, even where no body follows.
-    pub(super) fn read<'a>(
-        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    /// Those about `Transfer-Encoding`, even where no body follows.
+    pub(super) fn new(
+        found: &Steering,
         version: Version,
         status: Option<u16>,
         is_head: bool,
     ) -> Result<ReplyDirectives, Error> {
-        let mut found = Steering::default();
-        for (name, value) in fields {
-            found.message_field(name, value)?;
-        }
         let announced = framing(found.codings()?, found.content_length, version)?;
         let is_never_followed = matches!(status, None | Some(204));
         Ok(ReplyDirectives {
@@ -200,8 +195,11 @@ impl Steering {
     }
 
     /// A field of a request or a reply.
+    ///
+    /// # Errors
+    /// Those about `Content-Length` and `Transfer-Encoding`.
     #[inline(never)]
-    fn message_field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
+    pub(super) fn message_field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
         match name.len() {
             10 if name.eq_ignore_ascii_case(b"connection") => self.connection(value),
             14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(value),
@@ -375,8 +373,12 @@ mod tests {
     fn the_table_for_replies() {
         let read = |status: u16, is_head, field: Option<(&'static [u8], &'static [u8])>| {
             let status = Some(status).filter(|status| *status >= 200);
-            let read = ReplyDirectives::read(field.into_iter(), Version::Http11, status, is_head);
-            read.map(|directives| (directives.framing, directives.is_contradictory))
+            let mut found = Steering::default();
+            if let Some((name, value)) = field {
+                found.message_field(name, value)?;
+            }
+            let directives = ReplyDirectives::new(&found, Version::Http11, status, is_head);
+            directives.map(|directives| (directives.framing, directives.is_contradictory))
         };
         let length = Some((&b"Content-length"[..], &b"5"[..]));
         let chunked = Some((&b"Transfer-encoding"[..], &b"chunked"[..]));

@@ -204,7 +204,10 @@ impl<'a> Head<'a> {
         if from > limits.request_line_bytes_max {
             return None;
         }
-        let fields = read_fields(&line, &window[from..], fields_max(limits)).ok()??;
+        let fields = read_fields(&window[from..], fields_max(limits), |found, name, value| {
+            found.field(name, value)
+        })
+        .ok()??;
         Some(Head::new(&bytes[..from + fields.length], &line, &fields))
     }
 
@@ -215,14 +218,17 @@ impl<'a> Head<'a> {
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Head<'a>, Error> {
         let line_end = memchr(b'\n', bytes).map_or(0, |at| at + 1);
         let line = RequestLine::parse(&bytes[..line_end])?;
-        let fields = read_fields(&line, &bytes[line_end..], usize::MAX)?;
+        let fields = read_fields(&bytes[line_end..], usize::MAX, |found, name, value| {
+            found.field(name, value)
+        })?;
         Ok(Head::new(bytes, &line, &fields.expect("a head that is complete has an empty line")))
     }
 
     #[inline(always)]
     fn new(bytes: &'a [u8], line: &RequestLine<'a>, fields: &Fields<'a>) -> Head<'a> {
         let RequestLine { method, target_text, target, version } = *line;
-        let (headers, directives) = (fields.headers, fields.directives);
+        let headers = Headers { lines: fields.lines, count: fields.count };
+        let directives = fields.steering.and_then(|found| found.directives(method, version));
         let request = Request {
             method,
             target_text,
@@ -290,7 +296,7 @@ fn version(end: &[u8; 11]) -> Result<Version, Error> {
 }
 
 /// The bytes that a limit lets us look at.
-fn window(bytes: &[u8], bytes_max: usize) -> &[u8] {
+pub(super) fn window(bytes: &[u8], bytes_max: usize) -> &[u8] {
     &bytes[..bytes.len().min(bytes_max).min(u32::MAX as usize)]
 }
 
@@ -364,34 +370,34 @@ fn line_end_behind(window: &[u8], from: usize) -> Result<LineEnd, Error> {
 }
 
 /// The good field lines of a complete head.
-struct Fields<'a> {
-    headers: Headers<'a>,
-    directives: Result<Directives, Error>,
+pub(super) struct Fields<'a> {
+    /// The lines, without the empty one.
+    pub(super) lines: &'a [u8],
+    count: usize,
+    /// What they say to us, or the first thing that is wrong with that.
+    pub(super) steering: Result<Steering, Error>,
     /// Bytes of the lines and the empty line.
-    length: usize,
+    pub(super) length: usize,
 }
 
-/// Takes field lines apart up to the empty line. `None` if that is not there, or more than `fields_max` lines are.
+/// Takes field lines apart up to the empty line. `steer` is told of each. `None` if the empty line is not there, or more
+/// than `fields_max` lines are.
 ///
 /// # Errors
 /// Those of names and values. The ends of lines are not told apart: whatever else is wrong is one of these two.
 #[inline(always)]
-fn read_fields<'a>(
-    line: &RequestLine<'_>,
-    bytes: &'a [u8],
+pub(super) fn read_fields(
+    bytes: &[u8],
     fields_max: usize,
-) -> Result<Option<Fields<'a>>, Error> {
+    steer: impl Fn(&mut Steering, &[u8], &[u8]) -> Result<(), Error>,
+) -> Result<Option<Fields<'_>>, Error> {
     let (mut steering, mut wrong) = (Steering::default(), None);
     let (mut count, mut rest) = (0, bytes);
     loop {
         if rest.starts_with(b"\r\n") {
             let lines = &bytes[..bytes.len() - rest.len()];
-            let length = lines.len() + 2;
-            let directives = match wrong {
-                None => steering.directives(line.method, line.version),
-                Some(error) => Err(error),
-            };
-            return Ok(Some(Fields { headers: Headers { lines, count }, directives, length }));
+            let (steering, length) = (wrong.map_or(Ok(steering), Err), lines.len() + 2);
+            return Ok(Some(Fields { lines, count, steering, length }));
         }
         let Some(field) = field_line(rest)? else { return Ok(None) };
         if count == fields_max {
@@ -400,17 +406,9 @@ fn read_fields<'a>(
         (count, rest) = (count + 1, field.rest);
         // The first field that says something impossible decides; the lines after it must be lines all the same.
         if wrong.is_none() {
-            wrong = steering.field(field.name, field.value).err();
+            wrong = steer(&mut steering, field.name, field.value).err();
         }
     }
-}
-
-/// Whether these are good field lines, with the empty line after them.
-pub(super) fn check_fields(mut lines: &[u8]) -> Result<(), Error> {
-    while !lines.starts_with(b"\r\n") {
-        lines = field_line(lines)?.ok_or(Error::FieldName)?.rest;
-    }
-    Ok(())
 }
 
 /// A field line, taken apart.

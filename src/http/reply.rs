@@ -28,7 +28,7 @@ mod tests;
 pub use self::error::ReplyError;
 pub use self::head::ReplyHead;
 
-use self::head::StatusCheck;
+use self::head::{Parsed, StatusCheck};
 use super::ask::check_method;
 use super::chunked::{ChunkLimits, Decoder, Piece};
 use super::framing::{Persistence, ReplyDirectives, ReplyFraming};
@@ -187,23 +187,19 @@ impl Reply {
     ) -> Result<ReplyEvent<'a>, ReplyError> {
         loop {
             let State::Head(check) = &mut self.state else { unreachable!("`advance` matched it") };
-            let Some(head_bytes) = check.scan(input, &self.limits)? else {
+            let Some(parsed) = check.take_head(input, &self.limits)? else {
                 return if eof { Err(self.cut_head(input)) } else { Ok(ReplyEvent::Read) };
             };
-            let check = std::mem::take(check);
-            let (head, rest) = input.split_at(head_bytes);
-            *input = rest;
-            if let Some(head) = self.judge(&check, head)? {
+            if let Some(head) = self.judge(parsed)? {
                 return Ok(ReplyEvent::Head(head));
             }
         }
     }
 
     /// A head is complete: an interim one is dropped; after the final one comes the body.
-    fn judge(&mut self, check: &StatusCheck, head: &[u8]) -> Result<Option<ReplyHead>, ReplyError> {
-        let (line, lines) = check.parse(head)?;
-        let fields = super::head::fields(&lines);
-        let directives = ReplyDirectives::read(fields, line.version, line.status, self.is_head)?;
+    fn judge(&mut self, parsed: Parsed) -> Result<Option<ReplyHead>, ReplyError> {
+        let Parsed { line, lines, steering } = parsed;
+        let directives = ReplyDirectives::new(&steering?, line.version, line.status, self.is_head)?;
         let Some(status) = line.status else {
             self.skip(directives)?;
             return Ok(None);
@@ -213,7 +209,7 @@ impl Reply {
             && matches!(directives.persistence, Persistence::Implied | Persistence::Echoed)
             && !directives.is_contradictory;
         self.state = State::Body { coming, persists };
-        Ok(Some(ReplyHead::new(status, line.version, lines.into_owned())))
+        Ok(Some(ReplyHead::new(status, line.version, lines)))
     }
 
     /// Skips an interim reply, which is not waited for (RFC 9110 section 15.2).

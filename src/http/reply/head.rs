@@ -3,13 +3,12 @@
 //! Every check fires at a position that the bytes before it determine, and no scan looks beyond the
 //! position of the limit: a head gets the same verdict whole or dripped.
 
-use std::borrow::Cow;
-
 use memchr::memmem;
 
+use super::super::framing::Steering;
 use super::super::grammar::{elements, is_field_value_byte};
 use super::super::head::{
-    Folding, LineEnd, check_fields, fields, line_end, position, scan_field_lines,
+    Fields, Folding, LineEnd, fields, line_end, position, read_fields, scan_field_lines, window,
 };
 use super::super::{Error, Version};
 use super::ReplyError;
@@ -47,6 +46,15 @@ pub(super) struct StatusLine {
     pub(super) status: Option<u16>,
     /// The position after its CRLF.
     end: u32,
+}
+
+/// A head taken apart.
+pub(super) struct Parsed {
+    pub(super) line: StatusLine,
+    /// Its field lines, which are good, unfolded.
+    pub(super) lines: Vec<u8>,
+    /// What they say to the client itself, or what is wrong with that.
+    pub(super) steering: Result<Steering, Error>,
 }
 
 /// What every reply begins with.
@@ -104,28 +112,45 @@ impl ReplyHead {
 }
 
 impl StatusCheck {
+    /// Takes the head off `input`, when all of it is there. Until then, the next call must present the same bytes again,
+    /// and more.
+    ///
+    /// # Errors
+    /// At the first byte that cannot be, or is one too many; and those of field lines, when the head is complete.
+    pub(super) fn take_head(
+        &mut self,
+        input: &mut &[u8],
+        limits: &ReplyLimits,
+    ) -> Result<Option<Parsed>, ReplyError> {
+        if self.scanned == 0
+            && let Some((parsed, head_bytes)) = Parsed::usual(input, limits)
+        {
+            *input = &input[head_bytes..];
+            return Ok(Some(parsed));
+        }
+        let Some(head_bytes) = self.scan(input, limits)? else { return Ok(None) };
+        let (head, rest) = input.split_at(head_bytes);
+        *input = rest;
+        Ok(Some(std::mem::take(self).parse(head)?))
+    }
+
     /// Checks what is new of `bytes`, which begin with the head. Returns the length of the head, its
     /// empty line included, when that is there.
     ///
     /// # Errors
     /// At the first byte that cannot be, or is one too many. Field lines are only looked at for
     /// their ends and beginnings; the rest is left to [`StatusCheck::parse`].
-    pub(super) fn scan(
-        &mut self,
-        bytes: &[u8],
-        limits: &ReplyLimits,
-    ) -> Result<Option<usize>, ReplyError> {
+    fn scan(&mut self, bytes: &[u8], limits: &ReplyLimits) -> Result<Option<usize>, ReplyError> {
         debug_assert!(
             self.scanned as usize <= bytes.len(),
             "what was left must be presented again"
         );
-        let window_bytes = bytes.len().min(limits.head_bytes_max).min(u32::MAX as usize);
+        let window_bytes = window(bytes, limits.head_bytes_max).len();
         let is_line_good = self.line.is_some() || self.scan_status_line(&bytes[..window_bytes])?;
         let end = if is_line_good {
             let StatusCheck { scanned, fields, is_folded, .. } = self;
             let folding = Folding::Noted(is_folded);
-            let fields_max = limits.fields_max.min(FIELDS_MAX_CEILING);
-            scan_field_lines(bytes, window_bytes, fields_max, folding, scanned, fields)?
+            scan_field_lines(bytes, window_bytes, fields_max(limits), folding, scanned, fields)?
         } else {
             None
         };
@@ -133,22 +158,17 @@ impl StatusCheck {
         if end.is_none() && is_full { Err(Error::HeadTooLong.into()) } else { Ok(end) }
     }
 
-    /// Takes a complete head apart, into its first line and its good field lines, unfolded. `head` are
-    /// exactly the bytes whose length [`StatusCheck::scan`] gave.
+    /// Takes a complete head apart. `head` are exactly the bytes whose length [`StatusCheck::scan`] gave.
     ///
     /// # Errors
     /// Those of field lines, in any of them.
-    pub(super) fn parse<'a>(&self, head: &'a [u8]) -> Result<(StatusLine, Cow<'a, [u8]>), Error> {
+    fn parse(&self, head: &[u8]) -> Result<Parsed, Error> {
         let line = self.line.expect("a head that is complete has a status line");
         let lines = &head[line.end as usize..];
-        let mut lines = if self.is_folded { unfold(lines).into() } else { Cow::Borrowed(lines) };
-        check_fields(&lines)?;
-        // `scan` found the empty line.
-        match &mut lines {
-            Cow::Borrowed(lines) => *lines = &lines[..lines.len() - 2],
-            Cow::Owned(lines) => lines.truncate(lines.len() - 2),
-        }
-        Ok((line, lines))
+        let unfolded = self.is_folded.then(|| unfold(lines));
+        let lines = unfolded.as_deref().unwrap_or(lines);
+        let fields = read_fields(lines, usize::MAX, Steering::message_field)?;
+        Ok(Parsed::new(line, &fields.ok_or(Error::FieldName)?))
     }
 
     /// The first bytes as they come, because what is no HTTP may never have a line end; the rest as
@@ -169,6 +189,27 @@ impl StatusCheck {
             }
         }
     }
+}
+
+impl Parsed {
+    fn new(line: StatusLine, fields: &Fields<'_>) -> Parsed {
+        Parsed { line, lines: fields.lines.to_vec(), steering: fields.steering }
+    }
+
+    /// Reads a head of the usual kind that is at the front of `bytes`, whole, in one pass, and says how long it is.
+    /// `None` where there is any doubt: [`StatusCheck::scan`] resolves it, and accepts all that is accepted here.
+    fn usual(bytes: &[u8], limits: &ReplyLimits) -> Option<(Parsed, usize)> {
+        let window = window(bytes, limits.head_bytes_max);
+        let Ok(LineEnd::At(end)) = line_end(window, 0) else { return None };
+        let line = StatusLine::parse(&window[..end - 2], position(end)).ok()?;
+        let fields = read_fields(&window[end..], fields_max(limits), Steering::message_field);
+        let fields = fields.ok()??;
+        Some((Parsed::new(line, &fields), end + fields.length))
+    }
+}
+
+fn fields_max(limits: &ReplyLimits) -> usize {
+    limits.fields_max.min(FIELDS_MAX_CEILING)
 }
 
 impl StatusLine {
@@ -240,7 +281,7 @@ mod tests {
         let mut check = StatusCheck::default();
         let length = check.scan(bytes, &ReplyLimits::default())?;
         assert_eq!(length, Some(bytes.len()), "complete");
-        let (line, lines) = check.parse(bytes)?;
+        let Parsed { line, lines, .. } = check.parse(bytes)?;
         let copy = |(name, value): (&[u8], &[u8])| {
             (str::from_utf8(name).expect("ASCII").to_owned(), value.to_vec())
         };
