@@ -12,7 +12,7 @@ pub(super) struct LastOrigin(RefCell<Option<Known>>);
 struct Known {
     /// What is in front of the path, as it was written: `http://localhost:8080`.
     text: String,
-    /// What that means.
+    /// What that means, with the path `/`.
     url: Url,
 }
 
@@ -23,11 +23,16 @@ impl LastOrigin {
             && let Some(path) = text.strip_prefix(&*known.text)
             && is_simple_path(path)
         {
-            return known.url.join(path);
+            if path.contains(['?', '#']) {
+                return known.url.join(path);
+            }
+            let mut url = known.url.clone();
+            url.set_path(path);
+            return Ok(url);
         }
         let url = Url::parse(text)?;
         if let Some(origin) = simple_origin(text) {
-            let known = Known { text: origin.to_owned(), url: url.clone() };
+            let known = Known { text: origin.to_owned(), url: url.join("/")? };
             *self.0.borrow_mut() = Some(known);
         }
         Ok(url)
