@@ -91,14 +91,14 @@ impl Opener {
         &self,
         url: &Url,
         patience: &mut Patience,
-    ) -> Result<Connection, Error> {
+    ) -> Result<Box<Connection>, Error> {
         let addresses = self.addresses(url, patience).await?;
         let (peer, mut stream) = self.connect(url, &addresses, patience).await?;
         let session = match url.scheme() {
             "https" => Some(self.secure(url, &mut stream, patience).await?),
             _ => None,
         };
-        Ok(Connection::new(stream, session, peer))
+        Ok(Box::new(Connection::new(stream, session, peer)))
     }
 
     async fn addresses(

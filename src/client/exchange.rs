@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -17,6 +17,9 @@ use crate::http::{self, Reply as Machine, ReplyError, ReplyEvent, ReplyHead};
 
 /// A reply that ends with its head, although its request may have asked for a body.
 const NO_CONTENT: u16 = 204;
+
+/// The other end of no connection.
+const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// What is read goes here, for the length of one read: a fetch that waits owns no buffer.
 pub(super) type Scratch = Rc<RefCell<Box<[u8]>>>;
@@ -36,6 +39,7 @@ pub(super) struct Message {
 pub(super) struct Exchange {
     pub(super) handle: Handle,
     scratch: Scratch,
+    /// [`NOBODY`] as long as there is no connection.
     pub(super) peer: SocketAddr,
     /// `None` when it was given back.
     lease: Option<Lease>,
@@ -76,14 +80,13 @@ impl Message {
 }
 
 impl Exchange {
-    /// On a lease whose connection is open, and `peer` at the other end of it.
     pub(super) fn new(
         client: &Shared,
         lease: Lease,
-        peer: SocketAddr,
         message: Message,
         machine: Machine,
     ) -> Exchange {
+        let peer = lease.connection.as_ref().map_or(NOBODY, |connection| connection.peer());
         Exchange {
             handle: client.opener.handle.clone(),
             scratch: Rc::clone(&client.scratch),
@@ -170,9 +173,28 @@ impl Exchange {
         is_reused && self.written == 0 && self.message.len() > 0
     }
 
-    /// For a retry.
-    pub(super) fn into_parts(self) -> (Option<Lease>, Message) {
-        (self.lease, self.message)
+    /// Whether it has a connection, or had one and has given it back.
+    pub(super) fn is_connected(&self) -> bool {
+        self.lease.as_ref().is_none_or(|lease| lease.connection.is_some())
+    }
+
+    /// Goes on with this connection.
+    pub(super) fn connect(&mut self, connection: Box<Connection>) {
+        self.peer = connection.peer();
+        if let Some(lease) = &mut self.lease {
+            lease.connection = Some(connection);
+        }
+    }
+
+    /// Closes a connection that has carried another request before this one, so that the request can be sent to
+    /// `machine` on a new one. False, and nothing is done, if it has not, or was given back.
+    pub(super) fn start_afresh(&mut self, machine: Machine) -> bool {
+        let Some(lease) = self.lease.as_mut().filter(|lease| lease.is_reused) else { return false };
+        lease.start_afresh();
+        (self.machine, self.written, self.is_answered) = (machine, 0, false);
+        (self.left, self.arrived, self.outcome) = (Vec::new(), Vec::new(), None);
+        self.may_have_late_body = false;
+        true
     }
 
     /// A last look before a deadline is enforced: what the kernel has may not have been reported.
@@ -183,7 +205,7 @@ impl Exchange {
     }
 
     fn connection(&mut self) -> Option<&mut Connection> {
-        self.lease.as_mut()?.connection.as_mut()
+        self.lease.as_mut()?.connection.as_deref_mut()
     }
 
     /// Sends as much as fits. A kept connection is looked at before the first byte, at every attempt:

@@ -18,7 +18,7 @@ pub(super) struct IdleConnections {
 }
 
 pub(super) struct Idle {
-    pub(super) connection: Connection,
+    pub(super) connection: Box<Connection>,
     pub(super) host: Rc<Host>,
     pub(super) since: Time,
 }

@@ -69,8 +69,8 @@ pub(super) struct Host {
 pub(super) struct Lease {
     pool: Rc<Pool>,
     host: Rc<Host>,
-    /// `None`: it is to be opened.
-    pub(super) connection: Option<Connection>,
+    /// `None`: it is to be opened. In a box, because it goes through many hands.
+    pub(super) connection: Option<Box<Connection>>,
     /// The connection has served another request before.
     pub(super) is_reused: bool,
     /// What becomes of the connection.
@@ -112,7 +112,7 @@ impl Pool {
     }
 
     /// A lease for a fetch that has entered, with this connection or an idle one.
-    fn lease(self: &Rc<Self>, host: Rc<Host>, connection: Option<Connection>) -> Lease {
+    fn lease(self: &Rc<Self>, host: Rc<Host>, connection: Option<Box<Connection>>) -> Lease {
         let connection = connection.or_else(|| self.take_idle(&host));
         if connection.is_none() {
             self.make_room();
@@ -121,7 +121,7 @@ impl Pool {
         Lease { pool: Rc::clone(self), host, connection, is_reused, then: Then::Close }
     }
 
-    fn take_idle(&self, host: &Host) -> Option<Connection> {
+    fn take_idle(&self, host: &Host) -> Option<Box<Connection>> {
         loop {
             let mut idle = self.state.borrow_mut().idle.take_newest(host, self.handle.now())?;
             if !idle.connection.is_stale() {
@@ -141,7 +141,7 @@ impl Pool {
     }
 
     /// A lease ends. Its place goes to the fetch that has waited longest, with the connection if it fits.
-    fn release(self: &Rc<Self>, host: &Rc<Host>, connection: Option<Connection>, then: Then) {
+    fn release(self: &Rc<Self>, host: &Rc<Host>, connection: Option<Box<Connection>>, then: Then) {
         self.state.borrow_mut().leave(host, self);
         // What has come after the reply must not be taken for the next one.
         let mut connection = connection.and_then(|mut c| (!c.is_stale()).then_some(c));
@@ -159,7 +159,7 @@ impl Pool {
         }
     }
 
-    fn park(self: &Rc<Self>, host: &Rc<Host>, mut connection: Connection, then: Then) {
+    fn park(self: &Rc<Self>, host: &Rc<Host>, mut connection: Box<Connection>, then: Then) {
         let is_full = {
             let state = self.state.borrow();
             state.busy + state.idle.len() >= self.connections_max

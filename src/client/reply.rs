@@ -25,7 +25,7 @@ pub struct Reply(Box<Inner>);
 struct Inner {
     url: Url,
     head: ReplyHead,
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     patience: Patience,
     /// `None`: the body needs no decoding.
     decoder: Option<Box<Decoder>>,
@@ -42,7 +42,7 @@ impl Reply {
     pub(super) fn new(
         url: Url,
         head: ReplyHead,
-        exchange: Exchange,
+        exchange: Box<Exchange>,
         mut patience: Patience,
         is_decoded: bool,
         body_bytes_max: u64,

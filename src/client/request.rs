@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use url::Url;
@@ -20,7 +19,7 @@ use super::redirect;
 use super::reply::Reply;
 use super::{ACCEPT_ENCODING, Client, Shared, has_field};
 use crate::coroutine::Relay;
-use crate::http::{Ask, Reply as Machine, ReplyHead};
+use crate::http::{Ask, AskError, Reply as Machine, ReplyHead};
 use crate::limits::{REQUEST_BODY_INLINE_BYTES_MAX, ReplyLimits};
 
 /// A request under construction. It does nothing until it is [sent](RequestBuilder::send).
@@ -107,8 +106,7 @@ impl Job {
         let mut patience = Patience { watch, relay: Relay::default() };
         loop {
             let lease = self.lease(&mut patience).await?;
-            let conversation = Box::pin(self.converse(lease, &mut patience));
-            let (head, exchange) = conversation.await?;
+            let (head, exchange) = self.converse(lease, &mut patience).await?;
             let Some(next) = redirect::target(&head, &self.url) else {
                 return Ok((*self).reply(head, exchange, patience));
             };
@@ -135,41 +133,30 @@ impl Job {
     /// One request and the head of its reply; with the retry on a new connection.
     async fn converse(
         &self,
-        mut lease: Lease,
+        lease: Lease,
         patience: &mut Patience,
-    ) -> Result<(ReplyHead, Exchange), Error> {
-        let (mut message, machine) = self.message()?;
+    ) -> Result<(ReplyHead, Box<Exchange>), Error> {
+        // In a box, because it goes on into the reply.
+        let exchange = Exchange::new(&self.client.shared, lease, self.message()?, self.machine()?);
+        let mut exchange = Box::new(exchange);
         loop {
-            let peer = match &lease.connection {
-                Some(connection) => connection.peer(),
-                None => self.open(&mut lease, patience).await?,
-            };
-            let is_reused = lease.is_reused;
+            if !exchange.is_connected() {
+                // In a box that is gone when the connection is there.
+                let opening = self.client.shared.opener.open(&self.url, patience);
+                exchange.connect(Box::pin(opening).await?);
+            }
             patience.watch.enter(Phase::Head);
-            let shared = &self.client.shared;
-            let mut exchange = Exchange::new(shared, lease, peer, message, machine.clone());
             let error = match self.head(&mut exchange, patience).await {
                 Ok(head) => return Ok((head, exchange)),
                 Err(error) => error,
             };
             let is_closed = matches!(error.kind(), ErrorKind::Reset | ErrorKind::Truncated);
             let may_be_repeated = self.is_idempotent() && !exchange.is_answered;
-            if !(is_closed && is_reused && (may_be_repeated || exchange.is_untouched())) {
+            let is_worth_another = is_closed && (may_be_repeated || exchange.is_untouched());
+            if !(is_worth_another && exchange.start_afresh(self.machine()?)) {
                 return Err(error);
             }
-            let (Some(stale), again) = exchange.into_parts() else { return Err(error) };
-            (lease, message) = (stale, again);
-            lease.start_afresh();
         }
-    }
-
-    async fn open(&self, lease: &mut Lease, patience: &mut Patience) -> Result<SocketAddr, Error> {
-        // In a box that is gone when the connection is there.
-        let opening = self.client.shared.opener.open(&self.url, patience);
-        let connection = Box::pin(opening).await?;
-        let peer = connection.peer();
-        lease.connection = Some(connection);
-        Ok(peer)
     }
 
     async fn head(
@@ -181,22 +168,24 @@ impl Job {
         head.map_err(|timed_out| timed_out.waiting_for(authority(&self.url)))?
     }
 
-    /// The request as bytes, and the machine that will read the reply.
-    fn message(&self) -> Result<(Message, Machine), Error> {
+    /// What will read the reply.
+    fn machine(&self) -> Result<Machine, Error> {
+        let body_bytes_max = self.client.shared.body_bytes_max;
+        let limits = ReplyLimits { body_bytes_max, ..ReplyLimits::default() };
+        Machine::new(&self.method, limits).map_err(bad)
+    }
+
+    /// The request as bytes.
+    fn message(&self) -> Result<Message, Error> {
         let target = &self.url[url::Position::BeforePath..url::Position::AfterQuery];
-        let bad = |error: &dyn fmt::Display| Error::request(format!("bad request: {error}"));
-        let ask = Ask::new(&self.method, target, authority(&self.url));
-        let mut ask = ask.map_err(|error| bad(&error))?;
+        let mut ask = Ask::new(&self.method, target, authority(&self.url)).map_err(bad)?;
         if self.method == "TRACE" && self.body.is_some() {
             return Err(Error::request("bad request: a TRACE has no body"));
         }
         self.add_headers(&mut ask)?;
-        let body_bytes_max = self.client.shared.body_bytes_max;
-        let limits = ReplyLimits { body_bytes_max, ..ReplyLimits::default() };
-        let machine = ask.reply(limits);
         let is_idempotent = self.is_idempotent();
         let Some(body) = &self.body else {
-            return Ok((Message { head: ask.into_bytes(), body: None, is_idempotent }, machine));
+            return Ok(Message { head: ask.into_bytes(), body: None, is_idempotent });
         };
         ask.body_bytes(body.len() as u64);
         let mut message = Message { head: ask.into_bytes(), body: None, is_idempotent };
@@ -205,7 +194,7 @@ impl Job {
         } else {
             message.body = Some(Rc::clone(body));
         }
-        Ok((message, machine))
+        Ok(message)
     }
 
     fn add_headers(&self, ask: &mut Ask) -> Result<(), Error> {
@@ -235,7 +224,7 @@ impl Job {
         has_field(&self.headers, name)
     }
 
-    fn reply(self, head: ReplyHead, exchange: Exchange, patience: Patience) -> Reply {
+    fn reply(self, head: ReplyHead, exchange: Box<Exchange>, patience: Patience) -> Reply {
         // A caller that asks for a coding itself wants the body as it is sent.
         let Shared { takes_codings_off, body_bytes_max, .. } = *self.client.shared;
         let is_decoded = takes_codings_off && !self.has_header(ACCEPT_ENCODING);
@@ -275,6 +264,10 @@ impl Job {
     fn is_idempotent(&self) -> bool {
         matches!(&*self.method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
     }
+}
+
+fn bad(error: AskError) -> Error {
+    Error::request(format!("bad request: {error}"))
 }
 
 /// A URL that can be fetched, and the field that user name and password become.

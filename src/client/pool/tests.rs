@@ -113,7 +113,7 @@ async fn idle(handle: &Handle, net: &Net, pool: &Rc<Pool>, count: usize) -> Vec<
         let welcomed = Rc::clone(&peers);
         net.serve(address(number), move |_, peer| welcomed.borrow_mut().push(peer));
         let stream: Stream = handle.open_connection(address(number)).await.unwrap();
-        lease.connection = Some(Connection::new(stream, None, address(number)));
+        lease.connection = Some(Box::new(Connection::new(stream, None, address(number))));
         lease.give_back();
     }
     // The keeper looks at those that are new, and the servers take them.
