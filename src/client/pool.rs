@@ -1,7 +1,7 @@
 //! Connections that are open: which are busy, which are idle, and which fetches wait for one.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 use std::task::Poll;
@@ -33,7 +33,7 @@ pub(super) struct Pool {
 struct State {
     /// By origin: `http://localhost:8080`. Those that are not used any more are taken out when there
     /// are `hosts_max` of them.
-    hosts: HashMap<Box<str>, Rc<Host>>,
+    hosts: BTreeMap<Box<str>, Rc<Host>>,
     /// Twice what was used at the last look, so that looking costs little for each host.
     hosts_max: usize,
     /// Leases.
@@ -197,7 +197,7 @@ impl Pool {
 impl State {
     fn new() -> State {
         State {
-            hosts: HashMap::new(),
+            hosts: BTreeMap::new(),
             hosts_max: 0,
             busy: 0,
             idle: IdleConnections::default(),
