@@ -58,8 +58,8 @@ impl Store {
             io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
             _ => error,
         })?;
-        // Now, and not after the first thousand fetches.
-        temporary(directory)?;
+        // Now, and not after the first thousand fetches. The file has no name, so a signal leaves none behind.
+        tempfile::tempfile_in(directory)?;
         Ok(Store { directory: directory.into(), executor: Executor::new(1) })
     }
 
@@ -168,6 +168,21 @@ mod tests {
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
+    }
+
+    /// Elsewhere such a file has a name for a moment.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn to_look_whether_a_directory_can_be_written_to_leaves_no_name_at_any_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_owned();
+        let looks = std::thread::spawn(move || {
+            (0..300).for_each(|_| drop(Store::open(path.to_str().unwrap()).unwrap()));
+        });
+        while !looks.is_finished() {
+            assert_eq!(names(directory.path()), Vec::<String>::new());
+        }
+        looks.join().unwrap();
     }
 
     #[test]
