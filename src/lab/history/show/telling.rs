@@ -76,10 +76,11 @@ impl Show {
         let is_paused = self.going == Going::Paused;
         let look = self.look(self.history.snapshot(is_paused));
         let mut all = self.history.news(&mut Told::default(), self.history.all());
-        all.push(message::snapshot(&look));
         if is_paused {
             all.push(message::gate(Some(&self.held())));
         }
+        // The moment comes last, as in `hold`: a page that draws itself in between still shows the old one.
+        all.push(message::snapshot(&look));
         (all, look)
     }
 

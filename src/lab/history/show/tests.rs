@@ -68,7 +68,7 @@ fn a_page_is_told_what_it_would_be_told_by_a_live_lab() {
     let mut screen = Screen::default();
     let opening = screen.sees(&show.messages());
     let names: Vec<_> = opening.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["hello", "batch", "snapshot", "gate"]);
+    assert_eq!(names, ["hello", "batch", "gate", "snapshot"]);
     assert_eq!(last(&opening, "hello")["back"], true);
     assert_eq!(last(&opening, "gate")["before"], "turn 1");
     show.command("traffic", "scenario=one", millis(0)).unwrap();
@@ -90,6 +90,7 @@ fn going_back_tells_everything_anew() {
     show.command("step-resume", "", millis(1)).unwrap();
     show.command("back-resume", "", millis(2)).unwrap();
     let back = screen.sees(&show.messages());
+    assert_eq!(back.last().unwrap().0, "snapshot", "where it is held is told before");
     let at = back.iter().position(|(name, _)| name == "back").unwrap();
     let (mut before, mut after) = (told(&there).split_off(1), back[at + 1..].to_vec());
     for told in [&mut before, &mut after] {
