@@ -265,6 +265,11 @@ pub fn decode_segment(segment: &str) -> Result<Cow<'_, str>, DecodeError> {
     if segment.bytes().all(is_plain_byte) {
         return Ok(Cow::Borrowed(segment));
     }
+    decode_escapes(segment)
+}
+
+#[cold]
+fn decode_escapes(segment: &str) -> Result<Cow<'_, str>, DecodeError> {
     let is_escape =
         |rest: &str| rest.len() >= 2 && rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
     if !segment.split('%').skip(1).all(is_escape) {
