@@ -313,10 +313,23 @@ impl<S> Shared<S> {
             body_bytes,
         });
         if self.is_logged.get() {
-            let caller = self.caller(who);
-            let peer = caller.address;
-            self.log(&Access { peer, request, status, body_bytes, service_time: took, caller });
+            self.log_answer(who, request, answer, took);
         }
+    }
+
+    /// Apart, so that [`answered`](Shared::answered) needs no room for it.
+    #[inline(never)]
+    fn log_answer(
+        &self,
+        who: &Who,
+        request: Option<&Request<'_>>,
+        answer: &Answer,
+        took: Duration,
+    ) {
+        let Answer { status, body_bytes, .. } = *answer;
+        let caller = self.caller(who);
+        let peer = caller.address;
+        self.log(&Access { peer, request, status, body_bytes, service_time: took, caller });
     }
 
     /// Who asks, as requests show it.

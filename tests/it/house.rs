@@ -70,7 +70,7 @@ const NOT_ON_THE_WAY: &str = "
     absolute is_ip_literal is_authority_with_port split_query scan_fields version check_fields line_end_behind
     begin date_line status_line header allow expect message_field codings framing expectation
     drop_payload panic_text spawn_task connection link_first task reply_framing stop_waiting
-    unlink hands_bodies_on report decode_escapes
+    unlink hands_bodies_on report decode_escapes log_answer
     assume_ready cancel clock since sockets_left target wake code introduce";
 
 struct File {
