@@ -75,7 +75,7 @@ pub(crate) const fn is_field_value_byte(byte: u8) -> bool {
 /// or what it must not have.
 ///
 /// Eight at a time where it may end soon, and between them sixteen at a time, which the compiler makes one vector.
-#[inline]
+#[inline(always)]
 pub(crate) fn text_bytes(bytes: &[u8]) -> usize {
     let is_text = |byte: &u8| (*byte >= b' ') & (*byte != 0x7f);
     // The highest bit of the first byte of a word that is no text, and of some above it; 0 if all eight are text. A byte
