@@ -240,6 +240,11 @@ impl Steering {
     }
 
     fn connection(&mut self, value: &[u8]) -> Result<(), Error> {
+        if value == b"keep-alive" {
+            // Browsers say just this.
+            self.keep_alive = true;
+            return Ok(());
+        }
         for option in elements(value) {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
