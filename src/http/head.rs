@@ -232,7 +232,8 @@ impl<'a> Head<'a> {
         let request = Request {
             method,
             target_text,
-            target,
+            path: target.path(),
+            query: target.query(),
             version,
             headers,
             body: b"",

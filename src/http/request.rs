@@ -12,8 +12,9 @@ use std::net::{Ipv6Addr, SocketAddr};
 pub struct Request<'a> {
     pub(super) method: &'a str,
     pub(super) target_text: &'a str,
-    /// The parts of `target_text`.
-    pub(super) target: Target<'a>,
+    /// What [`Target`] says of `target_text`, which is all that anybody asks.
+    pub(super) path: &'a str,
+    pub(super) query: Option<&'a str>,
     pub(super) version: Version,
     pub(super) headers: Headers<'a>,
     /// Chunked coding is taken off; empty where there is no body, or it was to be discarded.
@@ -46,10 +47,12 @@ impl<'a> Request<'a> {
     /// Those of a bad target: [`Error::TargetByte`], [`Error::TargetForm`],
     /// [`Error::TargetAuthority`].
     pub fn new(method: &'a str, target: &'a str) -> Result<Request<'a>, Error> {
+        let parts = Target::parse(method, target)?;
         Ok(Request {
             method,
             target_text: target,
-            target: Target::parse(method, target)?,
+            path: parts.path(),
+            query: parts.query(),
             version: Version::Http11,
             headers: Headers { lines: b"", count: 0 },
             body: b"",
@@ -72,12 +75,12 @@ impl<'a> Request<'a> {
     /// The raw path: begins with `/`, or is `*` for the server as a whole, or empty for CONNECT.
     /// [`decode_segment`](super::decode_segment) decodes it.
     pub fn path(&self) -> &'a str {
-        self.target.path()
+        self.path
     }
 
     /// The raw query: what follows the first `?`, if there is one.
     pub fn query(&self) -> Option<&'a str> {
-        self.target.query()
+        self.query
     }
 
     /// The version.

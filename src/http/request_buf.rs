@@ -28,10 +28,12 @@ impl RequestBuf {
     /// The request. All its methods are there.
     pub fn as_request(&self) -> Request<'_> {
         let RequestBuf { method, target, .. } = self;
+        let parts = Target::parse(method, target).expect("it was found good");
         Request {
             method,
             target_text: target,
-            target: Target::parse(method, target).expect("it was found good"),
+            path: parts.path(),
+            query: parts.query(),
             version: self.version,
             headers: Headers { lines: &self.lines, count: self.fields },
             body: &self.body,
