@@ -228,7 +228,10 @@ impl<'a> Head<'a> {
     fn new(bytes: &'a [u8], line: &RequestLine<'a>, fields: &Fields<'a>) -> Head<'a> {
         let RequestLine { method, target_text, target, version } = *line;
         let headers = Headers { lines: fields.lines, count: fields.count };
-        let directives = fields.steering.and_then(|found| found.directives(method, version));
+        let directives = match fields.wrong {
+            None => fields.steering.directives(method, version),
+            Some(error) => Err(error),
+        };
         let request = Request {
             method,
             target_text,
@@ -375,8 +378,9 @@ pub(super) struct Fields<'a> {
     /// The lines, without the empty one.
     pub(super) lines: &'a [u8],
     count: usize,
-    /// What they say to us, or the first thing that is wrong with that.
-    pub(super) steering: Result<Steering, Error>,
+    /// What they say to us, unless something is `wrong` with that.
+    pub(super) steering: Steering,
+    pub(super) wrong: Option<Error>,
     /// Bytes of the lines and the empty line.
     pub(super) length: usize,
 }
@@ -397,8 +401,7 @@ pub(super) fn read_fields(
     loop {
         if rest.starts_with(b"\r\n") {
             let lines = &bytes[..bytes.len() - rest.len()];
-            let (steering, length) = (wrong.map_or(Ok(steering), Err), lines.len() + 2);
-            return Ok(Some(Fields { lines, count, steering, length }));
+            return Ok(Some(Fields { lines, count, steering, wrong, length: lines.len() + 2 }));
         }
         let Some(field) = field_line(rest)? else { return Ok(None) };
         if count == fields_max {

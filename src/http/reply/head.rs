@@ -193,7 +193,8 @@ impl StatusCheck {
 
 impl Parsed {
     fn new(line: StatusLine, fields: &Fields<'_>) -> Parsed {
-        Parsed { line, lines: fields.lines.to_vec(), steering: fields.steering }
+        let steering = fields.wrong.map_or(Ok(fields.steering), Err);
+        Parsed { line, lines: fields.lines.to_vec(), steering }
     }
 
     /// Reads a head of the usual kind that is at the front of `bytes`, whole, in one pass, and says how long it is.
