@@ -346,6 +346,9 @@ struct Shared<S> {
     connections: Connections,
     #[cfg(feature = "twin")]
     spare: Cell<twin::Buffers>,
+    /// Where connections that are coroutines read to.
+    #[cfg(feature = "twin")]
+    scratch: Cell<Vec<u8>>,
     status: Rc<Status>,
     /// `None` where connections begin with their first request.
     prefaces: Option<Prefaces>,
@@ -378,6 +381,8 @@ fn attach<S: Service + 'static>(
         connections: builder.connections,
         #[cfg(feature = "twin")]
         spare: Cell::default(),
+        #[cfg(feature = "twin")]
+        scratch: Cell::default(),
         status: Rc::clone(&status),
         prefaces: preface.map(Prefaces::new),
         client_rule,

@@ -29,6 +29,9 @@ use crate::lazy_timer::LazyTimer;
 use crate::limits::BUFFER_BYTES_KEPT_MAX;
 use crate::world::{self, Readiness, Time};
 
+/// Bytes that are read at once.
+const READ_BYTES: usize = 16 * 1024;
+
 /// One connection.
 struct Twin<S> {
     stream: Stream,
@@ -133,14 +136,18 @@ impl<S: Service> Twin<S> {
             self.give_way().await?;
         }
         let read = self.wait(self.at.0, |twin, cx| {
-            // On the stack, while it is polled. Across an `await` it would be part of every idle connection.
-            let mut buffer = [0; 16 * 1024];
-            let bytes = ready!(twin.stream.poll_read(cx, &mut buffer))?;
-            if twin.at.0 == IDLE {
-                twin.buffers = twin.shared.spare.take();
+            // One for all: across an `await` it would be part of every idle connection.
+            let mut buffer = twin.shared.scratch.take();
+            buffer.resize(READ_BYTES, 0);
+            let read = twin.stream.poll_read(cx, &mut buffer);
+            if let Poll::Ready(Ok(bytes)) = read {
+                if twin.at.0 == IDLE {
+                    twin.buffers = twin.shared.spare.take();
+                }
+                twin.buffers.input.extend_from_slice(&buffer[..bytes]);
             }
-            twin.buffers.input.extend_from_slice(&buffer[..bytes]);
-            Poll::Ready(Ok(bytes))
+            twin.shared.scratch.set(buffer);
+            read
         });
         let Some(bytes) = read.await? else { return Ok(false) };
         self.eof |= bytes == 0;
