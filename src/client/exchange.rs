@@ -186,15 +186,10 @@ impl Exchange {
         }
     }
 
-    /// Closes a connection that has carried another request before this one, so that the request can be sent to
-    /// `machine` on a new one. False, and nothing is done, if it has not, or was given back.
-    pub(super) fn start_afresh(&mut self, machine: Machine) -> bool {
-        let Some(lease) = self.lease.as_mut().filter(|lease| lease.is_reused) else { return false };
-        lease.start_afresh();
-        (self.machine, self.written, self.is_answered) = (machine, 0, false);
-        (self.left, self.arrived, self.outcome) = (Vec::new(), Vec::new(), None);
-        self.may_have_late_body = false;
-        true
+    /// For a retry. `None` if this connection has carried no other request before, or was given back.
+    pub(super) fn into_parts(self) -> Option<(Lease, Message)> {
+        let lease = self.lease.filter(|lease| lease.is_reused)?;
+        Some((lease, self.message))
     }
 
     /// A last look before a deadline is enforced: what the kernel has may not have been reported.

@@ -136,9 +136,7 @@ impl Job {
         lease: Lease,
         patience: &mut Patience,
     ) -> Result<(ReplyHead, Box<Exchange>), Error> {
-        // In a box, because it goes on into the reply.
-        let exchange = Exchange::new(&self.client.shared, lease, self.message()?, self.machine()?);
-        let mut exchange = Box::new(exchange);
+        let mut exchange = self.exchange(lease, self.message()?)?;
         loop {
             if !exchange.is_connected() {
                 // In a box that is gone when the connection is there.
@@ -152,10 +150,12 @@ impl Job {
             };
             let is_closed = matches!(error.kind(), ErrorKind::Reset | ErrorKind::Truncated);
             let may_be_repeated = self.is_idempotent() && !exchange.is_answered;
-            let is_worth_another = is_closed && (may_be_repeated || exchange.is_untouched());
-            if !(is_worth_another && exchange.start_afresh(self.machine()?)) {
+            if !(is_closed && (may_be_repeated || exchange.is_untouched())) {
                 return Err(error);
             }
+            let Some((mut lease, message)) = exchange.into_parts() else { return Err(error) };
+            lease.start_afresh();
+            exchange = self.exchange(lease, message)?;
         }
     }
 
@@ -168,11 +168,12 @@ impl Job {
         head.map_err(|timed_out| timed_out.waiting_for(authority(&self.url)))?
     }
 
-    /// What will read the reply.
-    fn machine(&self) -> Result<Machine, Error> {
-        let body_bytes_max = self.client.shared.body_bytes_max;
-        let limits = ReplyLimits { body_bytes_max, ..ReplyLimits::default() };
-        Machine::new(&self.method, limits).map_err(bad)
+    /// In a box, because it goes on into the reply.
+    fn exchange(&self, lease: Lease, message: Message) -> Result<Box<Exchange>, Error> {
+        let shared = &self.client.shared;
+        let limits = ReplyLimits { body_bytes_max: shared.body_bytes_max, ..Default::default() };
+        let machine = Machine::new(&self.method, limits).map_err(bad)?;
+        Ok(Box::new(Exchange::new(shared, lease, message, machine)))
     }
 
     /// The request as bytes.
