@@ -23,10 +23,11 @@ pub(super) fn encode(
     output: &mut Vec<u8>,
 ) -> usize {
     let status = response.status;
-    if status == Status::OK && response.is_text {
+    let is_usual = status == Status::OK && response.is_text;
+    let body = if is_usual || status.allows_body() { &response.body[..] } else { b"" };
+    let sent = if is_head { b"" } else { body };
+    if is_usual {
         // Most answers. What they have in common is prepared, and appended in one go.
-        let body = &response.body[..];
-        let sent = if is_head { b"" } else { body };
         output.reserve(FIXED_BYTES_MAX + response.fields.len() + sent.len());
         output.extend_from_slice(OK_TEXT);
         let is_plain = !closes && persistence == Persistence::Implied && response.fields.is_empty();
@@ -45,8 +46,6 @@ pub(super) fn encode(
         output.extend_from_slice(sent);
         return sent.len();
     }
-    let body = if status.allows_body() { &response.body[..] } else { b"" };
-    let sent = if is_head { b"" } else { body };
     begin(response, sent.len(), output);
     // 204 must not have it, 304 would have to know the length of what it does not send.
     if status.allows_body() || status == Status::RESET_CONTENT {

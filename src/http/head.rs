@@ -184,7 +184,7 @@ impl LineCheck {
         let end = scan_field_lines(
             bytes,
             window.len(),
-            fields_max(limits),
+            fields_max(limits.fields_max),
             Folding::Refused,
             &mut self.scanned,
             &mut self.fields,
@@ -204,10 +204,11 @@ impl<'a> Head<'a> {
         if from > limits.request_line_bytes_max {
             return None;
         }
-        let fields = read_fields(&window[from..], fields_max(limits), |found, name, value| {
-            found.field(name, value)
-        })
-        .ok()??;
+        let fields =
+            read_fields(&window[from..], fields_max(limits.fields_max), |found, name, value| {
+                found.field(name, value)
+            })
+            .ok()??;
         Some(Head::new(&bytes[..from + fields.length], &line, &fields))
     }
 
@@ -304,8 +305,8 @@ pub(super) fn window(bytes: &[u8], bytes_max: usize) -> &[u8] {
     &bytes[..bytes.len().min(bytes_max).min(u32::MAX as usize)]
 }
 
-fn fields_max(limits: &Limits) -> usize {
-    limits.fields_max.min(FIELDS_MAX_CEILING)
+pub(super) fn fields_max(limit: usize) -> usize {
+    limit.min(FIELDS_MAX_CEILING)
 }
 
 /// Finds the ends of the field lines in `bytes[..window_bytes]` and returns the position after the

@@ -67,7 +67,7 @@ const NOT_ON_THE_WAY: &str = "
     refuse fail time_is_up end abandon serve_part flush linger close wait_to_write reason_of must_linger
     receive next_of_body wrong wrong_request wrong_in_body keep keep_request body_policy
     scan_request_line scan_method line_end parse position all state_of
-    absolute is_ip_literal is_authority_with_port split_query scan_fields version check_fields line_end_behind
+    absolute is_ip_literal is_authority_with_port split_query scan_fields version line_end_behind
     begin date_line status_line header allow expect message_field codings framing expectation
     drop_payload panic_text spawn_task connection link_first task reply_framing stop_waiting
     unlink hands_bodies_on report decode_escapes log_answer

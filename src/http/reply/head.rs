@@ -8,11 +8,12 @@ use memchr::memmem;
 use super::super::framing::Steering;
 use super::super::grammar::{elements, is_field_value_byte};
 use super::super::head::{
-    Fields, Folding, LineEnd, fields, line_end, position, read_fields, scan_field_lines, window,
+    Fields, Folding, LineEnd, fields, fields_max, line_end, position, read_fields,
+    scan_field_lines, window,
 };
 use super::super::{Error, Version};
 use super::ReplyError;
-use crate::limits::{FIELDS_MAX_CEILING, ReplyLimits};
+use crate::limits::ReplyLimits;
 
 /// The head of a final reply. It owns its bytes, so that it can outlive the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,7 +151,14 @@ impl StatusCheck {
         let end = if is_line_good {
             let StatusCheck { scanned, fields, is_folded, .. } = self;
             let folding = Folding::Noted(is_folded);
-            scan_field_lines(bytes, window_bytes, fields_max(limits), folding, scanned, fields)?
+            scan_field_lines(
+                bytes,
+                window_bytes,
+                fields_max(limits.fields_max),
+                folding,
+                scanned,
+                fields,
+            )?
         } else {
             None
         };
@@ -203,14 +211,11 @@ impl Parsed {
         let window = window(bytes, limits.head_bytes_max);
         let Ok(LineEnd::At(end)) = line_end(window, 0) else { return None };
         let line = StatusLine::parse(&window[..end - 2], position(end)).ok()?;
-        let fields = read_fields(&window[end..], fields_max(limits), Steering::message_field);
+        let fields =
+            read_fields(&window[end..], fields_max(limits.fields_max), Steering::message_field);
         let fields = fields.ok()??;
         Some((Parsed::new(line, &fields), end + fields.length))
     }
-}
-
-fn fields_max(limits: &ReplyLimits) -> usize {
-    limits.fields_max.min(FIELDS_MAX_CEILING)
 }
 
 impl StatusLine {
@@ -274,6 +279,7 @@ fn unfold(lines: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::FIELDS_MAX_CEILING;
 
     type Fields = Vec<(String, Vec<u8>)>;
 
